@@ -1,0 +1,43 @@
+"""The mathematics of prediction space: arrays in, arrays out."""
+
+from predspace_widgets.geometry.curves import (
+    TrajectoryDistance,
+    progress_records,
+    reindex,
+    riemann_length,
+    trajectory_distance,
+)
+from predspace_widgets.geometry.distance import (
+    FLOOR,
+    angles,
+    bhattacharyya,
+    great_circle,
+    overlaps,
+    pairwise,
+    symmetric_kl,
+)
+from predspace_widgets.geometry.geodesic import geodesic, progress
+from predspace_widgets.geometry.inpca import InPCA, align_signs
+from predspace_widgets.geometry.probabilities import as_probabilities, ignorance, truth
+
+__all__ = [
+    "FLOOR",
+    "InPCA",
+    "TrajectoryDistance",
+    "align_signs",
+    "angles",
+    "as_probabilities",
+    "bhattacharyya",
+    "geodesic",
+    "great_circle",
+    "ignorance",
+    "overlaps",
+    "pairwise",
+    "progress",
+    "progress_records",
+    "reindex",
+    "riemann_length",
+    "symmetric_kl",
+    "trajectory_distance",
+    "truth",
+]

@@ -1,0 +1,221 @@
+"""Trajectories as curves: their length, their points at equal progress, the distance between two of them.
+
+A trajectory is the sequence P_1 .. P_T of one training. Definitions as in Ramesh et al. (ICML 2023,
+arXiv:2210.17011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from predspace_widgets.geometry.distance import bhattacharyya
+from predspace_widgets.geometry.geodesic import geodesic
+from predspace_widgets.geometry.probabilities import Array, as_probabilities
+
+
+def riemann_length(P: ArrayLike) -> float:
+    """Riemann length of a trajectory, L = 2 sum_t sqrt(d_B(P_t, P_{t+1})).
+
+    The discrete form of 2 * integral of sqrt(d_B(P(t), P(t+dt))); in float64 and by log1p, since d_B of neighbouring
+    checkpoints is tiny. It grows with the number of noisy checkpoints: compare lengths on equal schedules only.
+
+    Parameters
+    ----------
+    P : array, shape (T, N, C)
+        Probabilities of the checkpoints in order of training.
+
+    Returns
+    -------
+    float
+        0 for a constant trajectory and for a single checkpoint.
+
+    Raises
+    ------
+    ValueError
+        P is no (T, N, C) array of probabilities, or holds no checkpoint.
+
+    Examples
+    --------
+    >>> riemann_length([[[0.5, 0.5]], [[0.5, 0.5]]])
+    0.0
+    """
+    shape = np.shape(P)
+    if len(shape) != 3 or shape[0] == 0:
+        raise ValueError(f"P must have shape (checkpoints, samples, classes) with a checkpoint in it, got {shape}")
+    points = P if hasattr(P, "__getitem__") else np.asarray(P)
+    # A pair at a time: no copy of the whole trajectory.
+    steps = [float(bhattacharyya(points[k], points[k + 1])) for k in range(shape[0] - 1)]
+    return float(2 * np.sqrt(steps).sum())
+
+
+def progress_records(progress: ArrayLike) -> np.ndarray:
+    """Indices of the checkpoints that reach further than every one before them.
+
+    Progress falls now and then along training; these are the checkpoints at which its running maximum rises, and the
+    only ones that a reindexed trajectory passes through.
+
+    Parameters
+    ----------
+    progress : array, shape (T,)
+        Geometric progress of each checkpoint in order of training.
+
+    Returns
+    -------
+    array of int, shape (R,)
+        Starts with 0.
+
+    Raises
+    ------
+    ValueError
+        Progress is not a list of finite numbers.
+
+    Examples
+    --------
+    >>> progress_records([0.1, 0.3, 0.2, 0.3, 0.5])
+    array([0, 1, 4])
+    """
+    values = np.asarray(progress, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.all(np.isfinite(values)):
+        raise ValueError("progress must be a list of finite numbers, one a checkpoint")
+    highest_before = np.concatenate([[-np.inf], np.maximum.accumulate(values)[:-1]])
+    return np.flatnonzero(values > highest_before)
+
+
+def reindex(P: ArrayLike, progress: ArrayLike, grid: ArrayLike) -> Array:
+    """Predictions of a trajectory at given values of progress.
+
+    Each is the great-circle interpolation between the two neighbouring checkpoints in progress, on the running
+    maximum of progress (the first checkpoint whose progress exceeds the value, and the record before it).
+
+    Parameters
+    ----------
+    P : array, shape (T, N, C)
+        Probabilities of the checkpoints in order of training.
+    progress : array, shape (T,)
+        Their progress (see `predspace_widgets.geometry.progress`).
+    grid : array, shape (K,)
+        Values of progress to read the trajectory at.
+
+    Returns
+    -------
+    array, shape (K, N, C)
+
+    Raises
+    ------
+    ValueError
+        A value of the grid lies outside the range that the trajectory covers (it is never extrapolated), or shapes do
+        not fit.
+
+    Examples
+    --------
+    >>> from predspace_widgets.geometry import ignorance, truth
+    >>> P = [ignorance(1, 2), truth([0], 2)]
+    >>> reindex(P, [0.0, 1.0], [0.5]).round(4)
+    array([[[0.8536, 0.1464]]])
+    """
+    points = as_probabilities(P)  # (T, N, C)
+    values, at = np.asarray(progress, dtype=np.float64), np.asarray(grid, dtype=np.float64)
+    if points.ndim != 3 or values.shape != points.shape[:1]:
+        raise ValueError(f"P must be (T, N, C) with one progress a checkpoint, got {points.shape} and {values.shape}")
+    records = progress_records(values)
+    reached = values[records]  # strictly rising
+    if at.ndim != 1 or not np.all((at >= reached[0]) & (at <= reached[-1])):
+        raise ValueError(
+            f"the grid must be a list of numbers between {reached[0]:.6g} and {reached[-1]:.6g}, the progress that "
+            "the trajectory covers; it is not extrapolated"
+        )
+    after = np.clip(np.searchsorted(reached, at, side="right"), 1, len(reached) - 1) if len(reached) > 1 else 0 * at
+    after = np.asarray(after, dtype=int)
+    before = np.maximum(after - 1, 0)
+    gap = reached[after] - reached[before]
+    part = np.divide(at - reached[before], gap, out=np.zeros_like(at), where=gap > 0)
+    return np.stack(
+        [
+            geodesic(points[records[b]], points[records[a]], share)
+            for b, a, share in zip(before, after, part, strict=True)
+        ]
+    )  # (K, N, C)
+
+
+class TrajectoryDistance(NamedTuple):
+    """Result of `trajectory_distance`.
+
+    Attributes
+    ----------
+    distance : float
+        d_traj, the integral of `curve` over `grid`.
+    grid : array, shape (K,)
+        Values of progress; the first and the last are the range that both trajectories cover.
+    curve : array, shape (K,)
+        d_B between the two trajectories at equal progress.
+    """
+
+    distance: float
+    grid: Array
+    curve: Array
+
+
+def trajectory_distance(
+    U: Sequence[ArrayLike],
+    V: Sequence[ArrayLike],
+    progress_u: Sequence[ArrayLike],
+    progress_v: Sequence[ArrayLike],
+    n_points: int = 51,
+) -> TrajectoryDistance:
+    """Distance of two trajectories, d_traj = integral over progress t of d_B(P_u(t), P_v(t)).
+
+    Over the range of progress that all runs cover; that range is part of the result, since a short one flatters. Of
+    several runs (seeds) the reindexed predictions are averaged first; averaging shrinks d_B, so compare with the
+    distance between seeds of one task.
+
+    Parameters
+    ----------
+    U, V : list of arrays, each of shape (T_i, N, C)
+        The runs of either side; one run is a list of one.
+    progress_u, progress_v : list of arrays, each of shape (T_i,)
+        Progress of their checkpoints.
+    n_points : int
+        Number of grid points over the common range.
+
+    Returns
+    -------
+    TrajectoryDistance
+
+    Raises
+    ------
+    ValueError
+        No run on a side, no common range of progress, or fewer than two grid points.
+
+    Examples
+    --------
+    >>> from predspace_widgets.geometry import geodesic, ignorance, truth
+    >>> P_0 = ignorance(2, 3)
+    >>> run = geodesic(P_0, truth([0, 2], 3), [0.0, 0.5, 1.0])
+    >>> trajectory_distance([run], [run], [[0.0, 0.5, 1.0]], [[0.0, 0.5, 1.0]]).distance
+    0.0
+    """
+    if len(U) == 0 or len(V) == 0:
+        raise ValueError("each side needs at least one run")
+    if n_points < 2:
+        raise ValueError(f"n_points must be at least 2, got {n_points}")
+    reached = [np.asarray(values, dtype=np.float64) for values in [*progress_u, *progress_v]]
+    low, high = max(values[0] for values in reached), min(values.max() for values in reached)
+    if not low < high:
+        raise ValueError(
+            f"the runs share no range of progress: {low:.3g} is where the last starts, {high:.3g} the first ends"
+        )
+    grid = np.linspace(low, high, n_points)
+    mean_u = _mean_at(U, progress_u, grid)
+    mean_v = _mean_at(V, progress_v, grid)
+    curve = bhattacharyya(mean_u, mean_v)  # (K,)
+    return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+
+
+def _mean_at(runs: Sequence[ArrayLike], progress: Sequence[ArrayLike], grid: Array) -> Array:
+    """Mean over runs of their predictions at the grid's values of progress, shape (K, N, C)."""
+    total = sum(reindex(run, values, grid) for run, values in zip(runs, progress, strict=True))
+    return np.asarray(total) / len(runs)

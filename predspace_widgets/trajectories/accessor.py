@@ -1,0 +1,96 @@
+"""`ds.predspace`: the measurements, on any trajectories dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from predspace_widgets.geometry.distance import Metric
+from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.trajectories.analysis import Analysis
+from predspace_widgets.trajectories.schema import validate
+from predspace_widgets.trajectories.selection import Selection
+
+
+@xr.register_dataset_accessor("predspace")  # type: ignore[no-untyped-call]
+class PredspaceAccessor:
+    """Labelled measurements on a trajectories dataset; see `predspace_widgets.trajectories.Analysis`.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> ds = random_trajectories()
+    >>> ds.predspace.select(tasks=["red"], epochs=(0, 5)).predspace.inpca(n_components=2).embedding.shape
+    (8, 2)
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds = ds
+        self._analysis: Analysis | None = None
+
+    @property
+    def analysis(self) -> Analysis:
+        """The measurements, which keep what they computed for as long as this dataset object lives."""
+        if self._analysis is None:
+            validate(self._ds, values=False)
+            self._analysis = Analysis(self._ds)
+        return self._analysis
+
+    def select(
+        self,
+        tasks: Iterable[str] | None = None,
+        methods: Iterable[str] | None = None,
+        seeds: Iterable[int] | None = None,
+        epochs: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """The dataset of these checkpoints only.
+
+        Raises
+        ------
+        EmptySelectionError
+            None is left.
+        """
+        selection = Selection(
+            None if tasks is None else tuple(tasks),
+            None if methods is None else tuple(methods),
+            None if seeds is None else tuple(seeds),
+            epochs,
+        )
+        return self._ds.isel(checkpoint=selection.rows(self._ds))
+
+    def inpca(self, n_components: int = 3) -> xr.Dataset:
+        """InPCA picture; see `Analysis.picture`."""
+        return self.analysis.picture(n_components=n_components)
+
+    def distances(self, metric: Metric = "bhattacharyya") -> xr.DataArray:
+        """Pairwise distances (checkpoint, other); see `predspace_widgets.geometry.pairwise`."""
+        return self.analysis.distances(metric)
+
+    def progress(self, metric: ProgressMetric = "bhattacharyya") -> xr.DataArray:
+        """Geometric progress (checkpoint,); see `predspace_widgets.geometry.progress`."""
+        return self.analysis.progress(metric)
+
+    def riemann_length(self) -> xr.DataArray:
+        """Riemann length of each run, (run,); compare on equal schedules only (`n_checkpoints`)."""
+        table: pd.DataFrame = self.analysis.riemann_lengths()
+        coords = {name: ("run", table[name].to_numpy()) for name in ("task", "method", "seed", "n_checkpoints")}
+        return xr.DataArray(
+            table["length"].to_numpy(),
+            dims="run",
+            coords={"run": table["run"].to_numpy(dtype=str), **coords},
+            name="riemann_length",
+        )
+
+    def trajectory_distance(self, first: str, second: str, **options: Any) -> xr.Dataset:
+        """Distance of two curves at equal progress, and the floor between seeds; see `Analysis.comparison`."""
+        return self.analysis.comparison(first, second, **options)
+
+    def explore(self) -> Any:
+        """The interactive explorer of this dataset, in a notebook."""
+        # The one place that reaches down: a shortcut to the faces, which build on this layer.
+        from predspace_widgets.explorers import Explorer
+
+        return Explorer(self._ds)

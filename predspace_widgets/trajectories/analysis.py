@@ -1,0 +1,402 @@
+"""Everything that is measured on a trajectories dataset, with labels.
+
+Costly results are computed once, for all checkpoints, and kept; a selection of checkpoints then only picks from them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from predspace_widgets.geometry import (
+    InPCA,
+    align_signs,
+    geodesic,
+    ignorance,
+    pairwise,
+    progress,
+    riemann_length,
+    trajectory_distance,
+    truth,
+)
+from predspace_widgets.geometry.distance import Metric
+from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.selection import EmptySelectionError, Selection
+
+#: Points drawn of the geodesic from ignorance to truth, both ends included.
+N_GEODESIC_POINTS = 33
+
+_EVERYTHING = Selection()
+_BLOCK = 64  # checkpoints whose progress is sought at a time
+_Result = TypeVar("_Result")
+
+
+class NoPredictionsError(ValueError):
+    """The dataset holds an embedding but no predictions, so this cannot be measured on it."""
+
+
+class Analysis:
+    """The measurements on one trajectories dataset.
+
+    A *curve* is what is drawn in one colour: all seeds of a task and method. It is named by its task, and by its method
+    where the dataset has several.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A valid trajectories dataset.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> analysis = Analysis(random_trajectories())
+    >>> analysis.curve_names
+    ['red', 'green', 'blue']
+    >>> analysis.picture(Selection(tasks=("red", "blue"))).sizes["checkpoint"]
+    32
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self.ds = ds
+        self.curves = _curve_names(ds)  # (T,)
+        self.curve_names: list[str] = list(dict.fromkeys(self.curves.tolist()))
+        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.RLock()  # several sessions of one server share an analysis
+
+    # -- on all checkpoints, computed once --------------------------------------------------------------------------
+
+    @property
+    def has_predictions(self) -> bool:
+        """False for an embedding-only dataset."""
+        return "probs" in self.ds
+
+    def distances(self, metric: Metric = "bhattacharyya") -> xr.DataArray:
+        """Pairwise distances of all checkpoints, (checkpoint, other)."""
+        values = self._keep(("distances", metric), lambda: pairwise(self._probs(), metric=metric))
+        coords = {name: ("checkpoint", self.ds[name].values) for name in CHECKPOINT_COORDS}
+        others = {f"other_{name}": ("other", self.ds[name].values) for name in CHECKPOINT_COORDS}
+        return xr.DataArray(values, dims=("checkpoint", "other"), coords=coords | others, name=f"{metric} distance")
+
+    def progress(self, metric: ProgressMetric = "bhattacharyya") -> xr.DataArray:
+        """Geometric progress of all checkpoints from ignorance to truth, (checkpoint,)."""
+
+        def compute() -> np.ndarray:
+            probs, (start, end) = self._probs(), self._ends()
+            blocks = range(0, len(probs), _BLOCK)
+            return np.concatenate([progress(probs[k : k + _BLOCK], start, end, metric) for k in blocks])
+
+        return self._labelled(self._keep(("progress", metric), compute), "progress")
+
+    def accuracy(self) -> xr.DataArray:
+        """Share of samples whose most probable class is the true one, (checkpoint,); the recorded one if there is."""
+        if "accuracy" in self.ds:
+            return self._labelled(self.ds["accuracy"].values, "accuracy")
+
+        def compute() -> np.ndarray:
+            return np.asarray((self._probs().argmax(axis=-1) == self.ds["label"].values).mean(axis=-1))
+
+        return self._labelled(self._keep(("accuracy",), compute), "accuracy")
+
+    # -- on a selection ---------------------------------------------------------------------------------------------
+
+    def picture(
+        self, selection: Selection = _EVERYTHING, n_components: int = 3, align_to: xr.Dataset | None = None
+    ) -> xr.Dataset:
+        """InPCA of the selected checkpoints, with ignorance, truth and the geodesic between them projected into it.
+
+        Parameters
+        ----------
+        selection : Selection
+        n_components : int
+        align_to : xarray.Dataset, optional
+            An earlier picture, whose signs of axes are taken over so that nothing flips.
+
+        Returns
+        -------
+        xarray.Dataset
+            `embedding` (checkpoint, component) and its `mean` over seeds (mean_point, component); `geodesic`
+            (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress` (cumulative) and
+            `axis_stress` (of each axis), all (component,).
+
+        Raises
+        ------
+        ValueError
+            The selection is empty or holds a single checkpoint.
+        """
+        rows = selection.rows(self.ds)
+        if not self.has_predictions:
+            return self._stored_picture(rows, n_components)
+        if len(rows) < 2:
+            raise EmptySelectionError("only one checkpoint is chosen: a picture needs at least two")
+        n_found = min(n_components, len(rows))
+        inpca = InPCA(n_found, metric="precomputed").fit(self.distances().values[np.ix_(rows, rows)])
+        line = inpca.transform(self._geodesic_distances()[:, rows])  # (point, component)
+        signs = np.ones(n_found)
+        if align_to is not None:
+            signs = _signs_like(align_to, rows, inpca.embedding_)
+        return self._picture_dataset(
+            rows, inpca.embedding_ * signs, inpca.eigenvalues_, inpca.explained_stress_, line * signs
+        )
+
+    def progress_curves(
+        self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya"
+    ) -> pd.DataFrame:
+        """Progress along training: mean, lowest and highest over the seeds of each curve, one row a step.
+
+        Columns: curve, step, epoch, mean, low, high, n_seeds.
+        """
+        return self.over_seeds(self.progress(metric).values, selection.rows(self.ds))
+
+    def riemann_lengths(self, selection: Selection = _EVERYTHING) -> pd.DataFrame:
+        """Riemann length of the selected part of each run.
+
+        Columns: run, curve, task, method, seed, length, n_checkpoints, first_epoch, last_epoch. Lengths grow with the
+        number of checkpoints: compare those on equal schedules.
+        """
+        rows = selection.rows(self.ds)
+        steps = self._step_lengths()
+        records = []
+        for run, members in self._by_run(rows):
+            first, last = members[0], members[-1]
+            records.append(
+                {
+                    "run": run,
+                    "curve": self.curves[first],
+                    **{name: self.ds[name].values[first] for name in ("task", "method", "seed")},
+                    "length": float(steps[members[1:]].sum()),
+                    "n_checkpoints": len(members),
+                    "first_epoch": float(self.ds["epoch"].values[first]),
+                    "last_epoch": float(self.ds["epoch"].values[last]),
+                }
+            )
+        return pd.DataFrame.from_records(records)
+
+    def comparison(
+        self,
+        first: str,
+        second: str,
+        selection: Selection = _EVERYTHING,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+    ) -> xr.Dataset:
+        """Distance between two curves at equal progress, and between the seeds of each as the floor.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of curves (`curve_names`).
+        selection : Selection
+            Its seeds and epochs count; the curves need not be among its tasks.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        n_points : int
+            Grid points over the common range of progress.
+
+        Returns
+        -------
+        xarray.Dataset
+            `distance` (progress,): d_B at equal progress, seeds averaged; attrs `d_traj`, its integral, `first`,
+            `second`. For each side with several seeds `floor_first`, `floor_second` (floor_progress,): one seed
+            against the mean of the others, averaged over seeds, each with its `floor_progress_...`; attrs
+            `floor_d_traj`.
+
+        Raises
+        ------
+        ValueError
+            An unknown curve, twice the same one, or no common range of progress.
+        """
+        if first == second:
+            raise ValueError(f"choose two different curves to compare, both are {first!r}")
+        sides = self._runs_of(first, selection), self._runs_of(second, selection)
+        between = self._trajectory_distance(sides[0], sides[1], metric, n_points)
+        result = xr.Dataset(
+            {"distance": ("progress", between.curve)},
+            coords={"progress": between.grid},
+            attrs={"first": first, "second": second, "d_traj": between.distance},
+        )
+        for side, runs in zip(("first", "second"), sides, strict=True):
+            if len(runs) > 1:
+                result = result.assign(self._floor(side, runs, metric, n_points))
+        return result
+
+    def over_seeds(self, values: NDArray[Any], rows: NDArray[np.intp]) -> pd.DataFrame:
+        """Mean, lowest and highest over seeds of a value a checkpoint, at each step of each curve."""
+        table = pd.DataFrame(
+            {
+                "curve": self.curves[rows],
+                "step": self.ds["step"].values[rows],
+                "epoch": self.ds["epoch"].values[rows],
+                "value": values[rows],
+            }
+        )
+        grouped = table.groupby(["curve", "step"], sort=False)
+        result = grouped.agg(
+            epoch=("epoch", "mean"),
+            mean=("value", "mean"),
+            low=("value", "min"),
+            high=("value", "max"),
+            n_seeds=("value", "size"),
+        )
+        return result.reset_index()
+
+    # -- the pieces -------------------------------------------------------------------------------------------------
+
+    def _keep(self, key: tuple[Any, ...], compute: Callable[[], _Result]) -> _Result:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = compute()
+            result: _Result = self._kept[key]
+            return result
+
+    def _probs(self) -> np.ndarray:
+        if not self.has_predictions:
+            raise NoPredictionsError("this dataset holds an embedding but no predictions: this needs predictions")
+        return self._keep(("probs",), lambda: self.ds["probs"].values)  # (T, N, C)
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        n_samples, n_classes = self.ds.sizes["sample"], self.ds.sizes["class"]
+        return ignorance(n_samples, n_classes), truth(self.ds["label"].values, n_classes)
+
+    def _geodesic_distances(self) -> np.ndarray:
+        """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
+
+        def compute() -> np.ndarray:
+            line = geodesic(*self._ends(), np.linspace(0, 1, N_GEODESIC_POINTS))  # (point, N, C)
+            return pairwise(line, self._probs())
+
+        return self._keep(("geodesic",), compute)
+
+    def _step_lengths(self) -> np.ndarray:
+        """Riemann length of the step from the checkpoint before it in its run to each checkpoint, (T,)."""
+
+        def compute() -> np.ndarray:
+            probs = self._probs()
+            lengths = np.zeros(len(probs))
+            for _, members in self._by_run(np.arange(len(probs))):
+                for before, after in itertools.pairwise(members):
+                    lengths[after] = riemann_length(probs[[before, after]])
+            return lengths
+
+        return self._keep(("steps",), compute)
+
+    def _by_run(self, rows: NDArray[np.intp]) -> Iterable[tuple[str, NDArray[np.intp]]]:
+        runs = self.ds["run"].values[rows].astype(str)
+        for run in dict.fromkeys(runs.tolist()):
+            yield run, rows[runs == run]
+
+    def _runs_of(self, curve: str, selection: Selection) -> list[NDArray[np.intp]]:
+        """Rows of each run of a curve, in the seeds and epochs of a selection."""
+        if curve not in self.curve_names:
+            raise ValueError(f"no curve {curve!r} in this dataset; it has {', '.join(self.curve_names)}")
+        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        runs = [members for _, members in self._by_run(rows[self.curves[rows] == curve])]
+        if not runs:
+            raise EmptySelectionError(f"no checkpoint of {curve!r} is chosen")
+        return runs
+
+    def _trajectory_distance(
+        self, us: Sequence[NDArray[np.intp]], vs: Sequence[NDArray[np.intp]], metric: ProgressMetric, n_points: int
+    ) -> Any:
+        probs, reached = self._probs(), self.progress(metric).values
+        return trajectory_distance(
+            [probs[u] for u in us],
+            [probs[v] for v in vs],
+            [reached[u] for u in us],
+            [reached[v] for v in vs],
+            n_points,
+        )
+
+    def _floor(
+        self, side: str, runs: list[NDArray[np.intp]], metric: ProgressMetric, n_points: int
+    ) -> dict[str, xr.DataArray]:
+        """Distance of each run to the mean of the others, averaged over the runs, on the range they all cover."""
+        splits = [
+            self._trajectory_distance([run], runs[:k] + runs[k + 1 :], metric, n_points) for k, run in enumerate(runs)
+        ]
+        name = f"floor_progress_{side}"
+        return {
+            f"floor_{side}": xr.DataArray(
+                np.mean([split.curve for split in splits], axis=0),
+                dims=name,
+                coords={name: splits[0].grid},  # the range of all runs, whichever is set apart
+                attrs={"d_traj": float(np.mean([split.distance for split in splits]))},
+            )
+        }
+
+    def _labelled(self, values: np.ndarray, name: str) -> xr.DataArray:
+        coords = {key: ("checkpoint", self.ds[key].values) for key in CHECKPOINT_COORDS}
+        return xr.DataArray(values, dims="checkpoint", coords=coords, name=name)
+
+    def _picture_dataset(
+        self,
+        rows: NDArray[np.intp],
+        embedding: np.ndarray,
+        eigenvalues: np.ndarray,
+        explained_stress: np.ndarray,
+        line: np.ndarray | None,
+    ) -> xr.Dataset:
+        tables = [self.over_seeds(_spread(column, rows, len(self.curves)), rows) for column in embedding.T]
+        means = np.stack([table["mean"] for table in tables], axis=1)  # (mean_point, component)
+        coords = {name: ("checkpoint", self.ds[name].values[rows]) for name in CHECKPOINT_COORDS}
+        picture = xr.Dataset(
+            {
+                "embedding": (("checkpoint", "component"), embedding),
+                "mean": (("mean_point", "component"), means),
+                "eigenvalue": ("component", eigenvalues),
+                "explained_stress": ("component", explained_stress),
+                "axis_stress": ("component", np.diff(explained_stress, prepend=0.0)),
+            },
+            coords={
+                **coords,
+                "curve": ("checkpoint", self.curves[rows]),
+                "row": ("checkpoint", rows),
+                "component": np.arange(1, embedding.shape[1] + 1),
+                "mean_curve": ("mean_point", tables[0]["curve"].to_numpy(dtype=str)),
+                "mean_epoch": ("mean_point", tables[0]["epoch"].to_numpy()),
+            },
+        )
+        if line is not None:
+            picture["geodesic"] = (("point", "component"), line)
+            picture = picture.assign_coords(point=np.linspace(0, 1, N_GEODESIC_POINTS))
+        return picture
+
+    def _stored_picture(self, rows: NDArray[np.intp], n_components: int) -> xr.Dataset:
+        """The picture that an embedding-only dataset brings; its axes do not change with the selection."""
+        eigenvalues = self.ds["eigenvalue"].values
+        total = float(self.ds.attrs.get("eigenvalue_square_sum", np.square(eigenvalues).sum()))
+        shares = np.clip(np.cumsum(eigenvalues**2) / total, 0, 1) if total > 0 else np.ones(len(eigenvalues))
+        found = min(n_components, len(eigenvalues))
+        embedding = self.ds["embedding"].values[rows, :found]
+        return self._picture_dataset(rows, embedding, eigenvalues[:found], (1 - np.sqrt(1 - shares))[:found], None)
+
+
+def _curve_names(ds: xr.Dataset) -> np.ndarray:
+    tasks, methods = ds["task"].values.astype(str), ds["method"].values.astype(str)
+    if len(np.unique(methods)) == 1:
+        return tasks
+    return np.array([f"{task} · {method}" for task, method in zip(tasks, methods, strict=True)])
+
+
+def _signs_like(earlier: xr.Dataset, rows: NDArray[np.intp], embedding: np.ndarray) -> np.ndarray:
+    """Signs that bring an embedding closest to an earlier picture on the checkpoints that both show."""
+    _, new, old = np.intersect1d(rows, earlier["row"].values, return_indices=True)
+    signs = np.ones(embedding.shape[1])
+    n_axes = min(embedding.shape[1], earlier.sizes["component"])
+    if len(new) > 1:
+        signs[:n_axes] = align_signs(embedding[new, :n_axes], earlier["embedding"].values[old, :n_axes])
+    return signs
+
+
+def _spread(values: np.ndarray, rows: NDArray[np.intp], length: int) -> np.ndarray:
+    """Values of some rows as a column of all rows."""
+    column = np.full(length, np.nan)
+    column[rows] = values
+    return column

@@ -1,0 +1,147 @@
+"""Make a trajectories dataset from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from predspace_widgets.trajectories.schema import SCHEMA_VERSION, validate
+
+
+def make_trajectories(
+    probs: ArrayLike,
+    label: ArrayLike,
+    *,
+    task: str | Sequence[str],
+    epoch: ArrayLike,
+    seed: int | ArrayLike = 0,
+    method: str | Sequence[str] = "supervised",
+    run: str | Sequence[str] | None = None,
+    step: ArrayLike | None = None,
+    sample: ArrayLike | None = None,
+    classes: Sequence[str] | None = None,
+    image: ArrayLike | None = None,
+    metrics: Mapping[str, ArrayLike] | None = None,
+    title: str = "",
+    source: str = "",
+    recipe: str | None = None,
+    created_by: str | None = None,
+) -> xr.Dataset:
+    """A trajectories dataset of your own predictions.
+
+    Parameters
+    ----------
+    probs : array, shape (T, N, C)
+        Predicted probabilities of T checkpoints (of all runs, one run after the other, in order of training) on the
+        same N samples.
+    label : array of int, shape (N,)
+        Index of the true class of each sample.
+    task, method, seed, epoch : a value for all checkpoints, or T of them
+        What the network was trained on, how, with which seed, and for how many epochs.
+    run : str or T of them, optional
+        Unique name of each training. By default "task/method/seed".
+    step : array of int, shape (T,), optional
+        Optimiser steps. By default the number of the checkpoint within its run.
+    sample, classes : N ids and C names, optional
+        By default numbers.
+    image : array of uint8, shape (N, rows, columns[, channels]), optional
+        Thumbnails.
+    metrics : mapping of str to array of shape (T,), optional
+        For example {"accuracy": ..., "loss": ...} on these samples.
+    title, source, recipe, created_by : str
+        Stored with the dataset: what it is, where it came from, how it was made and by what.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    TrajectoriesError
+        Naming every problem.
+    ValueError
+        Lengths that do not fit together.
+
+    Examples
+    --------
+    >>> ds = make_trajectories([[[0.5, 0.5]], [[0.1, 0.9]]], label=[1], task="coin", epoch=[0, 1])
+    >>> ds.sizes["checkpoint"], str(ds.run.values[0])
+    (2, 'coin/supervised/0')
+    """
+    values = np.asarray(probs)  # (T, N, C)
+    if values.ndim != 3:
+        raise ValueError(f"probs must have shape (checkpoints, samples, classes), got {values.shape}")
+    if not np.issubdtype(values.dtype, np.floating):
+        values = values.astype(np.float64)
+    n_checkpoints, n_samples, n_classes = values.shape
+
+    columns = {
+        "task": _column(task, n_checkpoints, "task", str),
+        "method": _column(method, n_checkpoints, "method", str),
+        "seed": _column(seed, n_checkpoints, "seed", np.int64),
+        "epoch": _column(epoch, n_checkpoints, "epoch", np.float64),
+    }
+    if run is None:
+        names = zip(columns["task"], columns["method"], columns["seed"], strict=True)
+        run = ["/".join(map(str, name)) for name in names]
+    columns["run"] = _column(run, n_checkpoints, "run", str)
+    if step is None:
+        step = _count_within(columns["run"])
+    columns["step"] = _column(step, n_checkpoints, "step", np.int64)
+
+    data: dict[str, Any] = {"probs": (("checkpoint", "sample", "class"), values)}
+    for name, metric in (metrics or {}).items():
+        data[name] = ("checkpoint", _column(metric, n_checkpoints, name, np.float64))
+    if image is not None:
+        pictures = np.asarray(image)
+        data["image"] = (("sample", "row", "column", "channel")[: pictures.ndim], pictures)
+    ds = xr.Dataset(
+        data,
+        coords={
+            **{name: ("checkpoint", column) for name, column in columns.items()},
+            "label": ("sample", _column(label, n_samples, "label", None)),
+            "sample": _names(sample, n_samples, "sample"),
+            "class": _names(classes, n_classes, "classes"),
+        },
+        attrs={
+            "schema_version": SCHEMA_VERSION,
+            "title": title,
+            "source": source,
+            "created_by": created_by or f"predspace_widgets {version('predspace_widgets')}",
+            **({"recipe": recipe} if recipe is not None else {}),
+        },
+    )
+    validate(ds)
+    return ds
+
+
+def _column(values: Any, length: int, name: str, dtype: Any) -> np.ndarray:
+    column = np.asarray(values, dtype=dtype)
+    if column.ndim == 0:
+        column = np.repeat(column, length)
+    if column.shape != (length,):
+        raise ValueError(f"{name} must be one value or {length} of them, got shape {column.shape}")
+    return column
+
+
+def _names(values: Any, length: int, name: str) -> np.ndarray:
+    if values is None:
+        return np.arange(length)
+    names = np.asarray(values)
+    if names.shape != (length,):
+        raise ValueError(f"{name} must name each of the {length}, got shape {names.shape}")
+    return names
+
+
+def _count_within(runs: np.ndarray) -> np.ndarray:
+    """0, 1, 2, ... within each run."""
+    steps = np.empty(len(runs), dtype=np.int64)
+    for name in np.unique(runs):
+        rows = np.flatnonzero(runs == name)
+        steps[rows] = np.arange(len(rows))
+    return steps

@@ -1,0 +1,75 @@
+"""Which checkpoints of a dataset are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+
+class EmptySelectionError(ValueError):
+    """No checkpoint is left; the message says which choice left none."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of checkpoints; None chooses all.
+
+    Attributes
+    ----------
+    tasks, methods : tuple of str, optional
+    seeds : tuple of int, optional
+    epochs : pair of float, optional
+        First and last epoch, both included.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> Selection(tasks=("red",), seeds=(1,)).rows(random_trajectories(n_checkpoints=3))
+    array([3, 4, 5])
+    """
+
+    tasks: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    epochs: tuple[float, float] | None = None
+
+    def rows(self, ds: xr.Dataset) -> NDArray[np.intp]:
+        """Indices of the chosen checkpoints, in the order of the dataset.
+
+        Raises
+        ------
+        EmptySelectionError
+            None is left, or a task, method or seed is not in the dataset.
+        """
+        chosen = np.ones(ds.sizes["checkpoint"], dtype=bool)
+        for name, wanted in (("task", self.tasks), ("method", self.methods), ("seed", self.seeds)):
+            if wanted is None:
+                continue
+            values = ds[name].values
+            _check_known(name, wanted, values)
+            chosen &= np.isin(values, np.asarray(wanted))
+        if self.epochs is not None:
+            epoch, (first, last) = ds["epoch"].values, self.epochs
+            chosen &= (epoch >= first) & (epoch <= last)
+            if not chosen.any():
+                raise EmptySelectionError(f"no checkpoint is chosen between epoch {first:g} and {last:g}")
+        if not chosen.any():
+            raise EmptySelectionError("no checkpoint has this combination of task, method and seed")
+        return np.flatnonzero(chosen)
+
+    def only(self, **changes: object) -> Selection:
+        """The same choice with some parts replaced."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:
+    if not wanted:
+        raise EmptySelectionError(f"no {name} is chosen: choose at least one")
+    known = dict.fromkeys(values.tolist())
+    unknown = [value for value in wanted if value not in known]
+    if unknown:
+        raise EmptySelectionError(f"no {name} {unknown[0]!r} in this dataset; it has {', '.join(map(str, known))}")

@@ -1,0 +1,180 @@
+"""Trajectories on disk: Zarr (a directory, or one .zarr.zip file to ship) and NetCDF for exchange."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+
+from predspace_widgets.trajectories.schema import TrajectoriesError, find_problems, validate
+
+# Blocks of samples are about this large on disk; each holds all checkpoints.
+_CHUNK_BYTES = 4 * 2**20
+# Datasets up to this size have every value checked on opening; larger ones when they are used.
+_CHECK_BYTES = 2**30
+_SUFFIXES = (".zarr.zip", ".zarr", ".nc")
+
+
+def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a trajectories dataset, lazily and validated.
+
+    Rows of `probs` are renormalised on reading, in float32 or wider, because float16 storage rounds small
+    probabilities to 0. The structure is always checked, and so are the values of a dataset of up to 1 GiB.
+
+    Parameters
+    ----------
+    path : path
+        A .zarr directory, a .zarr.zip file or a NetCDF .nc file.
+
+    Returns
+    -------
+    xarray.Dataset
+        Backed by dask arrays; nothing else is read.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    TrajectoriesError
+        It is no trajectories dataset; every problem is named.
+
+    Examples
+    --------
+    >>> import predspace_widgets as pw
+    >>> sorted(pw.demo().sizes)
+    ['checkpoint', 'class', 'column', 'row', 'sample']
+    """
+    where = Path(path)
+    kind = _kind(where)
+    if not where.exists():
+        raise FileNotFoundError(f"there is no dataset at {where}")
+    try:
+        raw = _open(where, kind)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zarr.errors.BaseZarrError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrajectoriesError([f"it cannot be read as {kind}: {reason}"], str(where)) from error
+    problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES)
+    if problems:
+        raw.close()
+        raise TrajectoriesError(problems, str(where))
+    return _renormalise(raw.assign_coords(_plain_text(raw)))
+
+
+def save_trajectories(
+    ds: xr.Dataset, path: str | os.PathLike[str], dtype: Literal["float16", "float32", "float64"] | None = None
+) -> Path:
+    """Write a trajectories dataset, whole or not at all.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A valid trajectories dataset.
+    path : path
+        Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete.
+    dtype : {"float16", "float32", "float64"}, optional
+        How `probs` are stored: by default as they were read from disk, else as they are. NetCDF has no float16 and
+        takes float32 instead.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    TrajectoriesError
+        The dataset is not valid; nothing is written.
+    ValueError
+        Another ending.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import constant_run
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_trajectories(constant_run(), Path(folder) / "constant.zarr.zip").name
+    'constant.zarr.zip'
+    """
+    where = Path(path)
+    kind = _kind(where)
+    validate(ds)
+    ready, encoding = _prepare(ds, kind, dtype)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
+        written = Path(folder) / f"new{kind}"
+        if kind == ".nc":
+            ready.to_netcdf(written, engine="h5netcdf", encoding=encoding)
+        else:
+            store = Path(folder) / "store.zarr"
+            ready.to_zarr(store, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
+            written = store if kind == ".zarr" else _zip(store, written)
+        if where.is_dir():
+            shutil.rmtree(where)
+        written.replace(where)
+    return where
+
+
+def _kind(path: Path) -> str:
+    for suffix in _SUFFIXES:
+        if path.name.endswith(suffix):
+            return suffix
+    raise ValueError(f"{path} must end in one of {', '.join(_SUFFIXES)}")
+
+
+def _open(path: Path, kind: str) -> xr.Dataset:
+    if kind == ".nc":
+        return xr.open_dataset(path, engine="h5netcdf", chunks={})
+    store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
+    return xr.open_zarr(store, chunks={}, consolidated=False, zarr_format=3)
+
+
+def _renormalise(ds: xr.Dataset) -> xr.Dataset:
+    if "probs" not in ds:
+        return ds
+    stored = ds["probs"]
+    probs = stored.astype(np.promote_types(stored.dtype, np.float32))
+    probs = probs / probs.sum("class")
+    probs.attrs, probs.encoding = stored.attrs, {"dtype": stored.dtype}
+    return ds.assign(probs=probs)
+
+
+def _plain_text(ds: xr.Dataset) -> dict[Hashable, xr.DataArray]:
+    """The text coordinates as numpy text."""
+    return {name: column.astype(str) for name, column in ds.coords.items() if column.dtype.kind in "OTU"}
+
+
+def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
+    """The dataset without the encodings that it was read with, and the encodings to write it with."""
+    ready = ds.drop_encoding()
+    # Text of any length: Zarr has no settled form for numpy's fixed-length text.
+    ready = ready.assign_coords({name: ready[name].astype(object) for name in _plain_text(ready)})
+    if "probs" not in ds:
+        return ready, {}
+    stored = np.dtype(dtype or ds["probs"].encoding.get("dtype", ds["probs"].dtype))
+    if kind == ".nc":
+        stored = np.promote_types(stored, np.float32)
+    ready["probs"] = ready["probs"].astype(stored)
+    n_checkpoints, n_samples, n_classes = ready["probs"].shape
+    block = int(np.clip(_CHUNK_BYTES // (n_checkpoints * n_classes * stored.itemsize), 1, n_samples))
+    chunks = (n_checkpoints, block, n_classes)
+    ready["probs"] = ready["probs"].chunk(dict(zip(ready["probs"].dims, chunks, strict=True)))
+    if kind == ".nc":
+        return ready, {"probs": {"chunksizes": chunks, "zlib": True, "shuffle": True}}
+    codec = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle")
+    return ready, {"probs": {"chunks": chunks, "compressors": [codec]}}
+
+
+def _zip(store: Path, target: Path) -> Path:
+    """One file of a Zarr directory: stored without further compression, the same bytes for the same content."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(store.rglob("*")):
+            if file.is_file():
+                archive.writestr(zipfile.ZipInfo(file.relative_to(store).as_posix()), file.read_bytes())
+    return target

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,7 +65,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if problems:
         raw.close()
         raise TrajectoriesError(problems, str(where))
-    return _renormalise(raw.assign_coords(_plain_text(raw)))
+    return _renormalise(raw)
 
 
 def save_trajectories(
@@ -130,9 +129,22 @@ def _kind(path: Path) -> str:
 
 def _open(path: Path, kind: str) -> xr.Dataset:
     if kind == ".nc":
-        return xr.open_dataset(path, engine="h5netcdf", chunks={})
-    store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
-    return xr.open_zarr(store, chunks={}, consolidated=False, zarr_format=3)
+        ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
+    else:
+        store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
+        ds = xr.open_zarr(store, chunks={}, consolidated=False, zarr_format=3)
+    # Text and numbers that name things are small: numpy arrays at hand, text as numpy text.
+    coords = {name: column.compute() for name, column in ds.coords.items()}
+    return ds.assign_coords(
+        {name: _as_text(c, object, str) if c.dtype.kind in "OT" else c for name, c in coords.items()}
+    )
+
+
+def _as_text(column: xr.DataArray, *dtypes: type) -> xr.DataArray:
+    values = column.values
+    for dtype in dtypes:
+        values = values.astype(dtype)
+    return column.copy(data=values)
 
 
 def _renormalise(ds: xr.Dataset) -> xr.Dataset:
@@ -145,16 +157,12 @@ def _renormalise(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign(probs=probs)
 
 
-def _plain_text(ds: xr.Dataset) -> dict[Hashable, xr.DataArray]:
-    """The text coordinates as numpy text."""
-    return {name: column.astype(str) for name, column in ds.coords.items() if column.dtype.kind in "OTU"}
-
-
 def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
     """The dataset without the encodings that it was read with, and the encodings to write it with."""
     ready = ds.drop_encoding()
     # Text of any length: Zarr has no settled form for numpy's fixed-length text.
-    ready = ready.assign_coords({name: ready[name].astype(object) for name in _plain_text(ready)})
+    text = {name: _as_text(column, object) for name, column in ready.coords.items() if column.dtype.kind == "U"}
+    ready = ready.assign_coords(text)
     if "probs" not in ds:
         return ready, {}
     stored = np.dtype(dtype or ds["probs"].encoding.get("dtype", ds["probs"].dtype))

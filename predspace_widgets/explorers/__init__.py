@@ -1,0 +1,1 @@
+"""Explorers: one state, two faces (a served page, a notebook)."""

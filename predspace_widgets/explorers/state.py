@@ -1,0 +1,115 @@
+"""What an explorer shows: one plain state, whatever face draws it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import param
+import xarray as xr
+
+from predspace_widgets.trajectories import Analysis, Selection, validate
+from predspace_widgets.views.style import curve_colors
+
+#: Axes that a picture is computed with: what the explained stress shows, and what any two axes are chosen from.
+N_AXES = 5
+
+COLORINGS = ("task", "epoch", "progress", "accuracy")
+PROGRESS_METRICS = {"Bhattacharyya": "bhattacharyya", "great circle": "great_circle"}
+
+
+class ExplorerState(param.Parameterized):
+    """The choices of one user on one dataset.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or Analysis
+        A trajectories dataset; several states (sessions) can share an `Analysis`.
+    choices : values of the parameters below
+        An unknown name or value is an error that says what there is.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> state = ExplorerState(random_trajectories())
+    >>> state.tasks = ["red", "blue"]
+    >>> state.selection.tasks
+    ('red', 'blue')
+    """
+
+    tasks = param.ListSelector(default=[], doc="Tasks whose runs are shown.")
+    methods = param.ListSelector(default=[], doc="Methods whose runs are shown.")
+    seeds = param.ListSelector(default=[], doc="Seeds whose runs are shown.")
+    epochs = param.Range(default=(0.0, 1.0), doc="First and last epoch, both included.")
+    dimensions = param.Selector(default="3-D", objects=["3-D", "2-D"], doc="Axes 1 to 3, or two chosen ones.")
+    horizontal = param.Selector(default=1, objects=[1], doc="The InPCA axis drawn to the right in 2-D.")
+    vertical = param.Selector(default=2, objects=[1, 2], doc="The InPCA axis drawn upwards in 2-D.")
+    color_by = param.Selector(default="task", objects=list(COLORINGS), doc="What colours mean in the picture.")
+    progress_metric = param.Selector(
+        default="bhattacharyya", objects=PROGRESS_METRICS, doc="The distance that geometric progress minimises."
+    )
+    first = param.Selector(default=None, objects=[None], doc="One of the two curves that are compared.")
+    second = param.Selector(default=None, objects=[None], doc="The other one.")
+
+    def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
+        if not isinstance(data, Analysis):
+            validate(data, values=False)
+            data = data.predspace.analysis
+        self.analysis: Analysis = data
+        self.colors = curve_colors(data.curve_names)
+        self.epoch_values: list[float] = sorted({float(epoch) for epoch in data.ds["epoch"].values})
+        self._last_picture: tuple[Selection, xr.Dataset] | None = None
+        super().__init__()
+        self._offer()
+        self._check_names(choices)
+        self.param.update(**choices)
+
+    @property
+    def selection(self) -> Selection:
+        """The chosen checkpoints."""
+        return Selection(tuple(self.tasks), tuple(self.methods), tuple(self.seeds), tuple(self.epochs))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes to draw."""
+        return (1, 2, 3) if self.dimensions == "3-D" else (self.horizontal, self.vertical)
+
+    def picture(self) -> xr.Dataset:
+        """The InPCA picture of the selection, with the signs of axes of the one before."""
+        selection = self.selection
+        if self._last_picture is None or self._last_picture[0] != selection:
+            earlier = self._last_picture[1] if self._last_picture else None
+            self._last_picture = selection, self.analysis.picture(selection, N_AXES, align_to=earlier)
+        return self._last_picture[1]
+
+    def values(self) -> xr.DataArray | None:
+        """What colours the checkpoints along a scale; None where a colour is a curve."""
+        if self.color_by == "epoch":
+            return self.analysis.ds["epoch"].rename("epoch")
+        if self.color_by == "progress":
+            return self.analysis.progress(self.progress_metric)
+        if self.color_by == "accuracy":
+            return self.analysis.accuracy()
+        return None
+
+    def _offer(self) -> None:
+        """Let the parameters know what this dataset has, everything chosen."""
+        ds, curves = self.analysis.ds, self.analysis.curve_names
+        for name in ("task", "method", "seed"):
+            known = list(dict.fromkeys(ds[name].values.tolist()))
+            self.param[f"{name}s"].objects = known
+            setattr(self, f"{name}s", known)
+        # A dataset with a single curve has nothing to compare with: both are the same, and the view says so.
+        for name, number in (("first", 0), ("second", min(1, len(curves) - 1))):
+            self.param[name].objects = curves
+            setattr(self, name, curves[number])
+        for name in ("horizontal", "vertical"):
+            self.param[name].objects = list(range(1, N_AXES + 1))
+        bounds = (self.epoch_values[0], self.epoch_values[-1])
+        self.param.epochs.bounds = bounds
+        self.epochs = bounds
+
+    def _check_names(self, choices: dict[str, Any]) -> None:
+        known = [name for name in self.param if name != "name"]
+        unknown = [name for name in choices if name not in known]
+        if unknown:
+            raise TypeError(f"no choice {unknown[0]!r}; an explorer has {', '.join(known)}")

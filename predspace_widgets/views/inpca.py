@@ -1,0 +1,216 @@
+"""The InPCA picture: every run a line, in three dimensions or any two axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from predspace_widgets.views.style import COLOR_SCALE, FONT, GRID, INK, MUTED, axis, faint, new_figure, percent
+
+TITLE = "InPCA picture"
+HOW_TO_READ = (
+    "Each point is a network at one checkpoint; near means: predicts alike. Thin lines are runs, thick ones the mean "
+    "of their seeds. All start by knowing nothing; the better they do on all classes, the nearer they get to the star."
+)
+
+
+def inpca_figure(
+    picture: xr.Dataset,
+    colors: Mapping[str, str],
+    axes: Sequence[int] = (1, 2, 3),
+    values: xr.DataArray | None = None,
+) -> go.Figure:
+    """Draw a picture.
+
+    Parameters
+    ----------
+    picture : xarray.Dataset
+        From `Analysis.picture`.
+    colors : mapping of curve name to colour
+    axes : two or three numbers of axes, from 1
+        Three for a 3-D picture.
+    values : xarray.DataArray (checkpoint,), optional
+        Colours the checkpoints of all runs along a scale, instead of one colour a curve; its name is the scale's title.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    Raises
+    ------
+    ValueError
+        The picture has no such axis.
+    """
+    unknown = [number for number in axes if number not in picture["component"].values]
+    if unknown or len(axes) not in (2, 3):
+        raise ValueError(f"this picture has axes 1 to {picture.sizes['component']}; cannot draw {tuple(axes)}")
+    figure = new_figure(showlegend=True, legend=_LEGEND, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    for curve in dict.fromkeys(picture["curve"].values.tolist()):
+        figure.add_trace(_runs(picture, curve, colors[curve], axes, muted=values is not None))
+    if values is not None:
+        figure.add_trace(_colored_checkpoints(picture, values, axes))
+    for curve in dict.fromkeys(picture["mean_curve"].values.tolist()):
+        figure.add_trace(_mean(picture, curve, colors[curve], axes, muted=values is not None))
+    if "geodesic" in picture:
+        figure.add_traces(_references(picture, axes))
+    titles = [_axis_title(picture, number) for number in axes]
+    if len(axes) == 3:
+        figure.update_layout(scene=_scene(titles))
+    else:
+        scale = {"scaleanchor": "x", "scaleratio": 1}  # distances look as long in both directions
+        figure.update_layout(
+            xaxis=axis(titles[0]), yaxis=axis(titles[1], **scale), margin={"l": 66, "r": 12, "t": 8, "b": 50}
+        )
+    return figure
+
+
+_LEGEND = {
+    "x": 0.0,
+    "y": 1.0,
+    "bgcolor": "rgba(255, 255, 255, 0.75)",
+    "font": {"size": 13},
+    "itemsizing": "trace",
+    "tracegroupgap": 0,
+}
+
+
+def _scatter(points: np.ndarray, **options: Any) -> go.Scatter | go.Scatter3d:
+    """A trace through points (n, 2) or (n, 3); rows of NaN are gaps."""
+    x, y, *z = points.T
+    if z:
+        return go.Scatter3d(x=x, y=y, z=z[0], **options)
+    return go.Scatter(x=x, y=y, **options)
+
+
+def _pick(picture: xr.Dataset, variable: str, axes: Sequence[int]) -> np.ndarray:
+    return picture[variable].sel(component=list(axes)).values
+
+
+def _runs(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], muted: bool) -> go.Scatter | go.Scatter3d:
+    """All runs of a curve, in one trace with gaps between them."""
+    points, runs = _pick(picture, "embedding", axes), picture["run"].values
+    epochs, seeds = picture["epoch"].values, picture["seed"].values
+    pieces, notes = [], []
+    for run in dict.fromkeys(runs[picture["curve"].values == curve].tolist()):
+        rows = runs == run
+        pieces += [points[rows], np.full((1, len(axes)), np.nan)]
+        notes += [[seed, epoch] for seed, epoch in zip(seeds[rows], epochs[rows], strict=True)] + [[None, None]]
+    return _scatter(
+        np.concatenate(pieces),
+        mode="lines",
+        line={"color": GRID if muted else faint(color, 0.45), "width": 2 if len(axes) == 3 else 1.5},
+        name=curve,
+        legendgroup=curve,
+        showlegend=False,
+        customdata=notes,
+        hovertemplate=f"<b>{curve}</b><br>seed %{{customdata[0]}}, epoch %{{customdata[1]:.3g}}<extra></extra>",
+        meta="runs",
+    )
+
+
+def _mean(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], muted: bool) -> go.Scatter | go.Scatter3d:
+    rows = picture["mean_curve"].values == curve
+    return _scatter(
+        _pick(picture, "mean", axes)[rows],
+        mode="lines",
+        line={"color": color, "width": (3 if muted else 7) if len(axes) == 3 else (1.5 if muted else 4)},
+        name=curve,
+        legendgroup=curve,
+        showlegend=False,  # the choices beside the picture carry the colours
+        customdata=picture["mean_epoch"].values[rows],
+        hovertemplate=f"<b>{curve}</b>, mean of seeds<br>epoch %{{customdata:.3g}}<extra></extra>",
+        meta="mean",
+    )
+
+
+def _colored_checkpoints(picture: xr.Dataset, values: xr.DataArray, axes: Sequence[int]) -> go.Scatter | go.Scatter3d:
+    title = str(values.name)
+    shown = values.values[picture["row"].values]
+    return _scatter(
+        _pick(picture, "embedding", axes),
+        mode="markers",
+        marker={
+            "size": 4 if len(axes) == 3 else 6,
+            "color": shown,
+            "colorscale": COLOR_SCALE,
+            "colorbar": {
+                "title": {"text": title, "side": "top"},
+                "thickness": 12,
+                "len": 0.5,
+                "x": 0.99,
+                "xanchor": "right",
+                "outlinewidth": 0,
+            },
+        },
+        name=title,
+        showlegend=False,
+        customdata=np.stack([picture["curve"].values, picture["seed"].values, picture["epoch"].values], axis=1),
+        hovertemplate=(
+            "<b>%{customdata[0]}</b><br>seed %{customdata[1]}, epoch %{customdata[2]:.3g}<br>"
+            f"{title} %{{marker.color:.3g}}<extra></extra>"
+        ),
+        meta="values",
+    )
+
+
+def _references(picture: xr.Dataset, axes: Sequence[int]) -> list[go.Scatter | go.Scatter3d]:
+    """Ignorance, truth and the geodesic between them, projected into the picture."""
+    line = _pick(picture, "geodesic", axes)
+    three_d = len(axes) == 3
+    # 3-D traces know no star: there it is a letter, and the legend shows the letter of the name.
+    star: dict[str, Any] = {"mode": "markers", "marker": {"symbol": "star", "size": 20, "color": INK}}
+    if three_d:
+        text = {"text": ["★"], "textfont": {"size": 36, "color": INK, "family": FONT}}
+        star = {"mode": "markers+text", "marker": {"size": 1, "opacity": 0}, "textposition": "middle center", **text}
+    return [
+        _scatter(
+            line,
+            mode="lines",
+            line={"color": MUTED, "width": 4 if three_d else 2, "dash": "dash"},
+            name="shortest path (geodesic)",
+            hoverinfo="skip",
+            meta="geodesic",
+        ),
+        _scatter(
+            line[:1],
+            mode="markers",
+            marker={"symbol": "circle", "size": 7 if three_d else 12, "color": INK},
+            name="ignorance P₀: all classes equally likely",
+            hovertemplate="<b>ignorance</b><extra></extra>",
+            meta="ignorance",
+        ),
+        _scatter(
+            line[-1:],
+            name="★ truth P*: every label known" if three_d else "truth P*: every label known",
+            hovertemplate="<b>truth</b><extra></extra>",
+            meta="truth",
+            **star,
+        ),
+    ]
+
+
+def _axis_title(picture: xr.Dataset, number: int) -> str:
+    component = picture.sel(component=number)
+    imaginary = " (imaginary)" if float(component["eigenvalue"]) < 0 else ""
+    return f"InPCA {number}{imaginary}, {percent(float(component['axis_stress']))} of stress"
+
+
+def _scene(titles: Sequence[str]) -> dict[str, Any]:
+    axes = {
+        f"{letter}axis": {
+            "title": {"text": title, "font": {"size": 14}},
+            "tickfont": {"size": 11, "color": MUTED},
+            "nticks": 5,
+            "gridcolor": GRID,
+            "zeroline": False,
+            "showbackground": False,
+            "showspikes": False,
+        }
+        for letter, title in zip("xyz", titles, strict=True)
+    }
+    camera = {"eye": {"x": 0.9, "y": -1.5, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.08}}
+    return {**axes, "aspectmode": "data", "camera": camera, "uirevision": "keep", "dragmode": "turntable"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, P
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import Analysis
 
-_CSS = (Path(__file__).parent / "app.css").read_text(encoding="utf-8")
+_FOLDER = Path(__file__).parent
+_PAGE_CSS = (_FOLDER / "page.css").read_text(encoding="utf-8")
+_CSS = (_FOLDER / "components.css").read_text(encoding="utf-8")
 _PLOT_CONFIG = {"displaylogo": False, "displayModeBar": "hover", "responsive": True}
 
 
@@ -41,7 +44,7 @@ def page(analysis: Analysis, others: Mapping[str, str] | None = None) -> pn.temp
         sidebar_width=230,
         sidebar=_sidebar(state, others or {}),
         main=[_main(state)],
-        raw_css=[_CSS],
+        raw_css=[_PAGE_CSS],
         collapsed_sidebar=False,
     )
 
@@ -77,53 +80,56 @@ def _routes(analyses: Mapping[str, Analysis]) -> dict[str, Callable[[], Any]]:
     return {"/": page_of(first), **{f"/{name}": page_of(name) for name in analyses}}
 
 
-# -- the sidebar: which checkpoints -------------------------------------------------------------------------------------
+# -- the sidebar: which checkpoints ------------------------------------------------------------------------------------
 
 
 def _sidebar(state: ExplorerState, others: Mapping[str, str]) -> list[Any]:
-    items = [_summary(state.analysis.ds), *_checkbox_list(state, "tasks", "Tasks")]
+    items = [_html("summary", _summary(state.analysis.ds)), *_checkbox_list(state, "tasks", "Tasks")]
     if len(state.param.methods.objects) > 1:
         items += _checkbox_list(state, "methods", "Methods")
     items += [
-        _heading("Seeds"),
-        pn.widgets.CheckBoxGroup.from_param(state.param.seeds, inline=True, stylesheets=[_CHECKBOXES], margin=0),
-        _heading("Epochs"),
+        _html("heading", "Seeds", above=10),
+        pn.widgets.CheckBoxGroup.from_param(
+            state.param.seeds, inline=True, stylesheets=[_CSS], margin=0, css_classes=["choose-seeds"]
+        ),
+        _html("heading", "Epochs", above=10),
         _epoch_slider(state),
-        _heading("Colour of the picture"),
-        pn.widgets.Select.from_param(state.param.color_by, name="", sizing_mode="stretch_width", margin=0),
+        _html("heading", "Colour of the picture", above=10),
+        _select(state.param.color_by, sizing_mode="stretch_width"),
     ]
     if others:
-        links = "".join(f'<a href="{address}">{name}</a><br>' for name, address in others.items())
-        items += [_heading("Other datasets"), pn.pane.HTML(links, margin=0)]
+        links = "<br>".join(f'<a href="{address}">{escape(name)}</a>' for name, address in others.items())
+        items += [_html("heading", "Other datasets", above=14), _html("links", links)]
     return items
 
 
-_CHECKBOXES = """
-:host { font-size: 14px; }
-.bk-input-group { gap: 1px; }
-label { display: flex; align-items: center; gap: 6px; }
-"""
+def _summary(ds: xr.Dataset) -> str:
+    counts = [("networks", len(set(ds["run"].values.tolist()))), ("checkpoints", ds.sizes["checkpoint"])]
+    counts += [
+        (plural, ds.sizes[name]) for name, plural in (("sample", "samples"), ("class", "classes")) if name in ds.sizes
+    ]
+    return " · ".join(f"{count:,} {what}" for what, count in counts)
 
 
 def _checkbox_list(state: ExplorerState, name: str, title: str) -> list[Any]:
     known = state.param[name].objects
     swatches = ""
-    if name == "tasks" and len(state.param.methods.objects) == 1:  # a task is a colour
+    if name == "tasks" and known == state.analysis.curve_names:  # a task is a colour
         swatches = "".join(
-            f"label:nth-of-type({number}) span {{ border-left: 12px solid {state.colors[task]}; padding-left: 7px; }}\n"
+            f"label:nth-of-type({number}) span {{ border-left: 12px solid {state.colors[task]}; padding-left: 7px; }}"
             for number, task in enumerate(known, start=1)
         )
     boxes = pn.widgets.CheckBoxGroup.from_param(
-        state.param[name], stylesheets=[_CHECKBOXES + swatches], margin=0, css_classes=[f"choose-{name}"]
+        state.param[name], stylesheets=[_CSS, swatches], margin=0, css_classes=[f"choose-{name}"]
     )
-    toggle = pn.widgets.Button(name="all / none", button_type="light", stylesheets=[_LINK], margin=0, align="end")
-    toggle.on_click(lambda _: state.param.update(**{name: [] if len(getattr(state, name)) == len(known) else known}))
-    return [pn.Row(_heading(title), pn.HSpacer(), toggle, sizing_mode="stretch_width", margin=0), boxes]
+    toggle = pn.widgets.Button(name="all / none", css_classes=["link"], stylesheets=[_CSS], margin=(2, 0, 0, 0))
 
+    def turn_all(_: Any) -> None:
+        setattr(state, name, [] if getattr(state, name) == known else known)
 
-_LINK = """
-.bk-btn { border: none; background: none; padding: 0; font-size: 12.5px; color: #0072B2; min-height: 0; }
-"""
+    toggle.on_click(turn_all)
+    header = pn.Row(_html("heading", title), pn.HSpacer(), toggle, sizing_mode="stretch_width", margin=(10, 0, 0, 0))
+    return [header, boxes]
 
 
 def _epoch_slider(state: ExplorerState) -> pn.widgets.IntRangeSlider:
@@ -131,18 +137,17 @@ def _epoch_slider(state: ExplorerState) -> pn.widgets.IntRangeSlider:
     epochs = state.epoch_values
     last = max(len(epochs) - 1, 1)
     slider = pn.widgets.IntRangeSlider(
+        name="from .. to",
         start=0,
         end=last,
         value=(0, last),
         disabled=len(epochs) < 2,
         format=CustomJSTickFormatter(
-            args={"epochs": epochs},
-            code="return epochs[tick] === undefined ? '' : String(+epochs[tick].toPrecision(3))",
+            args={"epochs": epochs}, code="return String(+(epochs[tick] ?? 0).toPrecision(3))"
         ),
-        show_value=True,
-        name="epoch",
         sizing_mode="stretch_width",
-        margin=(0, 6, 0, 6),
+        margin=(0, 6, 0, 8),
+        stylesheets=[_CSS],
         css_classes=["choose-epochs"],
     )
 
@@ -161,93 +166,87 @@ def _epoch_slider(state: ExplorerState) -> pn.widgets.IntRangeSlider:
     return slider
 
 
-def _summary(ds: xr.Dataset) -> pn.pane.HTML:
-    sizes = dict(ds.sizes)
-    parts = [f"{len(set(ds['run'].values.tolist()))} networks", f"{sizes['checkpoint']} checkpoints"]
-    parts += [
-        f"{sizes[name]} {plural}" for name, plural in (("sample", "samples"), ("class", "classes")) if name in sizes
-    ]
-    return pn.pane.HTML(f'<div style="font-size:13px;color:#5a6675">{" · ".join(parts)}</div>', margin=(0, 0, 4, 0))
-
-
-def _heading(text: str) -> pn.pane.HTML:
-    return pn.pane.HTML(f'<div style="font-weight:650;font-size:14px">{text}</div>', margin=(8, 0, 2, 0))
-
-
-# -- the main area: the views -------------------------------------------------------------------------------------------
+# -- the main area: the views ------------------------------------------------------------------------------------------
 
 
 def _main(state: ExplorerState) -> pn.Row:
-    left = pn.Column(
-        _card(PICTURE, state, _picture_controls(state), flex=2.3),
-        pn.Row(_card(LENGTHS, state, flex=1.5), _card(STRESS, state, flex=1), styles=_flex(1), margin=0),
-        styles=_flex(1.45),
-        margin=0,
-    )
+    below = pn.Row(_card(LENGTHS, state, flex=1.35), _card(STRESS, state), styles=_share(1), margin=0)
+    left = pn.Column(_card(PICTURE, state, _picture_controls(state), flex=1.75), below, styles=_share(1.4), margin=0)
+    compared = [_select(state.param[side], width=112) for side in ("first", "second")]
+    metric = _select(state.param.progress_metric, width=122)
     right = pn.Column(
-        _card(PROGRESS, state, _select(state.param.progress_metric, 125)),
-        _card(COMPARISON, state, pn.Row(_select(state.param.first, 112), _select(state.param.second, 112), margin=0)),
-        styles=_flex(1),
+        _card(PROGRESS, state, metric),
+        _card(COMPARISON, state, pn.Row(*compared, margin=0)),
+        styles=_share(1),
         margin=0,
     )
-    return pn.Row(
-        left,
-        right,
-        styles={"height": "calc(100vh - 74px)", "min-height": "560px"},
-        margin=0,
-        sizing_mode="stretch_width",
-    )
+    height = {"height": "calc(100vh - 58px)", "min-height": "600px"}
+    return pn.Row(left, right, styles=height, margin=0, sizing_mode="stretch_both")
 
 
-def _flex(share: float) -> dict[str, str]:
-    return {"flex": f"{share} 1 0", "min-width": "0", "min-height": "0"}
+def _share(flex: float) -> dict[str, str]:
+    return {"flex": f"{flex} 1 0", "min-width": "0", "min-height": "0"}
 
 
 def _card(view: View, state: ExplorerState, controls: Any = None, flex: float = 1) -> pn.Column:
     """A view in a card, drawn again whenever something that it depends on changes."""
     plot = pn.pane.Plotly(config=_PLOT_CONFIG, sizing_mode="stretch_both", margin=0, min_height=0)
-    message = pn.pane.Alert(alert_type="warning", visible=False, margin=8, sizing_mode="stretch_width")
-    caption = pn.pane.HTML(margin=0, sizing_mode="stretch_width")
+    message = _html("message", visible=False)
+    caption = _html("caption")
 
     def draw(*_: Any) -> None:
         drawing = view.draw(state)
         if drawing.figure is not None:
             plot.object = drawing.figure
         plot.visible = drawing.figure is not None
-        message.object, message.visible = drawing.message, bool(drawing.message)
-        caption.object = f'<div style="font-size:12.5px;line-height:1.3;color:#5a6675">{drawing.caption}</div>'
+        message.visible = drawing.figure is None
+        message.object = _div("message", escape(drawing.message))
+        caption.object = _div("caption", escape(drawing.caption))
 
     draw()
     state.param.watch(draw, list(view.depends))
-    title = pn.pane.HTML(f'<div style="font-weight:650;font-size:15px">{view.title}</div>', margin=(2, 0, 0, 0))
-    header = pn.Row(
-        title, pn.HSpacer(), *([controls] if controls is not None else []), margin=0, sizing_mode="stretch_width"
+    header = pn.Row(_html("title", view.title), pn.HSpacer(), controls, margin=0, sizing_mode="stretch_width")
+    return pn.Column(
+        header,
+        plot,
+        message,
+        caption,
+        styles=_share(flex),
+        css_classes=["card", f"view-{view.name}"],
+        stylesheets=[_CSS],
     )
-    look = {
-        "background": "white",
-        "border": "1px solid #dfe4ea",
-        "border-radius": "8px",
-        "padding": "8px 12px",
-        "margin": "4px",
-        **_flex(flex),
-    }
-    return pn.Column(header, plot, message, caption, styles=look, css_classes=[f"view-{view.name}"])
-
-
-def _select(parameter: Any, width: int) -> pn.widgets.Select:
-    return pn.widgets.Select.from_param(parameter, name="", width=width, margin=(0, 0, 0, 6), stylesheets=[_SELECT])
-
-
-_SELECT = ":host { font-size: 13px; } select.bk-input { height: 26px; padding: 0 22px 0 6px; min-height: 0; }"
 
 
 def _picture_controls(state: ExplorerState) -> pn.Row:
     dimensions = pn.widgets.RadioButtonGroup.from_param(
-        state.param.dimensions,
-        button_type="default",
-        margin=0,
-        stylesheets=[".bk-btn { padding: 1px 10px; font-size: 13px; }"],
+        state.param.dimensions, margin=(0, 0, 0, 6), css_classes=["small"], stylesheets=[_CSS]
     )
-    flat = state.param.dimensions.rx() == "2-D"
-    axes = pn.Row(_select(state.param.horizontal, 56), _select(state.param.vertical, 56), visible=flat, margin=0)
+    axes = pn.Row(
+        *(_select(state.param[name], width=52) for name in ("horizontal", "vertical")),
+        visible=state.param.dimensions.rx() == "2-D",
+        margin=0,
+    )
     return pn.Row(axes, dimensions, margin=0)
+
+
+# -- pieces ------------------------------------------------------------------------------------------------------------
+
+
+def _html(kind: str, text: str = "", above: int = 0, **options: Any) -> pn.pane.HTML:
+    """Text in one of the styles of components.css."""
+    return pn.pane.HTML(_div(kind, text), stylesheets=[_CSS], margin=(above, 0, 2, 0), **options)
+
+
+def _div(kind: str, text: str) -> str:
+    return f'<div class="{kind}">{text}</div>'
+
+
+def _select(parameter: Any, **size: Any) -> pn.widgets.Select:
+    return pn.widgets.Select.from_param(
+        parameter,
+        name="",
+        margin=(0, 0, 0, 6),
+        css_classes=["small", f"choose-{parameter.name}"],
+        stylesheets=[_CSS],
+        **size,
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import param
 import xarray as xr
 
-from predspace_widgets.trajectories import Analysis, Selection, validate
+from predspace_widgets.trajectories import Analysis, Selection
 from predspace_widgets.views.style import curve_colors
 
 #: Axes that a picture is computed with: what the explained stress shows, and what any two axes are chosen from.
@@ -40,23 +40,20 @@ class ExplorerState(param.Parameterized):
     methods = param.ListSelector(default=[], doc="Methods whose runs are shown.")
     seeds = param.ListSelector(default=[], doc="Seeds whose runs are shown.")
     epochs = param.Range(default=(0.0, 1.0), doc="First and last epoch, both included.")
-    dimensions = param.Selector(default="3-D", objects=["3-D", "2-D"], doc="Axes 1 to 3, or two chosen ones.")
-    horizontal = param.Selector(default=1, objects=[1], doc="The InPCA axis drawn to the right in 2-D.")
-    vertical = param.Selector(default=2, objects=[1, 2], doc="The InPCA axis drawn upwards in 2-D.")
-    color_by = param.Selector(default="task", objects=list(COLORINGS), doc="What colours mean in the picture.")
-    progress_metric = param.Selector(
+    dimensions: Any = param.Selector(default="3-D", objects=["3-D", "2-D"], doc="Axes 1 to 3, or two chosen ones.")
+    horizontal: Any = param.Selector(default=1, objects=[1], doc="The InPCA axis drawn to the right in 2-D.")
+    vertical: Any = param.Selector(default=2, objects=[1, 2], doc="The InPCA axis drawn upwards in 2-D.")
+    color_by: Any = param.Selector(default="task", objects=list(COLORINGS), doc="What colours mean in the picture.")
+    progress_metric: Any = param.Selector(
         default="bhattacharyya", objects=PROGRESS_METRICS, doc="The distance that geometric progress minimises."
     )
-    first = param.Selector(default=None, objects=[None], doc="One of the two curves that are compared.")
-    second = param.Selector(default=None, objects=[None], doc="The other one.")
+    first: Any = param.Selector(default=None, objects=[None], doc="One of the two curves that are compared.")
+    second: Any = param.Selector(default=None, objects=[None], doc="The other one.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
-        if not isinstance(data, Analysis):
-            validate(data, values=False)
-            data = data.predspace.analysis
-        self.analysis: Analysis = data
-        self.colors = curve_colors(data.curve_names)
-        self.epoch_values: list[float] = sorted({float(epoch) for epoch in data.ds["epoch"].values})
+        self.analysis: Analysis = data if isinstance(data, Analysis) else data.predspace.analysis
+        self.colors = curve_colors(self.analysis.curve_names)
+        self.epoch_values: list[float] = sorted({float(epoch) for epoch in self.analysis.ds["epoch"].values})
         self._last_picture: tuple[Selection, xr.Dataset] | None = None
         super().__init__()
         self._offer()
@@ -66,7 +63,7 @@ class ExplorerState(param.Parameterized):
     @property
     def selection(self) -> Selection:
         """The chosen checkpoints."""
-        return Selection(tuple(self.tasks), tuple(self.methods), tuple(self.seeds), tuple(self.epochs))
+        return Selection(tuple(self.tasks), tuple(self.methods), tuple(self.seeds), self.epochs)
 
     @property
     def axes(self) -> tuple[int, ...]:

@@ -163,9 +163,7 @@ def _check_same_space(p_shape: tuple[int, ...], q_shape: tuple[int, ...]) -> Non
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The pairwise engine: tiles of checkpoints x blocks of samples, on the CPU or a GPU.
-# ---------------------------------------------------------------------------------------------------------------------
+# -- the pairwise engine: tiles of checkpoints x blocks of samples, on the CPU or a GPU ------------------------------
 
 # torch's CPU kernels give each thread at least this many elements. An operation on fewer than that for every thread
 # wakes fewer threads, and its thread pool (OpenMP) is torn down and made again: about 1 ms each time.

@@ -52,7 +52,7 @@ def as_probabilities(predictions: ArrayLike, name: str = "P") -> Array:
 
 
 def check_rows(smallest: float, sum_error: float, name: str) -> None:
-    """Raise ValueError if the smallest value or the largest error of a row sum betrays other values than probabilities."""
+    """Raise ValueError if the smallest value or the largest error of a row sum shows no probabilities."""
     if not (np.isfinite(smallest) and np.isfinite(sum_error)):
         raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
     if smallest < 0:

@@ -71,7 +71,7 @@ class Analysis:
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.RLock()  # several sessions of one server share an analysis
 
-    # -- on all checkpoints, computed once --------------------------------------------------------------------------
+    # -- on all checkpoints, computed once -----------------------------------------------------------------------------
 
     @property
     def has_predictions(self) -> bool:
@@ -105,7 +105,7 @@ class Analysis:
 
         return self._labelled(self._keep(("accuracy",), compute), "accuracy")
 
-    # -- on a selection ---------------------------------------------------------------------------------------------
+    # -- on a selection ------------------------------------------------------------------------------------------------
 
     def picture(
         self, selection: Selection = _EVERYTHING, n_components: int = 3, align_to: xr.Dataset | None = None
@@ -247,7 +247,7 @@ class Analysis:
         )
         return result.reset_index()
 
-    # -- the pieces -------------------------------------------------------------------------------------------------
+    # -- the pieces ----------------------------------------------------------------------------------------------------
 
     def _keep(self, key: tuple[Any, ...], compute: Callable[[], _Result]) -> _Result:
         with self._lock:

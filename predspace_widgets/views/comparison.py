@@ -9,10 +9,10 @@ import xarray as xr
 
 from predspace_widgets.views.style import INK, axis, new_figure
 
-TITLE = "Two trainings at equal progress"
+TITLE = "At equal progress"
 HOW_TO_READ = (
-    "How differently the two predict when they have come equally far, over the progress that both cover; d_traj is the "
-    "area under it. Dotted: one seed against the others of the same task, the floor that chance alone makes."
+    "How differently the two predict when they have come equally far; d_traj is the area. Dotted: one seed against "
+    "the others of its task, the floor that chance makes."
 )
 
 
@@ -33,9 +33,9 @@ def comparison_figure(comparison: xr.Dataset, colors: Mapping[str, str]) -> go.F
     grid, distance = comparison["progress"].values, comparison["distance"].values
     figure = new_figure(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
-        yaxis=axis("Bhattacharyya<br>distance", rangemode="tozero"),
+        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.5 * float(distance.max()) or 1.0]),  # room for the legend
         showlegend=True,
-        legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255,255,255,0.75)", "font": {"size": 12.5}},
+        legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255, 255, 255, 0)", "font": {"size": 12.5}},
     )
     figure.add_trace(
         go.Scatter(
@@ -45,7 +45,7 @@ def comparison_figure(comparison: xr.Dataset, colors: Mapping[str, str]) -> go.F
             line={"color": INK, "width": 3.5},
             fill="tozeroy",
             fillcolor="rgba(31, 41, 51, 0.08)",
-            name=f"d_traj {comparison.attrs['d_traj']:.3f} over {grid[0]:.2f}–{grid[-1]:.2f}",
+            name=f"d_traj {comparison.attrs['d_traj']:.3f} over progress {grid[0]:.2f} to {grid[-1]:.2f}",
             hovertemplate=f"{first} | {second}<br>at progress %{{x:.2f}}: %{{y:.3f}}<extra></extra>",
             meta="distance",
         )

@@ -13,8 +13,8 @@ from predspace_widgets.views.style import COLOR_SCALE, FONT, GRID, INK, MUTED, a
 
 TITLE = "InPCA picture"
 HOW_TO_READ = (
-    "Each point is a network at one checkpoint; near means: predicts alike. Thin lines are runs, thick ones the mean "
-    "of their seeds. All start by knowing nothing; the better they do on all classes, the nearer they get to the star."
+    "A point is a network at one checkpoint; near means predicting alike. Thin lines: runs; thick: mean of seeds. "
+    "All start near ●, knowing nothing; the better a network predicts every class, the nearer it gets to ★."
 )
 
 
@@ -212,5 +212,5 @@ def _scene(titles: Sequence[str]) -> dict[str, Any]:
         }
         for letter, title in zip("xyz", titles, strict=True)
     }
-    camera = {"eye": {"x": 0.9, "y": -1.5, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.08}}
+    camera = {"eye": {"x": 1.0, "y": -1.7, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.1}}
     return {**axes, "aspectmode": "data", "camera": camera, "uirevision": "keep", "dragmode": "turntable"}

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from predspace_widgets.views.style import axis, faint, new_figure
 
 TITLE = "Riemann length"
-HOW_TO_READ = "How long the way was, summed over the chosen checkpoints. Bar: mean; dots: seeds. {schedule}"
+HOW_TO_READ = "How long the way was. Bar: mean of seeds; dots: runs. {schedule}"
 
 
 def schedule(lengths: pd.DataFrame) -> str:
@@ -49,7 +49,7 @@ def lengths_figure(lengths: pd.DataFrame, colors: Mapping[str, str]) -> go.Figur
     """
     figure = new_figure(
         xaxis=axis("Riemann length", rangemode="tozero"),
-        yaxis=axis("", type="category", autorange="reversed", showgrid=False, nticks=0, tickfont={"size": 12.5}),
+        yaxis=axis("", type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1),
         bargap=0.35,
     )
     for curve, table in lengths.groupby("curve", sort=False):

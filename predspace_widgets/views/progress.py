@@ -12,8 +12,8 @@ from predspace_widgets.views.style import axis, faint, new_figure
 
 TITLE = "Progress along training"
 HOW_TO_READ = (
-    "How far along the shortest path from ignorance (0) to truth (1) the nearest point lies, on all classes and "
-    "held-out samples. Line: mean of the seeds; band: lowest to highest."
+    "Where on the shortest path from ignorance (0) to truth (1) the nearest point lies. Line: mean of seeds; band: "
+    "lowest to highest."
 )
 
 

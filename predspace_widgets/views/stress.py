@@ -8,7 +8,7 @@ import xarray as xr
 from predspace_widgets.views.style import INK, axis, faint, new_figure, percent
 
 TITLE = "Explained stress"
-HOW_TO_READ = "How much of all distances the first 1, 2, 3, … axes explain together; a few axes are enough here."
+HOW_TO_READ = "How much of all distances the first 1, 2, 3, … axes explain together."
 
 
 def stress_figure(picture: xr.Dataset) -> go.Figure:

@@ -1,0 +1,132 @@
+"""The `predspace` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+app = typer.Typer(
+    help="See and measure how deep networks learn: trajectories in prediction space.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_console = Console()
+_errors = Console(stderr=True)
+
+_PORT = typer.Option(help="Port to listen on.", min=1, max=65535)
+
+
+@app.command()
+def serve(
+    data: Annotated[list[Path] | None, typer.Argument(help="Datasets to show; the demo when none is named.")] = None,
+    port: Annotated[int, _PORT] = 5006,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
+    show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
+) -> None:
+    """Open the explorer as a page."""
+    from predspace_widgets.explorers.app import serve as serve_pages
+    from predspace_widgets.trajectories import demo_path, open_trajectories
+
+    paths = data or [demo_path()]
+    names = [_short_name(path) for path in paths]
+    doubled = {name for name in names if names.count(name) > 1}
+    if doubled:
+        raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
+    datasets = {name: open_trajectories(path) for name, path in zip(names, paths, strict=True)}
+    _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
+    serve_pages(datasets, port=port, address=address, open_browser=show)
+
+
+@app.command()
+def record(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name or the path of a recipe file.")],
+    out: Annotated[Path, typer.Option(help="Dataset to write: .zarr.zip, .zarr or .nc.")],
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds, from 0, instead of the recipe's.", min=1)] = None,
+) -> None:
+    """Train the networks of a recipe and record their predictions."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from predspace_widgets.training import load_recipe, record_recipe
+    from predspace_widgets.trajectories import save_trajectories
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=_errors) as bar:
+        runs = bar.add_task("starting", total=None)
+
+        def on_progress(run: str, done: int, total: int) -> None:
+            bar.update(runs, description=escape(run), completed=done, total=total)
+
+        plan = load_recipe(recipe)
+        ds = record_recipe(plan, range(seeds) if seeds else plan.seeds, on_progress)
+    path = save_trajectories(ds, out, dtype="float16")
+    _console.print(f"{len(set(ds['run'].values.tolist()))} runs recorded in {escape(str(path))}", highlight=False)
+
+
+@app.command()
+def info(path: Annotated[Path, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
+    """Say what a dataset holds, how many axes its picture needs, and every problem it has."""
+    from predspace_widgets.trajectories import open_trajectories
+
+    ds = open_trajectories(path)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, text in _facts(ds, path):
+        table.add_row(f"[bold]{name}[/]", escape(text))
+    _console.print(table, highlight=False)
+
+
+def _facts(ds: object, path: Path) -> list[tuple[str, str]]:
+    import xarray as xr
+
+    assert isinstance(ds, xr.Dataset)
+    values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
+    epochs = ds["epoch"].values
+    stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values
+    axes = ", ".join(f"{k}: {share:.1%}" for k, share in enumerate(stress, start=1))
+    facts = [
+        ("title", str(ds.attrs.get("title", ""))),
+        ("source", str(ds.attrs.get("source", ""))),
+        ("created by", str(ds.attrs.get("created_by", ""))),
+        ("dimensions", ", ".join(f"{name} {size}" for name, size in ds.sizes.items())),
+        ("variables", ", ".join(map(str, ds.data_vars))),
+        ("runs", str(len(values["run"]))),
+        *(
+            (f"{name}s", f"{len(values[name])}: {', '.join(map(str, values[name]))}")
+            for name in ("task", "method", "seed")
+        ),
+        ("epochs", f"{epochs.min():g} to {epochs.max():g}"),
+        *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
+        ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
+        ("explained stress", f"{axes} (of the first axes together)"),
+        ("problems", "none"),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _short_name(path: Path) -> str:
+    return path.name.removesuffix(".zip").removesuffix(".zarr").removesuffix(".nc")
+
+
+def _bytes_on_disk(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def main() -> None:
+    """Run the command; what a user can cause is exit code 2 and a line for each problem, never a traceback."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        for problem in getattr(error, "problems", None) or [_one_line(error)]:
+            _errors.print(f"[red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

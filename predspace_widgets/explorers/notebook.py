@@ -1,0 +1,209 @@
+"""The explorer in a notebook: ipywidgets and plotly's FigureWidget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+import xarray as xr
+
+from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
+from predspace_widgets.explorers.state import COLORINGS, N_AXES, PROGRESS_METRICS, ExplorerState
+from predspace_widgets.trajectories import Analysis
+
+_VIEWS = {view.name: view for view in (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)}
+
+
+class Explorer:
+    """Explore a trajectories dataset in a notebook: the last expression of a cell shows it.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or Analysis
+        A trajectories dataset.
+    choices : values of the parameters of `ExplorerState`
+        What is chosen at first, such as `tasks=["even", "odd"]`; also to be set later through `state`.
+
+    Attributes
+    ----------
+    state : ExplorerState
+        The choices; setting one draws the views again.
+
+    Raises
+    ------
+    TypeError
+        An unknown choice; the message names those there are.
+    ValueError
+        A value that the dataset does not have, or no valid trajectories dataset.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> explorer = Explorer(random_trajectories(), tasks=["red", "blue"])
+    >>> explorer.state.dimensions = "2-D"
+    >>> len(explorer.figure("lengths").data)
+    4
+    """
+
+    def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
+        self.state = ExplorerState(data, **choices)
+        picture = widgets.VBox([_picture_choices(self.state), _view(PICTURE, self.state, height=480)])
+        compared = widgets.VBox([_compared_choices(self.state), _view(COMPARISON, self.state, height=300)])
+        picture.layout.flex, picture.layout.min_width = "1 1 auto", "0"
+        self.widget = widgets.VBox([widgets.HBox([_checkpoint_choices(self.state), picture]), compared])
+
+    def figure(self, view: str = "inpca") -> go.Figure:
+        """A view as a plain plotly figure, which stays a picture in a notebook that is saved and reopened.
+
+        Parameters
+        ----------
+        view : {"inpca", "stress", "progress", "comparison", "lengths"}
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+
+        Raises
+        ------
+        ValueError
+            An unknown view, or choices that leave nothing to draw.
+        """
+        if view not in _VIEWS:
+            raise ValueError(f"no view {view!r}; an explorer has {', '.join(_VIEWS)}")
+        return _VIEWS[view].figure(self.state)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)
+
+
+def _view(view: View, state: ExplorerState, height: int) -> widgets.VBox:
+    """A view with its title and caption, drawn again whenever something that it depends on changes."""
+    plot = go.FigureWidget(layout={"height": height, "autosize": True})
+    caption = widgets.HTML()
+
+    def draw(*_: Any) -> None:
+        drawing = view.draw(state)
+        if drawing.figure is not None:
+            _replace(plot, drawing.figure)
+        plot.layout.height = height if drawing.figure is not None else 10
+        text, color = (drawing.message, "#b45309") if drawing.message else (drawing.caption, "#5a6675")
+        caption.value = f'<div style="line-height:1.35;color:{color}">{escape(text)}</div>'
+
+    draw()
+    state.param.watch(draw, list(view.depends))
+    return widgets.VBox([widgets.HTML(f"<b>{view.title}</b>"), plot, caption])
+
+
+def _replace(plot: go.FigureWidget, figure: go.Figure) -> None:
+    """Show another figure in place: a new widget would lose the camera, and browsers allow few 3-D canvases."""
+    layout = figure.layout.to_plotly_json()
+    if plot.layout.scene.camera.eye.x is not None:
+        layout.get("scene", {}).pop("camera", None)  # the user may have turned it
+    with plot.batch_update():
+        plot.data = ()
+        plot.add_traces(figure.data)
+        plot.update_layout(layout)
+
+
+# -- choices ------------------------------------------------------------------------------------------------------
+
+
+def _checkpoint_choices(state: ExplorerState) -> widgets.VBox:
+    parts = [_heading("Tasks"), _checkboxes(state, "tasks", state.colors)]
+    if len(state.param.methods.objects) > 1:
+        parts += [_heading("Methods"), _checkboxes(state, "methods")]
+    epochs = widgets.SelectionRangeSlider(
+        options=[(f"{epoch:.3g}", epoch) for epoch in state.epoch_values],
+        index=(0, len(state.epoch_values) - 1),
+        continuous_update=False,
+        layout={"width": "210px"},
+    )
+    _bind(epochs, state, "epochs")
+    parts += [_heading("Seeds"), _checkboxes(state, "seeds"), _heading("Epochs"), epochs]
+    return widgets.VBox(parts, layout={"width": "230px", "flex": "0 0 auto"})
+
+
+def _picture_choices(state: ExplorerState) -> widgets.HBox:
+    axes = [_dropdown(state, name, range(1, N_AXES + 1), width="60px") for name in ("horizontal", "vertical")]
+
+    def show_axes(*_: Any) -> None:
+        for dropdown in axes:
+            dropdown.layout.display = None if state.dimensions == "2-D" else "none"
+
+    show_axes()
+    state.param.watch(show_axes, "dimensions")
+    dimensions = widgets.ToggleButtons(options=["3-D", "2-D"], style={"button_width": "50px"})
+    _bind(dimensions, state, "dimensions")
+    return widgets.HBox([dimensions, *axes, widgets.Label("colour by"), _dropdown(state, "color_by", COLORINGS)])
+
+
+def _compared_choices(state: ExplorerState) -> widgets.HBox:
+    curves = state.analysis.curve_names
+    return widgets.HBox(
+        [
+            widgets.Label("compare"),
+            _dropdown(state, "first", curves, width="180px"),
+            widgets.Label("with"),
+            _dropdown(state, "second", curves, width="180px"),
+            widgets.Label("progress by"),
+            _dropdown(state, "progress_metric", PROGRESS_METRICS.items(), width="150px"),
+        ]
+    )
+
+
+def _checkboxes(state: ExplorerState, name: str, colors: dict[str, str] | None = None) -> widgets.VBox:
+    known = state.param[name].objects
+    boxes = [widgets.Checkbox(description=str(value), indent=False, layout={"width": "auto"}) for value in known]
+
+    def to_state(_: Any) -> None:
+        chosen = [value for value, box in zip(known, boxes, strict=True) if box.value]
+        if chosen != getattr(state, name):
+            setattr(state, name, chosen)
+
+    def to_boxes(*_: Any) -> None:
+        chosen = list(getattr(state, name))  # boxes report one by one while they are set
+        for value, box in zip(known, boxes, strict=True):
+            box.unobserve(to_state, "value")
+            box.value = value in chosen
+            box.observe(to_state, "value")
+
+    to_boxes()
+    state.param.watch(to_boxes, name)
+    rows = [
+        widgets.HBox([widgets.HTML(_swatch(colors[value])), box]) if colors and value in colors else box
+        for value, box in zip(known, boxes, strict=True)
+    ]
+    return (widgets.HBox if name == "seeds" else widgets.VBox)(rows)
+
+
+def _dropdown(state: ExplorerState, name: str, options: Any, width: str = "120px") -> widgets.Dropdown:
+    dropdown = widgets.Dropdown(options=list(options), layout={"width": width})
+    _bind(dropdown, state, name)
+    return dropdown
+
+
+def _bind(widget: Any, state: ExplorerState, name: str) -> None:
+    """Keep a widget and a choice of the state equal; each is set only where it differs, so there is no loop."""
+
+    def assign(target: Any, attribute: str) -> Callable[[Any], None]:
+        def set_value(change: Any) -> None:
+            value = tuple(change.new) if isinstance(change.new, list | tuple) else change.new
+            if getattr(target, attribute) != value:
+                setattr(target, attribute, value)
+
+        return set_value
+
+    widget.value = getattr(state, name)
+    widget.observe(assign(state, name), "value")
+    state.param.watch(assign(widget, "value"), name)
+
+
+def _heading(text: str) -> widgets.HTML:
+    return widgets.HTML(f"<b>{text}</b>")
+
+
+def _swatch(color: str) -> str:
+    return f'<div style="width:12px;height:18px;margin-top:6px;background:{color}"></div>'

@@ -171,7 +171,7 @@ def _epoch_slider(state: ExplorerState) -> pn.widgets.IntRangeSlider:
 
 def _main(state: ExplorerState) -> pn.Row:
     below = pn.Row(_card(LENGTHS, state, flex=1.35), _card(STRESS, state), styles=_share(1), margin=0)
-    left = pn.Column(_card(PICTURE, state, _picture_controls(state), flex=1.75), below, styles=_share(1.4), margin=0)
+    left = pn.Column(_card(PICTURE, state, _picture_controls(state), flex=1.9), below, styles=_share(1.4), margin=0)
     compared = [_select(state.param[side], width=112) for side in ("first", "second")]
     metric = _select(state.param.progress_metric, width=122)
     right = pn.Column(

@@ -158,7 +158,7 @@ class Analysis:
     def riemann_lengths(self, selection: Selection = _EVERYTHING) -> pd.DataFrame:
         """Riemann length of the selected part of each run.
 
-        Columns: run, curve, task, method, seed, length, n_checkpoints, first_epoch, last_epoch. Lengths grow with the
+        Columns: run, curve, task, method, seed, length, n_checkpoints, first_step, last_step. Lengths grow with the
         number of checkpoints: compare those on equal schedules.
         """
         rows = selection.rows(self.ds)
@@ -173,8 +173,8 @@ class Analysis:
                     **{name: self.ds[name].values[first] for name in ("task", "method", "seed")},
                     "length": float(steps[members[1:]].sum()),
                     "n_checkpoints": len(members),
-                    "first_epoch": float(self.ds["epoch"].values[first]),
-                    "last_epoch": float(self.ds["epoch"].values[last]),
+                    "first_step": int(self.ds["step"].values[first]),
+                    "last_step": int(self.ds["step"].values[last]),
                 }
             )
         return pd.DataFrame.from_records(records)

@@ -9,12 +9,23 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from predspace_widgets.views.style import COLOR_SCALE, FONT, GRID, INK, MUTED, axis, faint, new_figure, percent
+from predspace_widgets.views.style import (
+    COLOR_SCALE,
+    FONT,
+    GRID,
+    INK,
+    MUTED,
+    EpochScale,
+    axis,
+    new_figure,
+    percent,
+    tint,
+)
 
 TITLE = "InPCA picture"
 HOW_TO_READ = (
-    "A point is a network at one checkpoint; near means predicting alike. Thin lines: runs; thick: mean of seeds. "
-    "All start near ●, knowing nothing; the better a network predicts every class, the nearer it gets to ★."
+    "A point is a network at a checkpoint; near means predicting alike. Thin lines: runs; thick: mean of seeds. "
+    "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path between them."
 )
 
 
@@ -63,19 +74,15 @@ def inpca_figure(
     else:
         scale = {"scaleanchor": "x", "scaleratio": 1}  # distances look as long in both directions
         figure.update_layout(
-            xaxis=axis(titles[0]), yaxis=axis(titles[1], **scale), margin={"l": 66, "r": 12, "t": 8, "b": 50}
+            xaxis=axis(titles[0]),
+            yaxis=axis(titles[1], **scale),
+            margin={"l": 66, "r": 12, "t": 30, "b": 50},
+            legend={**_LEGEND, "yanchor": "bottom"},
         )
     return figure
 
 
-_LEGEND = {
-    "x": 0.0,
-    "y": 1.0,
-    "bgcolor": "rgba(255, 255, 255, 0.75)",
-    "font": {"size": 13},
-    "itemsizing": "trace",
-    "tracegroupgap": 0,
-}
+_LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "font": {"size": 13}, "bgcolor": "rgba(0, 0, 0, 0)"}
 
 
 def _scatter(points: np.ndarray, **options: Any) -> go.Scatter | go.Scatter3d:
@@ -102,7 +109,7 @@ def _runs(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], mute
     return _scatter(
         np.concatenate(pieces),
         mode="lines",
-        line={"color": GRID if muted else faint(color, 0.45), "width": 2 if len(axes) == 3 else 1.5},
+        line={"color": GRID if muted else tint(color, 0.5), "width": 2 if len(axes) == 3 else 1.5},
         name=curve,
         legendgroup=curve,
         showlegend=False,
@@ -130,28 +137,31 @@ def _mean(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], mute
 def _colored_checkpoints(picture: xr.Dataset, values: xr.DataArray, axes: Sequence[int]) -> go.Scatter | go.Scatter3d:
     title = str(values.name)
     shown = values.values[picture["row"].values]
+    color, ticks = shown, {}
+    if title == "epoch":
+        scale = EpochScale(shown)
+        color, ticks = scale(shown), {"tickmode": "array", "tickvals": scale.tickvals, "ticktext": scale.ticktext}
     return _scatter(
         _pick(picture, "embedding", axes),
         mode="markers",
         marker={
             "size": 4 if len(axes) == 3 else 6,
-            "color": shown,
+            "color": color,
             "colorscale": COLOR_SCALE,
             "colorbar": {
                 "title": {"text": title, "side": "top"},
                 "thickness": 12,
-                "len": 0.5,
-                "x": 0.99,
-                "xanchor": "right",
+                "len": 0.7,
                 "outlinewidth": 0,
+                **ticks,
             },
         },
         name=title,
         showlegend=False,
-        customdata=np.stack([picture["curve"].values, picture["seed"].values, picture["epoch"].values], axis=1),
+        customdata=np.stack([picture["curve"].values, picture["seed"].values, picture["epoch"].values, shown], axis=1),
         hovertemplate=(
             "<b>%{customdata[0]}</b><br>seed %{customdata[1]}, epoch %{customdata[2]:.3g}<br>"
-            f"{title} %{{marker.color:.3g}}<extra></extra>"
+            f"{title} %{{customdata[3]:.3g}}<extra></extra>"
         ),
         meta="values",
     )
@@ -171,7 +181,7 @@ def _references(picture: xr.Dataset, axes: Sequence[int]) -> list[go.Scatter | g
             line,
             mode="lines",
             line={"color": MUTED, "width": 4 if three_d else 2, "dash": "dash"},
-            name="shortest path (geodesic)",
+            name="geodesic (shortest path)",
             hoverinfo="skip",
             meta="geodesic",
         ),
@@ -179,13 +189,13 @@ def _references(picture: xr.Dataset, axes: Sequence[int]) -> list[go.Scatter | g
             line[:1],
             mode="markers",
             marker={"symbol": "circle", "size": 7 if three_d else 12, "color": INK},
-            name="ignorance P₀: all classes equally likely",
+            name="ignorance P₀",
             hovertemplate="<b>ignorance</b><extra></extra>",
             meta="ignorance",
         ),
         _scatter(
             line[-1:],
-            name="★ truth P*: every label known" if three_d else "truth P*: every label known",
+            name="★ truth P*" if three_d else "truth P*",
             hovertemplate="<b>truth</b><extra></extra>",
             meta="truth",
             **star,
@@ -212,5 +222,5 @@ def _scene(titles: Sequence[str]) -> dict[str, Any]:
         }
         for letter, title in zip("xyz", titles, strict=True)
     }
-    camera = {"eye": {"x": 1.0, "y": -1.7, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.1}}
+    camera = {"eye": {"x": 1.05, "y": -1.75, "z": 0.8}, "center": {"x": 0.05, "y": 0, "z": -0.16}}
     return {**axes, "aspectmode": "data", "camera": camera, "uirevision": "keep", "dragmode": "turntable"}

@@ -23,15 +23,15 @@ def schedule(lengths: pd.DataFrame) -> str:
 
     Examples
     --------
-    >>> schedule(pd.DataFrame({"n_checkpoints": [30, 30], "first_epoch": [0, 0], "last_epoch": [17.5, 17.5]}))
-    '30 checkpoints a run, epochs 0 to 17.5.'
+    >>> schedule(pd.DataFrame({"n_checkpoints": [30, 30], "first_step": [0, 0], "last_step": [300, 300]}))
+    '30 checkpoints a run, steps 0 to 300.'
     """
-    shared = lengths[["n_checkpoints", "first_epoch", "last_epoch"]].drop_duplicates()
+    shared = lengths[["n_checkpoints", "first_step", "last_step"]].drop_duplicates()
     if len(shared) > 1:
         counts = lengths["n_checkpoints"]
-        return f"Schedules differ ({counts.min()} to {counts.max()} checkpoints a run): do not compare."
+        return f"Schedules differ ({counts.min()} to {counts.max()} checkpoints): lengths do not compare."
     count, first, last = shared.iloc[0]
-    return f"{count:.0f} checkpoints a run, epochs {first:.3g} to {last:.3g}."
+    return f"{count:.0f} checkpoints a run, steps {first:.0f} to {last:.0f}."
 
 
 def lengths_figure(lengths: pd.DataFrame, colors: Mapping[str, str]) -> go.Figure:
@@ -49,8 +49,11 @@ def lengths_figure(lengths: pd.DataFrame, colors: Mapping[str, str]) -> go.Figur
     """
     figure = new_figure(
         xaxis=axis("Riemann length", rangemode="tozero"),
-        yaxis=axis("", type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1),
+        yaxis=axis(
+            "", type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1, tickfont={"size": 12}
+        ),
         bargap=0.35,
+        margin={"l": 62, "r": 14, "t": 0, "b": 40},
     )
     for curve, table in lengths.groupby("curve", sort=False):
         color = colors[str(curve)]

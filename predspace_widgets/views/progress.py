@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from predspace_widgets.views.style import axis, faint, new_figure
+from predspace_widgets.views.style import EpochScale, axis, faint, new_figure
 
 TITLE = "Progress along training"
 HOW_TO_READ = (
@@ -30,8 +30,9 @@ def progress_figure(curves: pd.DataFrame, colors: Mapping[str, str]) -> go.Figur
     -------
     plotly.graph_objects.Figure
     """
+    scale = EpochScale(curves["epoch"].to_numpy())
     figure = new_figure(
-        xaxis=axis("epoch"),
+        xaxis=axis("epoch (logarithmic)", tickmode="array", tickvals=scale.tickvals, ticktext=scale.ticktext),
         yaxis=axis("progress from<br>ignorance to truth", range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1]),
     )
     for curve, table in curves.groupby("curve", sort=False):
@@ -39,7 +40,7 @@ def progress_figure(curves: pd.DataFrame, colors: Mapping[str, str]) -> go.Figur
         outline = np.concatenate([table["high"], table["low"][::-1]])
         figure.add_trace(
             go.Scatter(
-                x=np.concatenate([table["epoch"], table["epoch"][::-1]]),
+                x=scale(np.concatenate([table["epoch"], table["epoch"][::-1]])),
                 y=outline,
                 fill="toself",
                 fillcolor=faint(color, 0.18),
@@ -51,15 +52,15 @@ def progress_figure(curves: pd.DataFrame, colors: Mapping[str, str]) -> go.Figur
         )
         figure.add_trace(
             go.Scatter(
-                x=table["epoch"],
+                x=scale(table["epoch"].to_numpy()),
                 y=table["mean"],
                 mode="lines",
                 line={"color": color, "width": 3},
                 name=str(curve),
-                customdata=table[["low", "high", "n_seeds"]],
+                customdata=table[["epoch", "low", "high", "n_seeds"]],
                 hovertemplate=(
-                    f"<b>{curve}</b><br>epoch %{{x:.3g}}: %{{y:.3f}}<br>"
-                    "%{customdata[0]:.3f} to %{customdata[1]:.3f} over %{customdata[2]} seeds<extra></extra>"
+                    f"<b>{curve}</b><br>epoch %{{customdata[0]:.3g}}: %{{y:.3f}}<br>"
+                    "%{customdata[1]:.3f} to %{customdata[2]:.3f} over %{customdata[3]} seeds<extra></extra>"
                 ),
                 meta="mean",
             )

@@ -32,7 +32,7 @@ def stress_figure(picture: xr.Dataset) -> go.Figure:
     figure = new_figure(
         barmode="stack",
         bargap=0.25,
-        margin={"l": 40, "r": 8, "t": 20, "b": 44},
+        margin={"l": 40, "r": 8, "t": 20, "b": 40},
         xaxis=axis("number of InPCA axes", type="category", showgrid=False),
         yaxis=axis("", tickformat=".0%", range=[0, 1.0], nticks=3),
     )

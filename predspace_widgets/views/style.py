@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
@@ -44,6 +45,18 @@ def faint(color: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity})"
 
 
+def tint(color: str, share: float) -> str:
+    """A colour '#rrggbb' mixed with white, of which it is a share: 3-D lines draw their opacity wrongly.
+
+    Examples
+    --------
+    >>> tint("#0072B2", 0.5)
+    '#80b8d8'
+    """
+    parts = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in parts)
+
+
 def percent(share: float) -> str:
     """A share for people: '81%', '0.4%'.
 
@@ -63,7 +76,7 @@ def new_figure(**layout: Any) -> go.Figure:
         font={"family": FONT, "size": 14, "color": INK},
         paper_bgcolor="white",
         plot_bgcolor="white",
-        margin={"l": 62, "r": 14, "t": 8, "b": 48},
+        margin={"l": 62, "r": 14, "t": 8, "b": 44},
         hoverlabel={"font": {"family": FONT, "size": 14}},
         uirevision="keep",
         autosize=True,
@@ -86,3 +99,30 @@ def axis(title: str, **options: Any) -> dict[str, Any]:
         "automargin": True,
         **options,
     }
+
+
+class EpochScale:
+    """A logarithmic scale of epochs with room for epoch 0: much happens in the first steps, and little later.
+
+    Parameters
+    ----------
+    epochs : array
+        All epochs that are drawn.
+
+    Examples
+    --------
+    >>> EpochScale(np.array([0.0, 0.1, 1.0, 10.0])).ticktext
+    ['0', '0.3', '1', '3', '10']
+    """
+
+    def __init__(self, epochs: np.ndarray) -> None:
+        self._unit = epochs[epochs > 0].min(initial=1.0)
+        ticks = [0.0] + [digit * 10.0**power for power in range(-3, 6) for digit in (1, 3)]
+        room = [tick for tick in ticks if tick == 0 or tick >= 2 * self._unit]
+        shown = np.array([tick for tick in room if epochs.min() <= tick <= epochs.max()])
+        self.tickvals = self(shown).tolist()
+        self.ticktext = [f"{tick:g}" for tick in shown]
+
+    def __call__(self, epochs: np.ndarray) -> np.ndarray:
+        """Places of epochs on the scale."""
+        return np.log1p(epochs / self._unit)

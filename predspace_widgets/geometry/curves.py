@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from predspace_widgets.geometry.distance import bhattacharyya
-from predspace_widgets.geometry.geodesic import geodesic
+from predspace_widgets.geometry.geodesic import great_circle_points
 from predspace_widgets.geometry.probabilities import Array, as_probabilities
 
 
@@ -128,17 +128,12 @@ def reindex(P: ArrayLike, progress: ArrayLike, grid: ArrayLike) -> Array:
             f"the grid must be a list of numbers between {reached[0]:.6g} and {reached[-1]:.6g}, the progress that "
             "the trajectory covers; it is not extrapolated"
         )
-    after = np.clip(np.searchsorted(reached, at, side="right"), 1, len(reached) - 1) if len(reached) > 1 else 0 * at
-    after = np.asarray(after, dtype=int)
+    # The first checkpoint whose progress exceeds the value; at the very end the last one, from the one before it.
+    after = np.minimum(np.searchsorted(reached, at, side="right"), len(reached) - 1)
     before = np.maximum(after - 1, 0)
     gap = reached[after] - reached[before]
     part = np.divide(at - reached[before], gap, out=np.zeros_like(at), where=gap > 0)
-    return np.stack(
-        [
-            geodesic(points[records[b]], points[records[a]], share)
-            for b, a, share in zip(before, after, part, strict=True)
-        ]
-    )  # (K, N, C)
+    return great_circle_points(points[records[before]], points[records[after]], part[:, None, None])  # (K, N, C)
 
 
 class TrajectoryDistance(NamedTuple):

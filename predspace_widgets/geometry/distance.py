@@ -8,8 +8,9 @@ cosine of the angle between them. Definitions as in Ramesh et al. (ICML 2023, ar
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Literal, get_args
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from predspace_widgets.geometry.probabilities import Array, as_probabilities, ch
 FLOOR = 1e-9
 
 Metric = Literal["bhattacharyya", "great_circle", "symmetric_kl"]
+
+_Task = TypeVar("_Task")
 
 
 def check_metric(metric: str) -> None:
@@ -165,13 +168,14 @@ def _check_same_space(p_shape: tuple[int, ...], q_shape: tuple[int, ...]) -> Non
 
 # -- the pairwise engine: tiles of checkpoints x blocks of samples, on the CPU or a GPU ------------------------------
 
-# torch's CPU kernels give each thread at least this many elements. An operation on fewer than that for every thread
-# wakes fewer threads, and its thread pool (OpenMP) is torn down and made again: about 1 ms each time.
-_ELEMENTS_PER_THREAD = 32768
-# A tile just below that number stays on one thread when its blocks have been multiplied together.
-_TILE = 181
+# Each tile of checkpoints against another is one task of a pool of threads, in which torch itself runs on one thread.
+# Letting torch share each operation among its threads is no faster on an idle machine and, where something else runs
+# beside, tens of times slower: every operation then waits for a thread that waits for a core.
+_TILE = 160
 _GPU_TILE = 2048
-_BLOCK_ELEMENTS = 64 * _TILE**2  # overlaps held at a time: 8 MB in float32, which stays in a shared cache
+# Overlaps held at a time by a thread, 6 MB in float32: operations long enough for threads not to wait for the
+# interpreter, which starts one at a time, and blocks small enough for a shared cache.
+_BLOCK_ELEMENTS = 64 * _TILE**2
 
 
 def pairwise(
@@ -235,19 +239,38 @@ def pairwise(
     }[metric]
     rows, columns = _tiles(p.shape[0], device), _tiles(q.shape[0], device)
     column_points = [_read_tile(q[tile], "Q", metric, work, device) for tile in columns]
-    for i, row in enumerate(rows):
-        # Within P the tiles of rows and columns are the same, and half of the pairs of them are enough.
-        points = column_points[i] if within else _read_tile(p[row], "P", metric, work, device)
-        for column, others in zip(columns[i * within :], column_points[i * within :], strict=True):
-            sums = sum_over_samples(points, others).double().cpu().numpy()  # (t, s)
-            distances[row, column] = sums
-            if within:
-                distances[column, row] = sums.T
+    # Within P rows and columns are the same tiles, and half of the pairs of them are enough.
+    row_points = column_points if within else [_read_tile(p[tile], "P", metric, work, device) for tile in rows]
+
+    def fill(pair: tuple[int, int]) -> None:
+        i, j = pair
+        sums = sum_over_samples(row_points[i], column_points[j]).double().cpu().numpy()  # (t, s)
+        distances[rows[i], columns[j]] = sums
+        if within:
+            distances[columns[j], rows[i]] = sums.T
+
+    pairs = [(i, j) for i in range(len(rows)) for j in range(i if within else 0, len(columns))]
+    _for_each(fill, pairs, n_threads=torch.get_num_threads() if device == "cpu" else 1)
     distances /= p.shape[1]
     np.maximum(distances, 0.0, out=distances)  # rounding makes distances of about -1e-8 of coinciding points
     if within:
         np.fill_diagonal(distances, 0.0)
     return distances
+
+
+def _for_each(work: Callable[[_Task], None], tasks: Sequence[_Task], n_threads: int) -> None:
+    """Do all tasks on a pool of threads, in each of which torch runs on one thread."""
+    if n_threads == 1 or len(tasks) < 2:
+        for task in tasks:
+            work(task)
+        return
+    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for _ in pool.map(work, tasks):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(n_threads)  # the matrix library has one number for all threads
 
 
 def _as_checkpoints(predictions: ArrayLike, name: str) -> torch.Tensor:
@@ -308,9 +331,8 @@ def _log_product(factors: torch.Tensor) -> torch.Tensor:
     product that can come out is a normal number.
     """
     tiny = torch.finfo(factors.dtype).tiny
-    enough = _ELEMENTS_PER_THREAD * (torch.get_num_threads() - 1)
     smallest = FLOOR
-    while len(factors) % 2 == 0 and factors.numel() // 2 > enough:
+    while len(factors) % 2 == 0:
         if smallest**2 < tiny:
             smallest = float(factors.amin())  # the bound is used up: look
             if smallest**2 < tiny:

@@ -47,13 +47,18 @@ def geodesic(P: ArrayLike, Q: ArrayLike, t: ArrayLike) -> Array:
     times = np.asarray(t, dtype=np.float64)
     if times.ndim > 1 or not np.all((times >= 0) & (times <= 1)):
         raise ValueError(f"t must be a number or a list of numbers in [0, 1], got {t!r}")
-    angle = angles(P, Q)[..., None]  # (..., N, 1)
-    times = times.reshape(times.shape + (1,) * angle.ndim)
+    p, q = as_probabilities(P, "P"), as_probabilities(Q, "Q")
+    return great_circle_points(p, q, times.reshape(times.shape + (1,) * max(p.ndim, q.ndim)))
+
+
+def great_circle_points(p: Array, q: Array, times: Array) -> Array:
+    """`geodesic` of probabilities that were read already, at times that broadcast with their (..., N, C)."""
+    angle = angles(p, q)[..., None]  # (..., N, 1)
     apart = angle > _COINCIDE
     sine = np.sin(np.where(apart, angle, 1.0))
     weight_p = np.where(apart, np.sin((1 - times) * angle) / sine, 1.0)
     weight_q = np.where(apart, np.sin(times * angle) / sine, 0.0)
-    points = np.square(weight_p * np.sqrt(as_probabilities(P)) + weight_q * np.sqrt(as_probabilities(Q)))
+    points = np.square(weight_p * np.sqrt(p) + weight_q * np.sqrt(q))
     points /= points.sum(axis=-1, keepdims=True)  # (K, ..., N, C); rounding only
     return points
 

@@ -25,7 +25,7 @@ from predspace_widgets.views.style import (
 TITLE = "InPCA picture"
 HOW_TO_READ = (
     "A point is a network at a checkpoint; near means predicting alike. Thin lines: runs; thick: mean of seeds. "
-    "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path between them."
+    "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path."
 )
 
 
@@ -111,7 +111,6 @@ def _runs(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], mute
         mode="lines",
         line={"color": GRID if muted else tint(color, 0.5), "width": 2 if len(axes) == 3 else 1.5},
         name=curve,
-        legendgroup=curve,
         showlegend=False,
         customdata=notes,
         hovertemplate=f"<b>{curve}</b><br>seed %{{customdata[0]}}, epoch %{{customdata[1]:.3g}}<extra></extra>",
@@ -126,7 +125,6 @@ def _mean(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], mute
         mode="lines",
         line={"color": color, "width": (3 if muted else 7) if len(axes) == 3 else (1.5 if muted else 4)},
         name=curve,
-        legendgroup=curve,
         showlegend=False,  # the choices beside the picture carry the colours
         customdata=picture["mean_epoch"].values[rows],
         hovertemplate=f"<b>{curve}</b>, mean of seeds<br>epoch %{{customdata:.3g}}<extra></extra>",

@@ -1,0 +1,40 @@
+# make app      opens the explorer on the demo dataset
+# make test     runs everything that must pass
+# TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
+
+PYTHON ?= python3
+PORT ?= 5006
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: app test setup lab bench demo-data
+
+app: $(READY)
+	@$(BIN)/predspace serve --port $(PORT)
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+setup: $(READY)
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py
+
+demo-data: $(READY)
+	$(BIN)/predspace record digits --out data/digits.zarr.zip
+
+# Made again when a pin or the package's own metadata changes.
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "predspace_widgets needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(BIN)/pip install --index-url $(TORCH_INDEX) $(shell grep -E '^torch(vision)?==' requirements.txt))
+	$(BIN)/pip install --requirement requirements.txt
+	$(BIN)/pip install --no-deps --editable .
+	touch $@

@@ -152,14 +152,10 @@ def _epoch_slider(state: ExplorerState) -> pn.widgets.IntRangeSlider:
     )
 
     def to_state(event: Any) -> None:
-        low, high = event.new
-        state.epochs = (epochs[low], epochs[min(high, len(epochs) - 1)])
+        state.epoch_slots = event.new
 
-    def to_slider(event: Any) -> None:
-        low, high = event.new
-        inside = [number for number, epoch in enumerate(epochs) if low <= epoch <= high]
-        if inside:
-            slider.value = (inside[0], inside[-1])
+    def to_slider(_: Any) -> None:
+        slider.value = state.epoch_slots
 
     slider.param.watch(to_state, "value_throttled")
     state.param.watch(to_slider, "epochs")

@@ -121,7 +121,15 @@ def _checkpoint_choices(state: ExplorerState) -> widgets.VBox:
         continuous_update=False,
         layout={"width": "210px"},
     )
-    _bind(epochs, state, "epochs")
+
+    def to_state(change: Any) -> None:
+        state.epoch_slots = tuple(change.new)
+
+    def to_slider(_: Any) -> None:
+        epochs.index = state.epoch_slots
+
+    epochs.observe(to_state, "index")
+    state.param.watch(to_slider, "epochs")
     parts += [_heading("Seeds"), _checkboxes(state, "seeds"), _heading("Epochs"), epochs]
     return widgets.VBox(parts, layout={"width": "230px", "flex": "0 0 auto"})
 

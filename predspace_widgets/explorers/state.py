@@ -36,9 +36,9 @@ class ExplorerState(param.Parameterized):
     ('red', 'blue')
     """
 
-    tasks = param.ListSelector(default=[], doc="Tasks whose runs are shown.")
-    methods = param.ListSelector(default=[], doc="Methods whose runs are shown.")
-    seeds = param.ListSelector(default=[], doc="Seeds whose runs are shown.")
+    tasks = param.ListSelector(default=[], check_on_set=True, doc="Tasks whose runs are shown.")
+    methods = param.ListSelector(default=[], check_on_set=True, doc="Methods whose runs are shown.")
+    seeds = param.ListSelector(default=[], check_on_set=True, doc="Seeds whose runs are shown.")
     epochs = param.Range(default=(0.0, 1.0), doc="First and last epoch, both included.")
     dimensions: Any = param.Selector(default="3-D", objects=["3-D", "2-D"], doc="Axes 1 to 3, or two chosen ones.")
     horizontal: Any = param.Selector(default=1, objects=[1], doc="The InPCA axis drawn to the right in 2-D.")
@@ -69,6 +69,20 @@ class ExplorerState(param.Parameterized):
     def axes(self) -> tuple[int, ...]:
         """The axes to draw."""
         return (1, 2, 3) if self.dimensions == "3-D" else (self.horizontal, self.vertical)
+
+    @property
+    def epoch_slots(self) -> tuple[int, int]:
+        """Places of the first and last recorded epoch in the chosen range, which sliders run over: epochs are dense in
+        the beginning. Setting them chooses those epochs."""
+        low, high = self.epochs
+        inside = [number for number, epoch in enumerate(self.epoch_values) if low <= epoch <= high]
+        return (inside[0], inside[-1]) if inside else (0, 0)
+
+    @epoch_slots.setter
+    def epoch_slots(self, slots: tuple[int, int]) -> None:
+        if slots != self.epoch_slots:  # a range between recorded epochs stays as it was set
+            low, high = (self.epoch_values[min(slot, len(self.epoch_values) - 1)] for slot in slots)
+            self.epochs = (low, high)
 
     def picture(self) -> xr.Dataset:
         """The InPCA picture of the selection, with the signs of axes of the one before."""

@@ -1,0 +1,192 @@
+"""The explorer's state and its views, without a browser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from predspace_widgets.explorers import Explorer, ExplorerState
+from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS
+from predspace_widgets.trajectories import Analysis
+from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
+
+VIEWS = (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    return Analysis(random_trajectories(n_seeds=2, n_checkpoints=6))
+
+
+@pytest.fixture
+def state(analysis: Analysis) -> ExplorerState:
+    return ExplorerState(analysis)
+
+
+def test_everything_is_chosen_at_first(state: ExplorerState, analysis: Analysis) -> None:
+    assert len(state.selection.rows(analysis.ds)) == analysis.ds.sizes["checkpoint"]
+    assert (state.first, state.second) == ("red", "green")
+    assert state.axes == (1, 2, 3)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_view_draws(state: ExplorerState, view) -> None:  # type: ignore[no-untyped-def]
+    drawing = view.draw(state)
+    assert drawing.figure is not None
+    assert drawing.message == ""
+    assert drawing.caption
+    assert "{" not in drawing.caption
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"tasks": []}, "no task is chosen"),
+        ({"seeds": []}, "no seed is chosen"),
+        ({"tasks": ["red"], "seeds": [0], "epochs": (0.0, 1.0)}, "only one checkpoint"),
+        ({"epochs": (0.5, 0.6)}, "no checkpoint is chosen between epoch 0.5 and 0.6"),
+    ],
+)
+def test_choices_that_leave_nothing_are_a_message(state: ExplorerState, choices: dict, message: str) -> None:
+    state.param.update(**choices)
+    drawing = PICTURE.draw(state)
+    assert drawing.figure is None
+    assert message in drawing.message
+    state.param.update(tasks=["red", "blue"], seeds=[0, 1], epochs=(0.0, 10.0))
+    assert PICTURE.draw(state).figure is not None
+
+
+def test_comparing_a_curve_with_itself_is_a_message(state: ExplorerState) -> None:
+    state.second = state.first
+    assert "two different" in COMPARISON.draw(state).message
+    assert PICTURE.draw(state).figure is not None
+
+
+def test_a_defect_becomes_a_message_and_is_logged(
+    state: ExplorerState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("oh")
+
+    monkeypatch.setattr(state.analysis, "riemann_lengths", fail, raising=False)
+    assert "This view failed (KeyError" in LENGTHS.draw(state).message
+    assert "Traceback" in caplog.text
+
+
+def test_unknown_choices_name_what_there_is(analysis: Analysis) -> None:
+    with pytest.raises(TypeError, match=r"no choice 'task'; an explorer has .*tasks"):
+        ExplorerState(analysis, task=["red"])
+    with pytest.raises(ValueError, match="violet"):
+        ExplorerState(analysis, tasks=["violet"])
+
+
+def test_progress_metric_and_color_reach_the_figures(state: ExplorerState) -> None:
+    by_default = PROGRESS.draw(state).figure
+    state.progress_metric = "great_circle"
+    by_angle = PROGRESS.draw(state).figure
+    assert not np.allclose(by_default.data[1].y, by_angle.data[1].y)
+    state.color_by = "progress"
+    [points] = [trace for trace in PICTURE.draw(state).figure.data if trace.meta == "values"]
+    np.testing.assert_allclose(points.marker.color, state.analysis.progress("great_circle").values)
+
+
+def test_axes_do_not_flip_from_picture_to_picture(state: ExplorerState) -> None:
+    before = state.picture()
+    flipped = before.assign(embedding=before["embedding"] * np.array([-1, 1, -1, 1, -1]))
+    state._last_picture = (state._last_picture[0], flipped)  # as if the picture before had had other signs
+    state.tasks = ["red", "green"]
+    after = state.picture()
+    _, new, old = np.intersect1d(after["row"].values, before["row"].values, return_indices=True)
+    for axis in range(2):
+        earlier = flipped["embedding"].values[old, axis]
+        later = after["embedding"].values[new, axis]
+        assert np.dot(earlier - earlier.mean(), later - later.mean()) > 0
+
+
+def test_a_picture_is_computed_once_for_all_views(state: ExplorerState, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = Analysis.picture
+    monkeypatch.setattr(Analysis, "picture", lambda self, *a, **k: calls.append(1) or original(self, *a, **k))
+    state.tasks = ["red"]
+    PICTURE.draw(state)
+    STRESS.draw(state)
+    state.dimensions = "2-D"
+    PICTURE.draw(state)
+    assert len(calls) == 1
+
+
+def test_datasets_with_one_run_can_be_explored() -> None:
+    for ds in (geodesic_run(), constant_run()):
+        state = ExplorerState(ds)
+        assert PICTURE.draw(state).figure is not None
+        assert "two different" in COMPARISON.draw(state).message
+
+
+def test_several_methods_are_several_curves() -> None:
+    ds = random_trajectories(tasks=("red",), n_seeds=2, methods=("supervised", "contrastive"))
+    state = ExplorerState(ds)
+    assert len(set(state.colors.values())) == 2
+    state.methods = ["contrastive"]
+    assert set(state.picture()["curve"].values) == {"red · contrastive"}
+    assert COMPARISON.draw(state).figure is not None
+
+
+class TestNotebookExplorer:
+    def test_widgets_and_state_follow_each_other(self, analysis: Analysis) -> None:
+        explorer = Explorer(analysis, tasks=["red", "blue"], dimensions="2-D")
+        boxes = {box.description: box for box in _find(explorer.widget, "Checkbox")}
+        assert (boxes["red"].value, boxes["green"].value) == (True, False)
+        boxes["green"].value = True
+        assert explorer.state.tasks == ["red", "green", "blue"]
+        explorer.state.tasks = ["blue"]
+        assert (boxes["red"].value, boxes["blue"].value) == (False, True)
+        [slider] = _find(explorer.widget, "SelectionRangeSlider")
+        slider.value = (0.0, 4.0)
+        assert explorer.state.epochs == (0.0, 4.0)
+        explorer.state.epochs = (1.5, 10.0)  # between two recorded epochs
+        assert slider.value == (2.0, 10.0)
+        assert explorer.state.epochs == (1.5, 10.0)
+
+    def test_views_are_drawn_again(self, analysis: Analysis) -> None:
+        explorer = Explorer(analysis)
+        picture, compared = _find(explorer.widget, "FigureWidget")
+        n_traces, n_points = len(picture.data), len(picture.data[0].x)
+        explorer.state.tasks = ["red", "blue"]
+        assert len(picture.data) == n_traces - 2  # the runs of a task, and their mean
+        explorer.state.epochs = (0.0, 6.0)
+        assert len(picture.data[0].x) < n_points
+        name = compared.data[0].name
+        explorer.state.second = "blue"
+        assert compared.data[0].name != name
+
+    def test_camera_stays(self, analysis: Analysis) -> None:
+        explorer = Explorer(analysis)
+        picture, _ = _find(explorer.widget, "FigureWidget")
+        picture.layout.scene.camera.eye = {"x": 2.0, "y": 1.0, "z": 0.5}
+        explorer.state.tasks = ["red"]
+        assert picture.layout.scene.camera.eye.x == 2.0
+
+    def test_message_in_place_of_an_error(self, analysis: Analysis) -> None:
+        explorer = Explorer(analysis)
+        explorer.state.tasks = []
+        assert any("no task is chosen" in text.value for text in _find(explorer.widget, "HTML"))
+        explorer.state.tasks = ["red"]
+        assert not any("no task is chosen" in text.value for text in _find(explorer.widget, "HTML"))
+
+    def test_it_shows_itself_and_gives_plain_figures(self, analysis: Analysis) -> None:
+        explorer = Explorer(analysis)
+        assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
+        assert type(explorer.figure("comparison")).__name__ == "Figure"
+        with pytest.raises(ValueError, match="an explorer has inpca, "):
+            explorer.figure("inpac")
+
+    def test_accessor_opens_it(self, analysis: Analysis) -> None:
+        assert isinstance(analysis.ds.predspace.explore(), Explorer)
+
+
+def _find(widget, kind: str) -> list:  # type: ignore[no-untyped-def]
+    """All widgets of a class below a widget."""
+    found = [widget] if type(widget).__name__ == kind else []
+    for child in getattr(widget, "children", ()):
+        found += _find(child, kind)
+    return found

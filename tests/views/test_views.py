@@ -1,0 +1,203 @@
+"""Figures as data: which traces there are, what they hold, what axes and colours say."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from predspace_widgets.trajectories import Analysis, Selection
+from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
+from predspace_widgets.views import (
+    comparison_figure,
+    curve_colors,
+    inpca_figure,
+    lengths_figure,
+    progress_figure,
+    stress_figure,
+)
+from predspace_widgets.views.lengths import schedule
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    return Analysis(random_trajectories(n_seeds=2, n_checkpoints=6))
+
+
+@pytest.fixture(scope="module")
+def colors(analysis: Analysis) -> dict[str, str]:
+    return curve_colors(analysis.curve_names)
+
+
+def traces(figure: go.Figure, meta: str) -> list:
+    return [trace for trace in figure.data if trace.meta == meta]
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of '#rrggbb' (WCAG)."""
+    parts = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_palette_is_distinct_and_visible_on_white() -> None:
+    palette = list(curve_colors([str(number) for number in range(13)]).values())
+    assert len(set(palette)) == 13
+    assert all(1.05 / (luminance(color) + 0.05) > 2 for color in palette)
+
+
+@pytest.mark.parametrize("axes", [(1, 2, 3), (1, 2), (3, 5)])
+def test_picture_holds_every_run_and_mean(analysis: Analysis, colors: dict[str, str], axes: tuple[int, ...]) -> None:
+    picture = analysis.picture(n_components=5)
+    figure = inpca_figure(picture, colors, axes)
+    runs, means = traces(figure, "runs"), traces(figure, "mean")
+    assert [trace.name for trace in runs] == [trace.name for trace in means] == analysis.curve_names
+    coordinates = "xyz"[: len(axes)]
+    for trace in runs:
+        points = np.stack([trace[letter] for letter in coordinates], axis=1)
+        gaps = np.isnan(points).all(axis=1)
+        assert gaps.sum() == 2  # after each of two seeds
+        wanted = picture["embedding"].sel(component=list(axes)).values[picture["curve"].values == trace.name]
+        np.testing.assert_array_equal(points[~gaps], wanted)
+    for trace in means:
+        assert trace.line.color == colors[trace.name]
+        assert len(trace.x) == 6
+        assert trace.line.width > 2 * runs[0].line.width
+
+
+def test_mean_is_the_mean_over_seeds(analysis: Analysis, colors: dict[str, str]) -> None:
+    figure = inpca_figure(analysis.picture(), colors)
+    for runs, mean in zip(traces(figure, "runs"), traces(figure, "mean"), strict=True):
+        x = np.asarray(runs.x)
+        by_seed = x[~np.isnan(x)].reshape(2, 6)
+        np.testing.assert_allclose(mean.x, by_seed.mean(axis=0))
+
+
+@pytest.mark.parametrize("axes", [(1, 2, 3), (2, 1)])
+def test_references_lie_where_the_projection_puts_them(
+    analysis: Analysis, colors: dict[str, str], axes: tuple[int, ...]
+) -> None:
+    picture = analysis.picture()
+    figure = inpca_figure(picture, colors, axes)
+    [line], [start], [end] = (traces(figure, name) for name in ("geodesic", "ignorance", "truth"))
+    path = picture["geodesic"].sel(component=list(axes)).values
+    np.testing.assert_array_equal(np.stack([line.x, line.y], axis=1), path[:, :2])
+    assert (start.x[0], start.y[0]) == tuple(path[0, :2])
+    assert (end.x[0], end.y[0]) == tuple(path[-1, :2])
+    assert line.line.dash == "dash"
+    named = [trace.name for trace in figure.data if trace.showlegend is not False]
+    assert len(named) == 3
+    for word in ("geodesic", "ignorance", "truth"):
+        assert any(word in name for name in named)
+
+
+def test_axes_say_what_they_are(analysis: Analysis, colors: dict[str, str]) -> None:
+    picture = analysis.picture(n_components=3)
+    figure = inpca_figure(picture, colors, (2, 1))
+    share = float(picture["axis_stress"][1])
+    assert figure.layout.xaxis.title.text.startswith("InPCA 2, ")
+    assert figure.layout.xaxis.title.text.endswith("% of stress")
+    assert abs(float(figure.layout.xaxis.title.text.split(", ")[1].split("%")[0]) / 100 - share) < 0.006
+    imaginary = picture.assign(eigenvalue=-abs(picture["eigenvalue"]))
+    assert "imaginary" in inpca_figure(imaginary, colors, (1, 2)).layout.yaxis.title.text
+    assert "imaginary" not in inpca_figure(picture, colors, (1, 2)).layout.xaxis.title.text
+
+
+@pytest.mark.parametrize("axes", [(1, 2, 3), (1, 2)])
+@pytest.mark.parametrize("what", ["epoch", "progress", "accuracy"])
+def test_values_color_every_checkpoint(
+    analysis: Analysis, colors: dict[str, str], what: str, axes: tuple[int, ...]
+) -> None:
+    values = {"epoch": analysis.ds["epoch"], "progress": analysis.progress(), "accuracy": analysis.accuracy()}[what]
+    rows = Selection(tasks=("green",))
+    figure = inpca_figure(analysis.picture(rows), colors, axes, values)
+    [points] = traces(figure, "values")
+    assert points.marker.colorbar.title.text == what
+    shown = np.array([float(note[3]) for note in points.customdata])
+    np.testing.assert_allclose(shown, values.values[rows.rows(analysis.ds)])
+    order = np.argsort(shown, kind="stable")
+    assert np.all(np.diff(np.asarray(points.marker.color)[order]) >= 0)
+
+
+def test_unknown_axes_are_an_error(analysis: Analysis, colors: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="axes 1 to 3"):
+        inpca_figure(analysis.picture(n_components=3), colors, (1, 4))
+    with pytest.raises(ValueError, match="cannot draw"):
+        inpca_figure(analysis.picture(n_components=3), colors, (1,))
+
+
+def test_zoom_and_camera_survive_a_new_figure(analysis: Analysis, colors: dict[str, str]) -> None:
+    pictures = [inpca_figure(analysis.picture(Selection(tasks=tasks)), colors) for tasks in (("red",), ("blue", "red"))]
+    for figure in pictures:
+        assert figure.layout.uirevision == figure.layout.scene.uirevision == "keep"
+
+
+def test_progress_draws_mean_and_band(analysis: Analysis, colors: dict[str, str]) -> None:
+    curves = analysis.progress_curves()
+    figure = progress_figure(curves, colors)
+    by_seed = analysis.progress().values.reshape(3, 2, 6)  # (task, seed, step)
+    for number, (band, mean) in enumerate(zip(traces(figure, "band"), traces(figure, "mean"), strict=True)):
+        np.testing.assert_allclose(mean.y, by_seed[number].mean(axis=0))
+        np.testing.assert_allclose(band.y[:6], by_seed[number].max(axis=0))
+        np.testing.assert_allclose(band.y[6:], by_seed[number].min(axis=0)[::-1])
+        assert mean.line.color == colors[mean.name]
+        assert np.all(np.diff(mean.x) > 0)
+        np.testing.assert_allclose([note[0] for note in mean.customdata], np.linspace(0, 10, 6))
+    assert "ignorance to truth" in figure.layout.yaxis.title.text
+    assert figure.layout.xaxis.ticktext[0] == "0"
+
+
+def test_comparison_names_d_traj_its_range_and_the_floor(analysis: Analysis, colors: dict[str, str]) -> None:
+    comparison = analysis.comparison("red", "green")
+    figure = comparison_figure(comparison, colors)
+    [curve] = traces(figure, "distance")
+    np.testing.assert_array_equal(curve.y, comparison["distance"].values)
+    assert f"{comparison.attrs['d_traj']:.3f}" in curve.name
+    assert f"{comparison['progress'].values[-1]:.2f}" in curve.name
+    for side, name in (("first", "red"), ("second", "green")):
+        [floor] = traces(figure, f"floor_{side}")
+        assert floor.line.color == colors[name]
+        assert floor.line.dash == "dot"
+    assert figure.layout.yaxis.title.text.replace("<br>", " ") == "Bhattacharyya distance"
+    alone = analysis.comparison("red", "green", Selection(seeds=(0,)))
+    assert len(comparison_figure(alone, colors).data) == 1  # one seed has no floor
+
+
+def test_lengths_show_each_run_and_the_mean(analysis: Analysis, colors: dict[str, str]) -> None:
+    lengths = analysis.riemann_lengths()
+    figure = lengths_figure(lengths, colors)
+    for bar, dots in zip(traces(figure, "mean"), traces(figure, "seeds"), strict=True):
+        wanted = lengths.loc[lengths["curve"] == bar.name, "length"]
+        np.testing.assert_allclose(sorted(dots.x), sorted(wanted))
+        np.testing.assert_allclose(bar.x, wanted.mean())
+        assert dots.marker.color == colors[bar.name]
+
+
+def test_schedule_warns_where_lengths_do_not_compare(analysis: Analysis) -> None:
+    lengths = analysis.riemann_lengths()
+    assert schedule(lengths) == "6 checkpoints a run, steps 0 to 5."
+    lengths.loc[0, "n_checkpoints"] = 4
+    assert "do not compare" in schedule(lengths)
+
+
+def test_stress_bars_add_up(analysis: Analysis) -> None:
+    picture = analysis.picture(n_components=4)
+    below, own = stress_figure(picture).data
+    np.testing.assert_allclose(np.add(below.y, own.y), picture["explained_stress"].values)
+    np.testing.assert_allclose(own.y, picture["axis_stress"].values)
+
+
+@pytest.mark.parametrize("make", [geodesic_run, constant_run])
+def test_single_runs_draw_everywhere(make) -> None:  # type: ignore[no-untyped-def]
+    analysis = Analysis(make())
+    colors = curve_colors(analysis.curve_names)
+    picture = analysis.picture(n_components=3)
+    figures = [
+        inpca_figure(picture, colors),
+        stress_figure(picture),
+        progress_figure(analysis.progress_curves(), colors),
+        lengths_figure(analysis.riemann_lengths(), colors),
+    ]
+    for figure in figures:
+        assert "NaN" not in str(figure.layout.to_plotly_json())
+        figure.to_json()

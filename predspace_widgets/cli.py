@@ -31,7 +31,7 @@ def serve(
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
 ) -> None:
     """Open the explorer as a page."""
-    from predspace_widgets.explorers.app import serve as serve_pages
+    from predspace_widgets.explorers.app import make_server
     from predspace_widgets.trajectories import demo_path, open_trajectories
 
     paths = data or [demo_path()]
@@ -40,8 +40,11 @@ def serve(
     if doubled:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
     datasets = {name: open_trajectories(path) for name, path in zip(names, paths, strict=True)}
+    server = make_server(datasets, port, address)
     _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
-    serve_pages(datasets, port=port, address=address, open_browser=show)
+    if show:
+        server.io_loop.add_callback(server.show, "/")
+    server.run_until_shutdown()
 
 
 @app.command()
@@ -54,8 +57,9 @@ def record(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from predspace_widgets.training import load_recipe, record_recipe
-    from predspace_widgets.trajectories import save_trajectories
+    from predspace_widgets.trajectories import check_path, save_trajectories
 
+    check_path(out)  # before the training, not after it
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=_errors) as bar:
         runs = bar.add_task("starting", total=None)

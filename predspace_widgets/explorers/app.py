@@ -10,6 +10,7 @@ from typing import Any
 import panel as pn
 import xarray as xr
 from bokeh.models import CustomJSTickFormatter
+from bokeh.server.server import Server
 
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
 from predspace_widgets.explorers.state import ExplorerState
@@ -49,17 +50,19 @@ def page(analysis: Analysis, others: Mapping[str, str] | None = None) -> pn.temp
     )
 
 
-def serve(
-    datasets: Mapping[str, xr.Dataset], port: int = 5006, address: str = "localhost", open_browser: bool = False
-) -> None:
-    """Serve explorers until interrupted, one page a dataset.
+def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: str = "localhost") -> Server:
+    """A server of explorers, one page a dataset, that holds its port and waits to be started.
 
     Parameters
     ----------
     datasets : mapping of name to xarray.Dataset
         The first is also the page at "/"; each has its own at "/name".
     port, address : where to listen
-    open_browser : bool
+
+    Returns
+    -------
+    panel.io.server.Server
+        Its `run_until_shutdown` serves until the process is told to end.
 
     Raises
     ------
@@ -68,7 +71,9 @@ def serve(
     """
     pn.extension("plotly", throttled=True)
     analyses = {name: Analysis(ds) for name, ds in datasets.items()}
-    pn.serve(_routes(analyses), port=port, address=address, show=open_browser, title="predspace", verbose=False)
+    return pn.serve(
+        _routes(analyses), port=port, address=address, show=False, start=False, title="predspace", verbose=False
+    )
 
 
 def _routes(analyses: Mapping[str, Analysis]) -> dict[str, Callable[[], Any]]:

@@ -6,7 +6,7 @@ from predspace_widgets.trajectories.build import make_trajectories
 from predspace_widgets.trajectories.demo import demo, demo_path
 from predspace_widgets.trajectories.schema import TrajectoriesError, find_problems, validate
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection
-from predspace_widgets.trajectories.storage import open_trajectories, save_trajectories
+from predspace_widgets.trajectories.storage import check_path, open_trajectories, save_trajectories
 
 __all__ = [
     "Analysis",
@@ -15,6 +15,7 @@ __all__ = [
     "Selection",
     "TrajectoriesError",
     "accessor",
+    "check_path",
     "demo",
     "demo_path",
     "find_problems",

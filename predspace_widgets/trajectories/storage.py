@@ -53,7 +53,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     ['checkpoint', 'class', 'column', 'row', 'sample']
     """
     where = Path(path)
-    kind = _kind(where)
+    kind = check_path(where)
     if not where.exists():
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
@@ -102,7 +102,7 @@ def save_trajectories(
     'constant.zarr.zip'
     """
     where = Path(path)
-    kind = _kind(where)
+    kind = check_path(where)
     validate(ds)
     ready, encoding = _prepare(ds, kind, dtype)
     where.parent.mkdir(parents=True, exist_ok=True)
@@ -120,9 +120,21 @@ def save_trajectories(
     return where
 
 
-def _kind(path: Path) -> str:
+def check_path(path: str | os.PathLike[str]) -> str:
+    """Which of the endings .zarr.zip, .zarr and .nc a path has.
+
+    Raises
+    ------
+    ValueError
+        None of them.
+
+    Examples
+    --------
+    >>> check_path("runs/mine.zarr.zip")
+    '.zarr.zip'
+    """
     for suffix in _SUFFIXES:
-        if path.name.endswith(suffix):
+        if os.fspath(path).endswith(suffix):
             return suffix
     raise ValueError(f"{path} must end in one of {', '.join(_SUFFIXES)}")
 

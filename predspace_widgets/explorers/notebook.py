@@ -102,10 +102,17 @@ def _replace(plot: go.FigureWidget, figure: go.Figure) -> None:
     layout = figure.layout.to_plotly_json()
     if plot.layout.scene.camera.eye.x is not None:
         layout.get("scene", {}).pop("camera", None)  # the user may have turned it
+    kinds = [trace.type for trace in figure.data]
+    n_kept = min(len(kinds), len(plot.data)) if {trace.type for trace in plot.data} == set(kinds) else 0
     with plot.batch_update():
-        plot.data = ()
-        plot.add_traces(figure.data)
+        for shown, new in zip(plot.data[:n_kept], figure.data, strict=False):
+            content = new.to_plotly_json()
+            left_over = dict.fromkeys(set(shown.to_plotly_json()) - set(content))
+            shown.update({**left_over, **content}, overwrite=True)
         plot.update_layout(layout)
+    # What is too much goes last, so that no moment shows an empty picture.
+    plot.add_traces(figure.data[n_kept:])
+    plot.data = plot.data[-len(kinds) :] if n_kept == 0 else plot.data[: len(kinds)]
 
 
 # -- choices ------------------------------------------------------------------------------------------------------

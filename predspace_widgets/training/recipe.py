@@ -63,7 +63,8 @@ class Recipe:
     checkpoints : CheckpointSchedule
     imprint : ImprintSettings
     threads : int
-        Number of threads while training. Sums of floating-point numbers depend on how many threads share them.
+        Number of threads of one training. Part of the recipe, since the rounding of sums depends on how many threads
+        share them. Networks this small gain little from a second one, and wait long for it on a busy machine.
 
     Raises
     ------
@@ -80,7 +81,7 @@ class Recipe:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     checkpoints: CheckpointSchedule = field(default_factory=CheckpointSchedule)
     imprint: ImprintSettings = field(default_factory=ImprintSettings)
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
         for what, values in (("task", [task.name for task in self.tasks]), ("seed", self.seeds)):

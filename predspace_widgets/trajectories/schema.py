@@ -1,6 +1,6 @@
 """What a trajectories dataset is, and every way in which one can fail to be.
 
-One row a checkpoint; runs may differ in length. See README.md for the table of names.
+One row a checkpoint; runs may differ in length. README.md beside this file has the table of names.
 """
 
 from __future__ import annotations

@@ -131,10 +131,9 @@ class Plots:
         return self._page.evaluate(f"(selector) => ({PLOTS})(selector).map((plot) => {expression})", self._selector)
 
     def runs(self) -> dict[str, int]:
-        """Number of checkpoints that the picture's runs show, by curve."""
+        """Number of checkpoints that the runs of the first plot, the picture, show, by curve."""
         count = "[trace.name, Array.from(trace.x).filter((x) => x !== null && !Number.isNaN(x)).length]"
-        [pairs] = self.read(f"plot.data.filter((trace) => trace.meta === 'runs').map((trace) => {count})")
-        return dict(pairs)
+        return dict(self.read(f"plot.data.filter((trace) => trace.meta === 'runs').map((trace) => {count})")[0])
 
     def wait(self, condition: str, timeout: float = 30_000) -> None:
         """Until a JavaScript expression of `plots` is true."""

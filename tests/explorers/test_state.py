@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from predspace_widgets.explorers import Explorer, ExplorerState
@@ -159,6 +162,14 @@ class TestNotebookExplorer:
         explorer.state.second = "blue"
         assert compared.data[0].name != name
 
+    def test_what_is_shown_is_the_figure_and_nothing_left_over(self, analysis: Analysis) -> None:
+        explorer = Explorer(analysis)
+        picture, _ = _find(explorer.widget, "FigureWidget")
+        changes = [{"tasks": ["blue"]}, {"color_by": "epoch"}, {"dimensions": "2-D"}, {"tasks": ["red", "green"]}]
+        for change in [*changes, {"color_by": "task"}, {"dimensions": "3-D"}]:
+            explorer.state.param.update(**change)
+            assert _content(picture) == _content(explorer.figure())
+
     def test_camera_stays(self, analysis: Analysis) -> None:
         explorer = Explorer(analysis)
         picture, _ = _find(explorer.widget, "FigureWidget")
@@ -182,6 +193,12 @@ class TestNotebookExplorer:
 
     def test_accessor_opens_it(self, analysis: Analysis) -> None:
         assert isinstance(analysis.ds.predspace.explore(), Explorer)
+
+
+def _content(figure: go.Figure) -> list[dict]:
+    """The traces of a figure, without the names that plotly gives them and what is empty."""
+    traces = json.loads(figure.to_json())["data"]
+    return [{key: value for key, value in trace.items() if key != "uid" and value != {}} for trace in traces]
 
 
 def _find(widget, kind: str) -> list:  # type: ignore[no-untyped-def]

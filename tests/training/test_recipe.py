@@ -1,0 +1,115 @@
+"""Recipe files: read, written back, and refused with the place and the nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from predspace_widgets.training import built_in_recipes, load_recipe, parse_recipe
+
+SMALLEST = """
+dataset: {name: digits, n_train: 1100}
+tasks: {all: }
+methods: {supervised: }
+"""
+
+
+def test_built_in_recipes_have_titles() -> None:
+    assert built_in_recipes() == {"digits": "Supervised training on seven tasks of the handwritten digits"}
+
+
+def test_the_digits_recipe() -> None:
+    recipe = load_recipe("digits")
+    assert recipe.name == "digits"
+    assert recipe.seeds == (0, 1, 2)
+    assert recipe.network.width == 16
+    assert recipe.methods["supervised"].learning_rate == 0.05
+    assert len(recipe.checkpoints.steps(recipe.methods["supervised"].steps)) == 30
+
+
+def test_a_recipe_survives_being_written(tmp_path: Path) -> None:
+    recipe = load_recipe("digits")
+    file = tmp_path / "digits.yaml"
+    file.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert load_recipe(file) == load_recipe(str(file)) == recipe
+    assert parse_recipe(parse_recipe(SMALLEST, "x").to_yaml(), "x") == parse_recipe(SMALLEST, "x")
+
+
+def test_defaults_are_written_out() -> None:
+    written = parse_recipe(SMALLEST, "x").to_yaml()
+    for setting in ("split_seed: 0", "temperature: 0.03", "momentum: 0.9", "seeds: [0, 1, 2]", "threads: 1"):
+        assert setting in written
+
+
+def test_numbers_without_a_point_and_class_names_that_are_numbers() -> None:
+    recipe = parse_recipe(
+        "dataset: {name: digits, n_train: 1100}\n"
+        "tasks: {0-4: {classes: [0, 1, 2, 3, 4]}, 7: }\n"
+        "methods: {supervised: {weight_decay: 5e-4, learning_rate: 1}}\n",
+        "x",
+    )
+    assert recipe.methods["supervised"].weight_decay == 0.0005
+    assert recipe.methods["supervised"].learning_rate == 1.0
+    assert recipe.tasks[0].classes == ("0", "1", "2", "3", "4")
+    assert recipe.tasks[1].name == "7"
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by", "message"),
+    [
+        ("tasks:", "taks:", r"unknown key 'taks' in recipe 'x': did you mean 'tasks'\?"),
+        ("n_train", "n_tran", r"unknown key 'n_tran' in recipe 'x', dataset: did you mean 'n_train'\?"),
+        (
+            "supervised: ",
+            "supervised: {lerning_rate: 0.1}",
+            r"unknown key 'lerning_rate' in recipe 'x', methods, supervised: did you mean 'learning_rate'\?",
+        ),
+        ("all: ", "all: {clases: [1, 2]}", r"unknown key 'clases' in recipe 'x', tasks, all: did you mean 'classes'\?"),
+        ("all: ", "all: {name: other}", r"unknown key 'name' in recipe 'x', tasks, all"),
+        ("supervised", "supervisd", r"unknown method 'supervisd' in recipe 'x', methods: did you mean 'supervised'\?"),
+        ("name: digits", "name: digts", r"unknown dataset 'digts': did you mean 'digits'\?"),
+        (", n_train: 1100", "", r"the key 'n_train' is missing in recipe 'x', dataset"),
+        ("n_train: 1100", "n_train: many", r"recipe 'x', dataset, n_train must be a whole number, got 'many'"),
+        ("n_train: 1100", "n_train: true", r"n_train must be a whole number, got True"),
+        ("supervised: ", "supervised: {learning_rate: fast}", r"learning_rate must be a number, got 'fast'"),
+        ("supervised: ", "supervised: {steps: 0}", r"recipe 'x', methods, supervised: needs at least one step"),
+        ("all: ", "all: {classes: [1]}", r"recipe 'x', tasks, all: task 'all' needs at least two classes"),
+        ("all: ", "all: {classes: 1}", r"recipe 'x', tasks, all, classes must be a list, got 1"),
+        ("{all: }", "[all]", r"recipe 'x', tasks must be a mapping"),
+        ("{all: }", "{}", r"at least one task"),
+        ("{supervised: }", "{}", r"at least one method: supervised"),
+        ("{all: }", "{all: }\nseeds: [0, 0]", r"at least one seed and none twice"),
+        ("{all: }", "{all: }\nseeds: []", r"at least one seed"),
+        ("{all: }", "{all: }\nthreads: 0", r"threads must be at least 1"),
+        ("{all: }", "{all: }\nimprint: {scale: rw}", r"unknown value 'rw' in recipe 'x', imprint, scale: did you mean"),
+        ("{all: }", "{all: }\nnetwork: {name: smal-cnn}", r"unknown network 'smal-cnn': did you mean 'small-cnn'\?"),
+        ("{all: }", "{all: }\nnetwork: {width: 0}", r"recipe 'x', network: width must be at least 1"),
+        ("{all: }", "{all: ", r"recipe 'x' is no YAML"),
+    ],
+)
+def test_mistakes_in_recipes(replaced: str, by: str, message: str) -> None:
+    assert replaced in SMALLEST
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(SMALLEST.replace(replaced, by, 1), "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"the key 'dataset' is missing in recipe 'x'"),
+        ("{}", r"the key 'dataset' is missing in recipe 'x'"),
+        ("[]", r"recipe 'x' must be a mapping of keys to values, got \[\]"),
+        ("digits", r"recipe 'x' must be a mapping of keys to values, got 'digits'"),
+    ],
+)
+def test_files_that_are_no_recipes(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_recipe(text, "x")
+
+
+def test_recipes_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown recipe 'digts': did you mean 'digits'\? Known: digits"):
+        load_recipe("digts")
+    with pytest.raises(ValueError, match=r"there is no recipe file .*mine\.yaml"):
+        load_recipe(tmp_path / "mine.yaml")

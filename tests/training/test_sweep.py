@@ -1,0 +1,149 @@
+"""Small sweeps from recipe to dataset: they learn, repeat bit for bit, and go on when a run diverges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from predspace_widgets.training import (
+    FinishedRun,
+    Recipe,
+    Task,
+    load_images,
+    load_recipe,
+    plan_runs,
+    record_recipe,
+    split_images,
+    to_trajectories,
+    train_run,
+    train_runs,
+)
+from predspace_widgets.training.methods.supervised import SupervisedSettings
+from predspace_widgets.training.recipe import NetworkSettings
+from predspace_widgets.training.snapshots import CheckpointSchedule
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    """Two tasks, a narrow network, 60 steps, one seed."""
+    digits = load_recipe("digits")
+    return replace(
+        digits,
+        name="tiny",
+        tasks=(digits.tasks[0], digits.tasks[3]),
+        network=NetworkSettings(width=8),
+        methods={"supervised": SupervisedSettings(steps=60)},
+        checkpoints=CheckpointSchedule(count=6, dense=2),
+        seeds=(0,),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture(scope="module")
+def calls() -> list[tuple[str, int, int]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def recorded(calls: list[tuple[str, int, int]]) -> xr.Dataset:
+    return record_recipe(tiny_recipe(), on_progress=lambda *call: calls.append(call))
+
+
+def test_a_sweep_is_a_dataset(recorded: xr.Dataset, calls: list[tuple[str, int, int]]) -> None:
+    assert dict(recorded.sizes) == {"checkpoint": 12, "sample": 697, "class": 10, "row": 8, "column": 8}
+    assert list(dict.fromkeys(recorded.run.values)) == ["all digits/supervised/0", "even/supervised/0"]
+    assert recorded.step.values[:6].tolist() == list(tiny_recipe().checkpoints.steps(60))
+    np.testing.assert_allclose(recorded.epoch.values[6:], recorded.step.values[6:] * 64 / 545, rtol=0.01)
+    assert calls == [("all digits/supervised/0", 1, 2), ("even/supervised/0", 2, 2)]
+    _, evaluation = split_images(load_images("digits"), 1100, 1)
+    np.testing.assert_array_equal(recorded["sample"], evaluation.sample_ids)
+    np.testing.assert_array_equal(recorded["label"], evaluation.labels)
+    np.testing.assert_array_equal(recorded["image"], evaluation.images)
+    assert "load_digits" in recorded.attrs["source"]
+    assert "learning_rate: 0.05" in recorded.attrs["recipe"]
+    assert recorded.attrs["created_by"].endswith("predspace record tiny")
+    assert "diverged" not in recorded.attrs
+
+
+def test_metrics_are_those_of_the_predictions(recorded: xr.Dataset) -> None:
+    probs, label = recorded["probs"].values.astype(np.float64), recorded["label"].values  # (T, N, C), (N,)
+    np.testing.assert_allclose(recorded["accuracy"], (probs.argmax(axis=2) == label).mean(axis=1))
+    of_truth = probs[:, np.arange(len(label)), label]
+    np.testing.assert_allclose(recorded["loss"], -np.log(of_truth).mean(axis=1), rtol=1e-5)
+
+
+def test_training_beats_the_untrained_network(recorded: xr.Dataset) -> None:
+    for _, run in recorded.groupby("run"):
+        assert run["accuracy"][-1] > run["accuracy"][0] + 0.1
+        assert run["loss"][-1] < run["loss"][0] - 0.5
+
+
+def assert_same(first: FinishedRun, second: FinishedRun) -> None:
+    assert first.probs.tobytes() == second.probs.tobytes()
+    assert first.accuracy.tobytes() == second.accuracy.tobytes()
+    assert first.loss.tobytes() == second.loss.tobytes()
+
+
+def test_runs_repeat_bit_for_bit_whatever_else_runs() -> None:
+    recipe = tiny_recipe()
+    first, second = train_runs(recipe)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)  # the recipe says 1
+    torch.manual_seed(12)
+    try:
+        (alone,) = train_runs(recipe, [plan_runs(recipe)[1]])
+    finally:
+        torch.set_num_threads(threads)
+    assert_same(second, alone)
+    widened = replace(recipe, seeds=(0, 1), tasks=(*recipe.tasks, Task("odd", classes=("1", "3", "5"))))
+    same = next(run for run in plan_runs(widened) if run.name == first.run.name)
+    assert_same(first, train_run(widened, same))
+
+
+def test_runs_differ_in_task_seed_and_purpose() -> None:
+    recipe = tiny_recipe()
+    runs = plan_runs(replace(recipe, seeds=(0, 1)))
+    seeds = [run.derived_seed(purpose) for run in runs for purpose in ("weights", "training")]
+    assert len(set(seeds)) == len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    first, second = (train_run(recipe, run) for run in runs[:2])
+    assert first.probs[0].tobytes() != second.probs[0].tobytes()
+
+
+def test_settings_of_torch_come_back() -> None:
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    recipe = tiny_recipe(threads=2 if before[0] == 1 else 1)
+    train_run(replace(recipe, methods={"supervised": SupervisedSettings(steps=1)}), plan_runs(recipe)[0])
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_seeds_can_be_chosen() -> None:
+    recipe = replace(tiny_recipe(), methods={"supervised": SupervisedSettings(steps=1)})
+    ds = record_recipe(recipe, seeds=[5, 7])
+    assert sorted(set(ds["seed"].values)) == [5, 7]
+    assert "seeds: [5, 7]" in ds.attrs["recipe"]
+
+
+def test_a_diverging_run_is_recorded_up_to_there_and_the_sweep_goes_on() -> None:
+    good = tiny_recipe()
+    bad = replace(good, methods={"supervised": SupervisedSettings(steps=60, learning_rate=1e30)})
+    broken, fine = train_run(bad, plan_runs(bad)[0]), train_run(good, plan_runs(good)[1])
+    assert broken.diverged is not None
+    assert 1 <= len(broken.step) < 6
+    assert np.isfinite(broken.probs).all()
+    assert fine.diverged is None
+    ds = to_trajectories(good, [broken, fine])
+    assert ds.attrs["diverged"] == ["all digits/supervised/0"]
+    assert ds.sizes["checkpoint"] == len(broken.step) + 6
+    assert [done.diverged is None for done in train_runs(bad)] == [False, False]
+
+
+def test_tasks_are_checked_before_the_first_training() -> None:
+    recipe = replace(tiny_recipe(), tasks=(Task("all"), Task("bad", classes=("1", "eleven"))))
+    done: list[str] = []
+    with pytest.raises(ValueError, match=r"unknown class of task 'bad' 'eleven'"):
+        record_recipe(recipe, on_progress=lambda name, *_: done.append(name))
+    assert done == []

@@ -231,13 +231,13 @@ class Analysis:
         """Mean, lowest and highest over seeds of a value a checkpoint, at each step of each curve."""
         table = pd.DataFrame(
             {
-                "curve": self.curves[rows],
+                "curve": pd.Categorical(self.curves[rows], self.curve_names),  # in the order of the dataset
                 "step": self.ds["step"].values[rows],
                 "epoch": self.ds["epoch"].values[rows],
                 "value": values[rows],
             }
         )
-        grouped = table.groupby(["curve", "step"], sort=False)
+        grouped = table.groupby(["curve", "step"], observed=True)
         result = grouped.agg(
             epoch=("epoch", "mean"),
             mean=("value", "mean"),
@@ -245,7 +245,7 @@ class Analysis:
             high=("value", "max"),
             n_seeds=("value", "size"),
         )
-        return result.reset_index()
+        return result.reset_index().astype({"curve": str})
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 

@@ -121,7 +121,10 @@ def make_trajectories(
 
 
 def _column(values: Any, length: int, name: str, dtype: Any) -> np.ndarray:
-    column = np.asarray(values, dtype=dtype)
+    given = np.asarray(values)
+    if dtype is np.int64 and given.dtype.kind == "f" and not np.array_equal(given, np.round(given)):
+        raise ValueError(f"{name} must hold whole numbers, got {values!r}")
+    column = given.astype(dtype) if dtype else given
     if column.ndim == 0:
         column = np.repeat(column, length)
     if column.shape != (length,):

@@ -23,6 +23,7 @@ _EXPECTED_DIMS = {
     "label": ("sample",),
     "embedding": ("checkpoint", "component"),
     "eigenvalue": ("component",),
+    "image": ("sample", "row", "column"),
     **dict.fromkeys(CHECKPOINT_COORDS, ("checkpoint",)),
 }
 _NUMERIC = ("seed", "epoch", "step")
@@ -69,11 +70,15 @@ def validate(ds: xr.Dataset, *, values: bool = True) -> None:
 
 def find_problems(ds: xr.Dataset, *, values: bool = True) -> list[str]:
     """Every problem of a dataset as one sentence each; an empty list for a valid one (see `validate`)."""
-    problems = [*_structure_problems(ds)]
-    if problems:
-        return problems  # what follows reads the variables
-    problems += [*_checkpoint_problems(ds), *_sample_problems(ds)]
-    if values and "probs" in ds:
+    faulty = {name: problem for name in _known(ds) if (problem := _problem_of_variable(ds, name))}
+    sound = {str(name) for name in ds.variables if name not in faulty}
+    problems = [
+        *_dataset_problems(ds),
+        *faulty.values(),
+        *_checkpoint_problems(ds, sound),
+        *_sample_problems(ds, sound),
+    ]
+    if values and "probs" in sound:
         problems += _probability_problems(ds)
     return problems
 
@@ -87,33 +92,48 @@ def describe_checkpoint(ds: xr.Dataset, index: int) -> str:
     >>> describe_checkpoint(geodesic_run(), 0)
     "checkpoint 0 (run 'geodesic/synthetic/0', epoch 0)"
     """
-    return f"checkpoint {index} (run {str(ds['run'].values[index])!r}, epoch {float(ds['epoch'].values[index]):g})"
+    names = []
+    if "run" in ds.variables and ds["run"].dims == ("checkpoint",):
+        names.append(f"run {str(ds['run'].values[index])!r}")
+    if _problem_of_variable(ds, "epoch") is None:
+        names.append(f"epoch {float(ds['epoch'].values[index]):g}")
+    return f"checkpoint {index}" + (f" ({', '.join(names)})" if names else "")
 
 
-def _structure_problems(ds: xr.Dataset) -> Iterator[str]:
-    if "probs" not in ds and "embedding" not in ds:
-        yield "variable 'probs' (checkpoint, sample, class) is missing, and there is no 'embedding' instead"
+def _known(ds: xr.Dataset) -> list[str]:
+    """Names of the variables that a dataset like this must have, and of those that it may have."""
     needed = list(CHECKPOINT_COORDS)
+    if "probs" in ds or "embedding" not in ds:
+        needed += ["probs"]
     if "probs" in ds:
         needed += ["label"]
     if "embedding" in ds:
-        needed += ["eigenvalue"]
-    for name in needed:
-        if name not in ds.variables:
-            yield f"variable {name!r} ({', '.join(_EXPECTED_DIMS[name])}) is missing"
-    for name, dims in _EXPECTED_DIMS.items():
-        if name in ds.variables and ds[name].dims != dims:
-            yield f"{name!r} must have dimensions ({', '.join(dims)}), has ({', '.join(map(str, ds[name].dims))})"
-    for name in ("probs", "embedding", "eigenvalue"):
-        if name in ds and not np.issubdtype(ds[name].dtype, np.floating):
-            yield f"{name!r} must hold floating-point numbers, holds {ds[name].dtype}"
-    for name in _NUMERIC:
-        if name in ds.variables and not np.issubdtype(ds[name].dtype, np.number):
-            yield f"{name!r} must hold numbers, holds {ds[name].dtype}"
-    if "label" in ds.variables and not np.issubdtype(ds["label"].dtype, np.integer):
-        yield f"'label' must hold whole numbers (the index of the true class), holds {ds['label'].dtype}"
-    if "image" in ds and (ds["image"].dims[:3] != ("sample", "row", "column") or ds["image"].dtype != np.uint8):
-        yield "'image' must be uint8 with dimensions (sample, row, column[, channel])"
+        needed += ["embedding", "eigenvalue"]
+    return needed + [name for name in ("label", "image") if name in ds.variables and name not in needed]
+
+
+def _problem_of_variable(ds: xr.Dataset, name: str) -> str | None:
+    """What is wrong with the form of one variable."""
+    dims = _EXPECTED_DIMS[name]
+    if name not in ds.variables:
+        instead = ", and there is no 'embedding' instead" if name == "probs" else ""
+        return f"variable {name!r} ({', '.join(dims)}) is missing{instead}"
+    variable = ds[name]
+    if name == "image":
+        fits = variable.dims in (dims, (*dims, "channel")) and variable.dtype == np.uint8
+        return None if fits else "'image' must be uint8 with dimensions (sample, row, column[, channel])"
+    if variable.dims != dims:
+        return f"{name!r} must have dimensions ({', '.join(dims)}), has ({', '.join(map(str, variable.dims))})"
+    if name in ("probs", "embedding", "eigenvalue") and not np.issubdtype(variable.dtype, np.floating):
+        return f"{name!r} must hold floating-point numbers, holds {variable.dtype}"
+    if name in _NUMERIC and not np.issubdtype(variable.dtype, np.number):
+        return f"{name!r} must hold numbers, holds {variable.dtype}"
+    if name == "label" and not np.issubdtype(variable.dtype, np.integer):
+        return f"'label' must hold whole numbers (the index of the true class), holds {variable.dtype}"
+    return None
+
+
+def _dataset_problems(ds: xr.Dataset) -> Iterator[str]:
     for name in ("checkpoint", "sample", "class"):
         if name in ds.sizes and ds.sizes[name] == 0:
             yield f"dimension {name!r} is empty"
@@ -122,35 +142,45 @@ def _structure_problems(ds: xr.Dataset) -> Iterator[str]:
         yield f"schema_version is {version!r}, this package reads {SCHEMA_VERSION!r}: update predspace_widgets"
 
 
-def _checkpoint_problems(ds: xr.Dataset) -> Iterator[str]:
+def _checkpoint_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
     for name in _NUMERIC:
+        if name not in sound:
+            continue
         bad = np.flatnonzero(~np.isfinite(ds[name].values.astype(np.float64)))
         if bad.size:
             yield f"{name!r} is not finite at {_listed([describe_checkpoint(ds, int(i)) for i in bad])}"
+    if "run" not in sound:
+        return
     runs = ds["run"].values.astype(str)
-    steps = ds["step"].values
-    for run in dict.fromkeys(runs):
-        rows = np.flatnonzero(runs == run)
+    for run in dict.fromkeys(runs.tolist()):
+        rows = np.flatnonzero(runs == run).tolist()
         for name in ("task", "method", "seed"):
-            different = dict.fromkeys(map(str, ds[name].values[rows]))
+            different = dict.fromkeys(map(str, ds[name].values[rows])) if name in sound else {}
             if len(different) > 1:
                 yield f"run {run!r} has more than one {name}: {', '.join(different)}"
-        doubled = [int(b) for a, b in itertools.pairwise(rows) if steps[a] == steps[b]]
-        if doubled:
-            places = [f"{describe_checkpoint(ds, i)}, step {steps[i]}" for i in doubled]
-            yield f"duplicate checkpoints: {_listed(places)}"
-        backwards = [int(b) for a, b in itertools.pairwise(rows) if steps[a] > steps[b]]
-        if backwards:
-            yield f"'step' falls within a run at {_listed([describe_checkpoint(ds, i) for i in backwards])}"
+        if "step" in sound:
+            yield from _step_problems(ds, rows)
 
 
-def _sample_problems(ds: xr.Dataset) -> Iterator[str]:
+def _step_problems(ds: xr.Dataset, rows: list[int]) -> Iterator[str]:
+    """Steps that do not rise along the checkpoints of a run."""
+    steps = ds["step"].values
+    doubled = [b for a, b in itertools.pairwise(rows) if steps[a] == steps[b]]
+    if doubled:
+        places = [f"{describe_checkpoint(ds, row)}, step {steps[row]}" for row in doubled]
+        yield f"duplicate checkpoints: {_listed(places)}"
+    backwards = [b for a, b in itertools.pairwise(rows) if steps[a] > steps[b]]
+    if backwards:
+        yield f"'step' falls within a run at {_listed([describe_checkpoint(ds, row) for row in backwards])}"
+
+
+def _sample_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
     for name in ("sample", "class"):
         if name in ds.coords:
             doubled = _doubled(ds[name].values)
             if doubled:
                 yield f"{name!r} names must be unique, these are not: {_listed([repr(str(v)) for v in doubled])}"
-    if "probs" in ds:
+    if {"probs", "label"} <= sound:
         labels, n_classes = ds["label"].values, ds.sizes["class"]
         bad = np.flatnonzero((labels < 0) | (labels >= n_classes))
         if bad.size:
@@ -164,10 +194,11 @@ def _probability_problems(ds: xr.Dataset) -> list[str]:
     """NaN, negative values and bad row sums, read a block of samples at a time."""
     found: dict[str, list[str]] = {}
     for start, block in sample_blocks(ds["probs"]):
-        values = np.asarray(block, dtype=np.float32)  # (T, n, C)
+        values = block.astype(np.promote_types(block.dtype, np.float32), copy=False)  # (T, n, C)
         finite = np.isfinite(values).all(axis=-1)  # (T, n)
         negative = (values < 0).any(axis=-1)
-        off = np.abs(values.sum(axis=-1, dtype=np.float64) - 1)
+        with np.errstate(invalid="ignore"):  # NaN is looked for by itself
+            off = np.abs(values.sum(axis=-1, dtype=np.float64) - 1)
         checks = {
             "'probs' is not finite (NaN or infinity)": ~finite,
             "'probs' is negative": finite & negative,

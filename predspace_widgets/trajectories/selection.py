@@ -52,13 +52,13 @@ class Selection:
             values = ds[name].values
             _check_known(name, wanted, values)
             chosen &= np.isin(values, np.asarray(wanted))
+        if not chosen.any():
+            raise EmptySelectionError("no checkpoint has this combination of task, method and seed")
         if self.epochs is not None:
             epoch, (first, last) = ds["epoch"].values, self.epochs
             chosen &= (epoch >= first) & (epoch <= last)
             if not chosen.any():
                 raise EmptySelectionError(f"no checkpoint is chosen between epoch {first:g} and {last:g}")
-        if not chosen.any():
-            raise EmptySelectionError("no checkpoint has this combination of task, method and seed")
         return np.flatnonzero(chosen)
 
     def only(self, **changes: object) -> Selection:

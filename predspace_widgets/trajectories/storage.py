@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import zipfile
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,10 +58,10 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
         raw = _open(where, kind)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zarr.errors.BaseZarrError) as error:
+        problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES)
+    except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrajectoriesError([f"it cannot be read as {kind}: {reason}"], str(where)) from error
-    problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES)
     if problems:
         raw.close()
         raise TrajectoriesError(problems, str(where))
@@ -81,7 +81,7 @@ def save_trajectories(
         Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete.
     dtype : {"float16", "float32", "float64"}, optional
         How `probs` are stored: by default as they were read from disk, else as they are. NetCDF has no float16 and
-        takes float32 instead.
+        takes float32 instead. Rows that were read from float16 were renormalised, and are rounded once more.
 
     Returns
     -------
@@ -114,10 +114,21 @@ def save_trajectories(
             store = Path(folder) / "store.zarr"
             ready.to_zarr(store, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
             written = store if kind == ".zarr" else _zip(store, written)
-        if where.is_dir():
-            shutil.rmtree(where)
-        written.replace(where)
+        _replace(where, written, Path(folder) / "old")
     return where
+
+
+def _replace(where: Path, new: Path, aside: Path) -> None:
+    """Move a new file or directory to its place; what was there goes aside, and comes back if that fails."""
+    there = where.exists()
+    if there:
+        where.replace(aside)
+    try:
+        new.replace(where)
+    except BaseException:
+        if there:
+            aside.replace(where)
+        raise
 
 
 def check_path(path: str | os.PathLike[str]) -> str:
@@ -169,26 +180,36 @@ def _renormalise(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign(probs=probs)
 
 
-def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
+def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, dict[Hashable, dict[str, Any]]]:
     """The dataset without the encodings that it was read with, and the encodings to write it with."""
     ready = ds.drop_encoding()
+    ready = ready.assign_coords({name: column.compute() for name, column in ready.coords.items()})
     # Text of any length: Zarr has no settled form for numpy's fixed-length text.
     text = {name: _as_text(column, object) for name, column in ready.coords.items() if column.dtype.kind == "U"}
     ready = ready.assign_coords(text)
-    if "probs" not in ds:
-        return ready, {}
-    stored = np.dtype(dtype or ds["probs"].encoding.get("dtype", ds["probs"].dtype))
-    if kind == ".nc":
-        stored = np.promote_types(stored, np.float32)
-    ready["probs"] = ready["probs"].astype(stored)
-    n_checkpoints, n_samples, n_classes = ready["probs"].shape
-    block = int(np.clip(_CHUNK_BYTES // (n_checkpoints * n_classes * stored.itemsize), 1, n_samples))
-    chunks = (n_checkpoints, block, n_classes)
-    ready["probs"] = ready["probs"].chunk(dict(zip(ready["probs"].dims, chunks, strict=True)))
-    if kind == ".nc":
-        return ready, {"probs": {"chunksizes": chunks, "zlib": True, "shuffle": True}}
+    if "probs" in ds:
+        stored = np.dtype(dtype or ds["probs"].encoding.get("dtype", ds["probs"].dtype))
+        ready["probs"] = ready["probs"].astype(np.promote_types(stored, np.float32) if kind == ".nc" else stored)
+
+    encoding: dict[Hashable, dict[str, Any]] = {}
     codec = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle")
-    return ready, {"probs": {"chunks": chunks, "compressors": [codec]}}
+    for name, variable in ready.data_vars.items():
+        chunks = _chunks(variable)
+        ready[name] = variable.chunk(chunks)
+        sizes = tuple(chunks.values())
+        encoding[name] = {"chunksizes": sizes} if kind == ".nc" else {"chunks": sizes}
+    if "probs" in ds:
+        encoding["probs"] |= {"zlib": True, "shuffle": True} if kind == ".nc" else {"compressors": [codec]}
+    return ready, encoding
+
+
+def _chunks(variable: xr.DataArray) -> dict[Hashable, int]:
+    """Blocks of samples of a handy size, whole in every other dimension."""
+    sizes = dict(variable.sizes)
+    if "sample" in sizes:
+        bytes_per_sample = variable.nbytes // sizes["sample"]
+        sizes["sample"] = int(np.clip(_CHUNK_BYTES // max(bytes_per_sample, 1), 1, sizes["sample"]))
+    return sizes
 
 
 def _zip(store: Path, target: Path) -> Path:

@@ -6,11 +6,14 @@
 (3,)
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from predspace_widgets import geometry, trajectories
-from predspace_widgets.geometry import InPCA
 from predspace_widgets.trajectories import demo, make_trajectories, open_trajectories, save_trajectories, validate
+
+if TYPE_CHECKING:
+    from predspace_widgets.explorers.notebook import Explorer
+    from predspace_widgets.geometry import InPCA
 
 __all__ = [
     "Explorer",
@@ -26,9 +29,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The notebook explorer brings ipywidgets and plotly along, which a training script does not need.
+    # Late, for what they bring along: ipywidgets, and scikit-learn.
     if name == "Explorer":
-        from predspace_widgets.explorers import Explorer
+        from predspace_widgets.explorers.notebook import Explorer
 
         return Explorer
+    if name == "InPCA":
+        return geometry.InPCA
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

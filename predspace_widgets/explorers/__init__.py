@@ -1,6 +1,1 @@
-"""Explorers: one state, two faces (a served page, a notebook)."""
-
-from predspace_widgets.explorers.notebook import Explorer
-from predspace_widgets.explorers.state import ExplorerState
-
-__all__ = ["Explorer", "ExplorerState"]
+"""Explorers: one state (state.py), two faces: a served page (app.py) and a notebook widget (notebook.py)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -71,9 +73,17 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
     """
     pn.extension("plotly", throttled=True)
     analyses = {name: Analysis(ds) for name, ds in datasets.items()}
+    # The first visitor finds the costly results at hand, or waits for those under way.
+    threading.Thread(target=_prepare, args=(list(analyses.values()),), daemon=True).start()
     return pn.serve(
         _routes(analyses), port=port, address=address, show=False, start=False, title="predspace", verbose=False
     )
+
+
+def _prepare(analyses: list[Analysis]) -> None:
+    for analysis in analyses:
+        with suppress(ValueError):  # shown where it is drawn
+            analysis.prepare()
 
 
 def _routes(analyses: Mapping[str, Analysis]) -> dict[str, Callable[[], Any]]:
@@ -204,7 +214,7 @@ def _card(view: View, state: ExplorerState, controls: Any = None, flex: float = 
         message.object = _div("message", escape(drawing.message))
         caption.object = _div("caption", escape(drawing.caption))
 
-    draw()
+    pn.state.onload(draw)  # the page answers at once, and fills
     state.param.watch(draw, list(view.depends))
     header = pn.Row(_html("title", view.title), pn.HSpacer(), controls, margin=0, sizing_mode="stretch_width")
     return pn.Column(

@@ -1,5 +1,7 @@
 """The mathematics of prediction space: arrays in, arrays out."""
 
+from typing import TYPE_CHECKING, Any
+
 from predspace_widgets.geometry.curves import (
     TrajectoryDistance,
     progress_records,
@@ -17,8 +19,10 @@ from predspace_widgets.geometry.distance import (
     symmetric_kl,
 )
 from predspace_widgets.geometry.geodesic import geodesic, progress
-from predspace_widgets.geometry.inpca import InPCA, align_signs
 from predspace_widgets.geometry.probabilities import as_probabilities, ignorance, truth
+
+if TYPE_CHECKING:
+    from predspace_widgets.geometry.inpca import InPCA, align_signs
 
 __all__ = [
     "FLOOR",
@@ -41,3 +45,12 @@ __all__ = [
     "trajectory_distance",
     "truth",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # scikit-learn takes a second to import: a page or a command can answer before it.
+    if name in ("InPCA", "align_signs"):
+        from predspace_widgets.geometry import inpca
+
+        return getattr(inpca, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

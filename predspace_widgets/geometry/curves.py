@@ -47,8 +47,8 @@ def riemann_length(P: ArrayLike) -> float:
     if len(shape) != 3 or shape[0] == 0:
         raise ValueError(f"P must have shape (checkpoints, samples, classes) with a checkpoint in it, got {shape}")
     points = P if hasattr(P, "__getitem__") else np.asarray(P)
-    # A pair at a time: no copy of the whole trajectory.
-    steps = [float(bhattacharyya(points[k], points[k + 1])) for k in range(shape[0] - 1)]
+    # A pair at a time: no copy of the whole trajectory. A single checkpoint is compared with itself.
+    steps = [float(bhattacharyya(points[k], points[min(k + 1, shape[0] - 1)])) for k in range(max(shape[0] - 1, 1))]
     return float(2 * np.sqrt(steps).sum())
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from predspace_widgets.geometry.distance import FLOOR, angles, overlaps
+from predspace_widgets.geometry.distance import FLOOR, angles, check_same_space, overlaps
 from predspace_widgets.geometry.probabilities import Array, as_probabilities
 
 ProgressMetric = Literal["bhattacharyya", "great_circle"]
@@ -48,17 +48,20 @@ def geodesic(P: ArrayLike, Q: ArrayLike, t: ArrayLike) -> Array:
     if times.ndim > 1 or not np.all((times >= 0) & (times <= 1)):
         raise ValueError(f"t must be a number or a list of numbers in [0, 1], got {t!r}")
     p, q = as_probabilities(P, "P"), as_probabilities(Q, "Q")
+    check_same_space(p.shape, q.shape)
     return great_circle_points(p, q, times.reshape(times.shape + (1,) * max(p.ndim, q.ndim)))
 
 
 def great_circle_points(p: Array, q: Array, times: Array) -> Array:
     """`geodesic` of probabilities that were read already, at times that broadcast with their (..., N, C)."""
-    angle = angles(p, q)[..., None]  # (..., N, 1)
+    root_p, root_q = np.sqrt(p), np.sqrt(q)
+    half_chord = np.sqrt(np.square(root_p - root_q).sum(axis=-1, keepdims=True)) / 2  # (..., N, 1)
+    angle = 2 * np.arcsin(np.minimum(half_chord, np.sqrt(0.5)))
     apart = angle > _COINCIDE
     sine = np.sin(np.where(apart, angle, 1.0))
     weight_p = np.where(apart, np.sin((1 - times) * angle) / sine, 1.0)
     weight_q = np.where(apart, np.sin(times * angle) / sine, 0.0)
-    points = np.square(weight_p * np.sqrt(p) + weight_q * np.sqrt(q))
+    points = np.square(weight_p * root_p + weight_q * root_q)
     points /= points.sum(axis=-1, keepdims=True)  # (K, ..., N, C); rounding only
     return points
 
@@ -104,6 +107,9 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
     points = as_probabilities(P)
     with_start, with_end = overlaps(points, start), overlaps(points, end)  # (..., N)
     angle = angles(start, end)  # (N,)
+
+    if np.ptp(angle) < _COINCIDE**2:
+        angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
 
     # The overlap of P with P^t is cosine_part * cos(t g) + sine_part * sin(t g).
     apart = angle > _COINCIDE

@@ -42,10 +42,11 @@ def as_probabilities(predictions: ArrayLike, name: str = "P") -> Array:
     >>> as_probabilities([[0.25, 0.75]]).sum()
     np.float64(1.0)
     """
-    values = np.array(predictions, dtype=np.float64)  # (..., N, C)
+    values = np.asarray(predictions).astype(np.float64)  # (..., N, C); a copy
     if values.ndim < 2 or 0 in values.shape[-2:]:
         raise ValueError(f"{name} must have shape (..., samples, classes), none of them 0, got {values.shape}")
-    sums = values.sum(axis=-1, keepdims=True)  # (..., N, 1)
+    with np.errstate(invalid="ignore"):  # infinities are looked for below
+        sums = values.sum(axis=-1, keepdims=True)  # (..., N, 1)
     check_rows(float(values.min(initial=0.0)), float(np.abs(sums - 1).max(initial=0.0)), name)
     values /= sums
     return values

@@ -91,6 +91,6 @@ class PredspaceAccessor:
     def explore(self) -> Any:
         """The interactive explorer of this dataset, in a notebook."""
         # The one place that reaches down: a shortcut to the faces, which build on this layer.
-        from predspace_widgets.explorers import Explorer
+        from predspace_widgets.explorers.notebook import Explorer
 
         return Explorer(self._ds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,8 +17,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.geometry import (
-    InPCA,
-    align_signs,
     geodesic,
     ignorance,
     pairwise,
@@ -105,6 +104,14 @@ class Analysis:
 
         return self._labelled(self._keep(("accuracy",), compute), "accuracy")
 
+    def prepare(self) -> None:
+        """Compute all that is kept, so that selections are quick from now on."""
+        if self.has_predictions:
+            self.distances()
+            self._geodesic_distances()
+            self.progress()
+            self._step_lengths()
+
     # -- on a selection ------------------------------------------------------------------------------------------------
 
     def picture(
@@ -136,6 +143,8 @@ class Analysis:
             return self._stored_picture(rows, n_components)
         if len(rows) < 2:
             raise EmptySelectionError("only one checkpoint is chosen: a picture needs at least two")
+        from predspace_widgets.geometry import InPCA  # late: see there
+
         n_found = min(n_components, len(rows))
         inpca = InPCA(n_found, metric="precomputed").fit(self.distances().values[np.ix_(rows, rows)])
         line = inpca.transform(self._geodesic_distances()[:, rows])  # (point, component)
@@ -222,9 +231,13 @@ class Analysis:
             coords={"progress": between.grid},
             attrs={"first": first, "second": second, "d_traj": between.distance},
         )
-        for side, runs in zip(("first", "second"), sides, strict=True):
+        for side, curve, runs in zip(("first", "second"), (first, second), sides, strict=True):
             if len(runs) > 1:
-                result = result.assign(self._floor(side, runs, metric, n_points))
+                rows = tuple(int(row) for run in runs for row in run)
+                floor = self._keep(
+                    ("floor", curve, rows, metric, n_points), partial(self._floor, runs, metric, n_points)
+                )
+                result[f"floor_{side}"] = floor.rename({"progress": f"floor_progress_{side}"})
         return result
 
     def over_seeds(self, values: NDArray[Any], rows: NDArray[np.intp]) -> pd.DataFrame:
@@ -314,22 +327,17 @@ class Analysis:
             n_points,
         )
 
-    def _floor(
-        self, side: str, runs: list[NDArray[np.intp]], metric: ProgressMetric, n_points: int
-    ) -> dict[str, xr.DataArray]:
+    def _floor(self, runs: list[NDArray[np.intp]], metric: ProgressMetric, n_points: int) -> xr.DataArray:
         """Distance of each run to the mean of the others, averaged over the runs, on the range they all cover."""
         splits = [
             self._trajectory_distance([run], runs[:k] + runs[k + 1 :], metric, n_points) for k, run in enumerate(runs)
         ]
-        name = f"floor_progress_{side}"
-        return {
-            f"floor_{side}": xr.DataArray(
-                np.mean([split.curve for split in splits], axis=0),
-                dims=name,
-                coords={name: splits[0].grid},  # the range of all runs, whichever is set apart
-                attrs={"d_traj": float(np.mean([split.distance for split in splits]))},
-            )
-        }
+        return xr.DataArray(
+            np.mean([split.curve for split in splits], axis=0),
+            dims="progress",
+            coords={"progress": splits[0].grid},  # the range of all runs, whichever is set apart
+            attrs={"d_traj": float(np.mean([split.distance for split in splits]))},
+        )
 
     def _labelled(self, values: np.ndarray, name: str) -> xr.DataArray:
         coords = {key: ("checkpoint", self.ds[key].values) for key in CHECKPOINT_COORDS}
@@ -387,6 +395,8 @@ def _curve_names(ds: xr.Dataset) -> np.ndarray:
 
 def _signs_like(earlier: xr.Dataset, rows: NDArray[np.intp], embedding: np.ndarray) -> np.ndarray:
     """Signs that bring an embedding closest to an earlier picture on the checkpoints that both show."""
+    from predspace_widgets.geometry import align_signs
+
     _, new, old = np.intersect1d(rows, earlier["row"].values, return_indices=True)
     signs = np.ones(embedding.shape[1])
     n_axes = min(embedding.shape[1], earlier.sizes["component"])

@@ -8,8 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from predspace_widgets.explorers import Explorer, ExplorerState
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS
+from predspace_widgets.explorers.notebook import Explorer
+from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import Analysis
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
 

@@ -1,0 +1,1 @@
+"""Tests of the mathematics, against formulas in plain Python (`plain.py`)."""

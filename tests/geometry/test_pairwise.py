@@ -1,0 +1,378 @@
+"""The pairwise engine: the same numbers as the formulas, whatever the tiles, the types, the threads and the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+
+from predspace_widgets import geometry
+from predspace_widgets.geometry import engine
+from tests.geometry import plain
+from tests.geometry.strategies import points, seeds
+
+METRICS = list(plain.METRICS)
+# Arithmetic in float32 costs about 1e-7 a logarithm; an arc cosine near overlap 1 costs half of the digits.
+ERROR = {
+    ("bhattacharyya", "float32"): 2e-6,
+    ("great_circle", "float32"): 2e-3,
+    ("symmetric_kl", "float32"): 2e-5,
+    ("bhattacharyya", "float64"): 1e-13,
+    ("great_circle", "float64"): 1e-7,
+    ("symmetric_kl", "float64"): 1e-12,
+}
+DEFAULT = {"bhattacharyya": "float32", "great_circle": "float64", "symmetric_kl": "float64"}
+
+every_metric = pytest.mark.parametrize("metric", METRICS)
+
+
+@pytest.fixture
+def _restore_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def dirichlet(*shape: int, seed: int = 0, spread: float = 0.3) -> np.ndarray:
+    """Random points, some of them nearly certain."""
+    return np.random.default_rng(seed).dirichlet(np.full(shape[-1], spread), shape[:-1])
+
+
+@every_metric
+@given(P=points(count=4), seed=seeds)
+def test_equals_the_plain_formula(metric: str, P: np.ndarray, seed: int) -> None:
+    """Within P and from P to Q, in both precisions; by default in the one that the metric needs."""
+    Q = dirichlet(3, *P.shape[1:], seed=seed)
+    expected_within = plain.pairwise(P.tolist(), P.tolist(), metric)
+    expected_between = plain.pairwise(P.tolist(), Q.tolist(), metric)
+    for dtype in (None, "float32", "float64"):
+        error = ERROR[metric, dtype or DEFAULT[metric]]
+        within = geometry.pairwise(P, metric=metric, dtype=dtype)
+        np.testing.assert_allclose(within, expected_within, rtol=1e-6, atol=error)
+        between = geometry.pairwise(P, Q, metric=metric, dtype=dtype)
+        np.testing.assert_allclose(between, expected_between, rtol=1e-6, atol=error)
+
+
+@every_metric
+@given(P=points(count=4))
+def test_is_symmetric_with_zero_diagonal_and_not_negative(metric: str, P: np.ndarray) -> None:
+    """A float64 matrix in any case; the diagonal is 0 to the last digit."""
+    D = geometry.pairwise(P, metric=metric)
+    assert D.dtype == np.float64
+    np.testing.assert_allclose(D, D.T, rtol=1e-6, atol=1e-7 if metric == "bhattacharyya" else 1e-14)
+    np.testing.assert_array_equal(np.diag(D), 0.0)
+    assert np.all(D >= 0)
+    assert np.all(geometry.pairwise(P, P, metric=metric) >= 0)
+
+
+def test_is_symmetric_to_the_last_digit() -> None:
+    """As the docstring promises, whatever the metric and the precision."""
+    P = dirichlet(200, 100, 10)
+    for metric in METRICS:
+        for dtype in ("float32", "float64"):
+            D = geometry.pairwise(P, metric=metric, dtype=dtype)
+            np.testing.assert_array_equal(D, D.T)
+
+
+@every_metric
+def test_the_default_precision_is_enough_for_the_metric(metric: str) -> None:
+    """Neighbours at 1e-4: an arc cosine in float32 would be off by as much."""
+    P = dirichlet(1, 20, 5)[0]
+    Q = P * (1 + 1e-4 * np.random.default_rng(1).choice([-1, 1], P.shape))
+    Q = Q / Q.sum(axis=-1, keepdims=True)
+    expected = plain.METRICS[metric](P.tolist(), Q.tolist())
+    assert geometry.pairwise([P, Q], metric=metric)[0, 1] == pytest.approx(expected, rel=1e-6, abs=3e-7)
+
+
+@every_metric
+@pytest.mark.parametrize("tile", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("block", [1, 20, 10**6])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.usefixtures("_restore_threads")
+def test_tiles_and_blocks_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, metric: str, tile: int, block: int, threads: int
+) -> None:
+    """Even and uneven tiles, blocks with a remainder, one thread and several."""
+    torch.set_num_threads(threads)
+    monkeypatch.setattr(engine, "_TILE", tile)
+    monkeypatch.setattr(engine, "_BLOCK_ELEMENTS", block)
+    P, Q = dirichlet(7, 13, 4), dirichlet(5, 13, 4, seed=1)
+    error = ERROR[metric, DEFAULT[metric]]
+    np.testing.assert_allclose(
+        geometry.pairwise(P, metric=metric), plain.pairwise(P.tolist(), P.tolist(), metric), rtol=1e-6, atol=error
+    )
+    np.testing.assert_allclose(
+        geometry.pairwise(P, Q, metric=metric), plain.pairwise(P.tolist(), Q.tolist(), metric), rtol=1e-6, atol=error
+    )
+
+
+@every_metric
+@pytest.mark.parametrize("n_checkpoints", [182, 400])
+def test_more_checkpoints_than_one_tile(metric: str, n_checkpoints: int) -> None:
+    """The tile as it is; broadcasting is the other way to the same numbers."""
+    assert n_checkpoints > engine._TILE
+    P = dirichlet(n_checkpoints, 6, 3)
+    one_by_one = getattr(geometry, metric)(P[:, None], P[None])  # (T, T)
+    D = geometry.pairwise(P, metric=metric)
+    np.testing.assert_allclose(D, one_by_one, rtol=1e-6, atol=ERROR[metric, DEFAULT[metric]])
+    np.testing.assert_allclose(geometry.pairwise(P, P[:190], metric=metric), D[:, :190], rtol=1e-6, atol=2e-7)
+
+
+@pytest.mark.usefixtures("_restore_threads")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_samples", [1000, 1024])
+@pytest.mark.parametrize("overlap", [0.0, 1e-6, 1e-3, 0.5])
+def test_products_of_many_small_overlaps_do_not_underflow(dtype: str, n_samples: int, overlap: float) -> None:
+    """One thread multiplies as many overlaps as it can before the logarithm; 1,000 at the floor make 1e-9000."""
+    torch.set_num_threads(1)
+    P = np.tile([1.0, 0.0], (2, n_samples, 1))
+    P[1] = [overlap**2, 1 - overlap**2]
+    expected = -math.log(max(overlap, 1e-9))
+    assert geometry.pairwise(P, dtype=dtype)[0, 1] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.usefixtures("_restore_threads")
+def test_products_of_mixed_overlaps_do_not_underflow() -> None:
+    """A few samples at the floor among many that agree, in any place."""
+    torch.set_num_threads(1)
+    P = np.tile([1.0, 0.0], (12, 1024, 1))
+    rng = np.random.default_rng(0)
+    for k in range(1, 12):
+        P[k, rng.choice(1024, 90 * k, replace=False)] = [0.0, 1.0]
+    expected = geometry.bhattacharyya(P[:, None], P[None])
+    np.testing.assert_allclose(geometry.pairwise(P), expected, rtol=1e-6, atol=1e-6)
+
+
+@every_metric
+@pytest.mark.usefixtures("_restore_threads")
+@pytest.mark.parametrize("tile", [16, 1000])
+def test_the_number_of_threads_does_not_matter(monkeypatch: pytest.MonkeyPatch, metric: str, tile: int) -> None:
+    """One, two and four threads agree to 1e-6, with many tiles to share or one."""
+    monkeypatch.setattr(engine, "_TILE", tile)
+    P = dirichlet(60, 96, 10)
+    results = []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        results.append(geometry.pairwise(P, metric=metric))
+    np.testing.assert_allclose(results[1], results[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(results[2], results[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("_restore_threads")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """Training goes on with as many as before, also after an error."""
+    monkeypatch.setattr(engine, "_TILE", 2)
+    torch.set_num_threads(threads)
+    geometry.pairwise(dirichlet(7, 5, 3))
+    assert torch.get_num_threads() == threads
+    with pytest.raises(ValueError, match="not finite"):
+        geometry.pairwise(dirichlet(7, 5, 3), np.full((7, 5, 3), np.nan))
+    assert torch.get_num_threads() == threads
+
+
+INPUTS = {
+    "list": (np.ndarray.tolist, 0.0),
+    "float16": (lambda P: P.astype(np.float16), 2e-3),
+    "float32": (lambda P: P.astype(np.float32), 1e-6),
+    "objects": (lambda P: P.astype(object), 0.0),
+    "fortran order": (np.asfortranarray, 0.0),
+    "stepped view": (lambda P: np.repeat(P, 2, axis=0)[::2], 0.0),
+    "tensor": (torch.from_numpy, 0.0),
+    "tensor float32": (lambda P: torch.from_numpy(P).float(), 1e-6),
+    "tensor float16": (lambda P: torch.from_numpy(P).half(), 2e-3),
+    "tensor that requires a gradient": (lambda P: torch.from_numpy(P).requires_grad_(), 0.0),
+}
+
+
+@every_metric
+@pytest.mark.parametrize("kind", INPUTS)
+def test_any_array_of_probabilities_is_read(metric: str, kind: str) -> None:
+    """And gives what the float64 array gives, up to the rounding of its type."""
+    convert, error = INPUTS[kind]
+    P = dirichlet(5, 6, 4, spread=2.0)
+    expected = geometry.pairwise(P, metric=metric)
+    np.testing.assert_allclose(geometry.pairwise(convert(P), metric=metric), expected, rtol=0, atol=error)
+    np.testing.assert_allclose(geometry.pairwise(P, convert(P), metric=metric), expected, rtol=0, atol=error + 2e-7)
+
+
+@pytest.mark.parametrize(
+    "convert", [lambda P: P[::-1].copy()[::-1], lambda P: P.astype(">f8")], ids=["reversed view", "big-endian"]
+)
+def test_arrays_that_torch_does_not_know_are_read(convert) -> None:
+    """A run backwards, a file of another machine: the other functions read both."""
+    P = dirichlet(5, 6, 4)
+    np.testing.assert_array_equal(geometry.pairwise(convert(P)), geometry.pairwise(P))
+
+
+@every_metric
+def test_whole_numbers_are_read(metric: str) -> None:
+    """One-hot predictions, as an array and as a tensor of integers."""
+    P = np.eye(3, dtype=int)[[[0, 1], [2, 1]]]
+    expected = geometry.pairwise(P.astype(float), metric=metric)
+    assert expected[0, 1] > 0.7
+    np.testing.assert_array_equal(geometry.pairwise(P, metric=metric), expected)
+    np.testing.assert_array_equal(geometry.pairwise(torch.from_numpy(P), metric=metric), expected)
+
+
+@every_metric
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_the_arrays_given_are_left_alone(metric: str, dtype: type, as_tensor: bool) -> None:
+    """Nothing is written into them, whichever type the arithmetic has; a read-only array is read without a warning."""
+    P = dirichlet(3, 6, 4).astype(dtype)
+    before = P.copy()
+    if not as_tensor:
+        P.flags.writeable = False
+    for work in ("float32", "float64"):
+        geometry.pairwise(torch.from_numpy(P) if as_tensor else P, metric=metric, dtype=work)
+    np.testing.assert_array_equal(P, before)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_read_only_array_raises_no_warning() -> None:
+    """torch warns, by default once, of arrays that it may not write to."""
+    P = dirichlet(3, 6, 4)
+    P.flags.writeable = False
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        np.testing.assert_array_equal(geometry.pairwise(P), geometry.pairwise(P.copy()))
+    finally:
+        torch.set_warn_always(before)
+
+
+@every_metric
+def test_float16_rows_are_renormalised(metric: str) -> None:
+    """Rounded rows miss 1 by 1e-3; their distances are those of the renormalised rows, and none to themselves."""
+    P = (dirichlet(4, 6, 5, spread=2.0) * 1.001).astype(np.float16)
+    Q = geometry.as_probabilities(P)
+    expected = plain.pairwise(Q.tolist(), Q.tolist(), metric)
+    np.testing.assert_allclose(
+        geometry.pairwise(P, P, metric=metric), expected, rtol=0, atol=ERROR[metric, DEFAULT[metric]]
+    )
+
+
+@every_metric
+@given(P=points(count=4), seed=seeds)
+def test_permutations(metric: str, P: np.ndarray, seed: int) -> None:
+    """Of samples and classes: nothing changes. Of checkpoints: rows and columns move along."""
+    rng = np.random.default_rng(seed)
+    D = geometry.pairwise(P, metric=metric)
+    shuffled = P[:, rng.permutation(P.shape[1])][:, :, rng.permutation(P.shape[2])]
+    np.testing.assert_allclose(
+        geometry.pairwise(shuffled, metric=metric), D, rtol=1e-6, atol=ERROR[metric, DEFAULT[metric]]
+    )
+    order = rng.permutation(len(P))
+    np.testing.assert_allclose(
+        geometry.pairwise(P[order], metric=metric),
+        D[order][:, order],
+        rtol=1e-6,
+        atol=ERROR[metric, DEFAULT[metric]],
+    )
+
+
+@every_metric
+def test_disjoint_certainties_are_held_by_the_floor(metric: str) -> None:
+    """The same floor as in the formulas, in float32 too."""
+    P = np.stack([geometry.truth([0] * 5, 3), geometry.truth([1] * 5, 3)])
+    expected = math.pi / 2 if metric == "great_circle" else -math.log(1e-9)
+    assert geometry.pairwise(P, metric=metric)[0, 1] == pytest.approx(expected, abs=3e-6)
+
+
+@pytest.mark.parametrize(("n_rows", "n_columns"), [(0, None), (0, 3), (3, 0)])
+def test_no_checkpoints_are_an_empty_matrix(n_rows: int, n_columns: int | None) -> None:
+    """On either side."""
+    Q = None if n_columns is None else dirichlet(n_columns, 2, 3)
+    D = geometry.pairwise(dirichlet(n_rows, 2, 3), Q)
+    assert D.shape == (n_rows, n_rows if n_columns is None else n_columns)
+
+
+def _with(value: float | list[float], where: int = 0) -> np.ndarray:
+    P = dirichlet(9, 4, 2)
+    P[where, 3] = value
+    return P
+
+
+@every_metric
+@pytest.mark.parametrize("where", [0, 8])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([np.nan, 1.0], "not finite"),
+        ([np.inf, 0.0], "not finite"),
+        ([2.0, -1.0], "negative values.*logits"),
+        ([0.6, 0.5], "must sum to 1, one misses it by 0.1"),
+    ],
+)
+def test_other_values_are_errors_in_every_tile(
+    monkeypatch: pytest.MonkeyPatch, metric: str, where: int, dtype: type, row: list[float], message: str
+) -> None:
+    """Of P and of Q, in the first tile and in the last."""
+    monkeypatch.setattr(engine, "_TILE", 4)
+    bad, good = _with(row, where).astype(dtype), dirichlet(5, 4, 2)
+    with pytest.raises(ValueError, match=message):
+        geometry.pairwise(bad, metric=metric)
+    with pytest.raises(ValueError, match=f"P.*{message}"):
+        geometry.pairwise(bad, good, metric=metric)
+    with pytest.raises(ValueError, match=f"Q.*{message}"):
+        geometry.pairwise(good, bad, metric=metric)
+
+
+def test_an_error_within_p_does_not_speak_of_q() -> None:
+    """The caller gave no Q."""
+    with pytest.raises(ValueError, match="not finite") as caught:
+        geometry.pairwise(_with(np.nan))
+    assert "Q" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("P", "Q", "message"),
+    [
+        ([[0.5, 0.5]], None, r"P must have shape \(checkpoints, samples, classes\), got \(1, 2\)"),
+        (np.ones((2, 0, 3)), None, r"P must have shape"),
+        (np.ones((2, 3, 0)), None, r"P must have shape"),
+        (np.full((2, 3, 2), 0.5), [[0.5, 0.5]], r"Q must have shape.*got \(1, 2\)"),
+        (np.full((2, 3, 2), 0.5), np.full((2, 4, 2), 0.5), r"different prediction spaces.*\(3, 2\) and \(4, 2\)"),
+        (np.full((2, 3, 2), 0.5), np.full((2, 3, 4), 0.25), r"different prediction spaces.*\(3, 2\) and \(3, 4\)"),
+        (np.full((2, 3, 2), 0.5), np.full((2, 1, 2), 0.5), r"different prediction spaces"),
+    ],
+)
+def test_other_shapes_are_errors(P, Q, message: str) -> None:
+    """The message says which shape was met."""
+    with pytest.raises(ValueError, match=message):
+        geometry.pairwise(P, Q)
+
+
+def test_an_unknown_metric_is_an_error_that_names_the_known_ones() -> None:
+    """All of them."""
+    with pytest.raises(ValueError, match=r"'euclid'.*bhattacharyya, great_circle, symmetric_kl"):
+        geometry.pairwise(dirichlet(2, 3, 2), metric="euclid")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_missing_device_is_an_error_that_names_the_way_out(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """Not an error deep in torch."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match=f"'{device}' is not there.*device='cpu'"):
+        geometry.pairwise(dirichlet(2, 3, 2), device=device)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_metric
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tile", [70, 2048])
+def test_cuda_gives_what_the_cpu_gives(monkeypatch: pytest.MonkeyPatch, metric: str, dtype: str, tile: int) -> None:
+    """Within P and from P to Q, of arrays and of tensors that are there already."""
+    monkeypatch.setattr(engine, "_GPU_TILE", tile)
+    P, Q = dirichlet(200, 64, 10), dirichlet(90, 64, 10, seed=1)
+    error = 2 * ERROR[metric, dtype]
+    for first, second in ((P, None), (P, Q), (torch.from_numpy(P).cuda(), torch.from_numpy(Q).cuda())):
+        there = geometry.pairwise(first, second, metric=metric, dtype=dtype, device="cuda")
+        here = geometry.pairwise(P, None if second is None else Q, metric=metric, dtype=dtype)
+        np.testing.assert_allclose(there, here, rtol=1e-6, atol=error)

@@ -17,7 +17,8 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not browser" --numprocesses auto
+	$(BIN)/pytest -m browser
 
 setup: $(READY)
 

@@ -200,6 +200,14 @@ def test_reindex_of_a_run_that_falls_back() -> None:
     np.testing.assert_allclose(read, expected, rtol=0, atol=1e-12)
 
 
+def test_reindex_passes_through_records_that_almost_coincide() -> None:
+    """Nearer than the angle below which a geodesic stays where it is: each is still read at its own progress."""
+    first = np.array([[0.3, 0.7]])
+    second = first + np.array([[1e-9, -1e-9]])
+    read = geometry.reindex([first, second, [[0.5, 0.5]]], [0.1, 0.2, 0.3], [0.1, 0.2])
+    np.testing.assert_allclose(read, [first, second], rtol=0, atol=1e-15)
+
+
 def test_reindex_of_a_single_level() -> None:
     """A run that never gets further has one point, the first; nothing else can be asked of it."""
     P = np.random.default_rng(0).dirichlet(np.ones(3), (3, 4))
@@ -283,9 +291,12 @@ def test_distance_is_symmetric(seed: int) -> None:
 
 
 def test_the_common_range_is_reported() -> None:
-    """From the latest start to the earliest furthest point, to the last digit; by default at 51 values."""
+    """From the latest start to the earliest furthest point, to the last digit; by default at 51 values.
+
+    A run that ends before its furthest point, and one that falls back behind its start.
+    """
     (U, _), (V, _) = run_like(0, 3), run_like(1, 3)
-    result = geometry.trajectory_distance([U], [V], [[0.1, 0.7, 0.3]], [[0.2, 0.25, 1.0]])
+    result = geometry.trajectory_distance([U], [V], [[0.1, 0.7, 0.3]], [[0.2, 0.05, 1.0]])
     assert (result.grid[0], result.grid[-1]) == (0.2, 0.7)
     np.testing.assert_allclose(np.diff(result.grid), 0.01, rtol=1e-9)
     assert result.curve.shape == result.grid.shape == (51,)

@@ -1,0 +1,206 @@
+"""pyproject.toml says what is needed, requirements.txt and environment.yml which versions: here they stay together."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT, PINS, CONDA = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "requirements.txt", "environment.yml")
+)
+
+#: Packages that conda-forge calls otherwise.
+CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
+#: What environment.yml needs besides: the interpreter, and pip for this package itself.
+CONDA_ONLY = {"python", "pip"}
+ITSELF = "--no-deps --editable ."
+
+
+def declared(pyproject: str) -> dict[str, Requirement]:
+    """The dependencies and those of the dev extra, by name."""
+    project = tomllib.loads(pyproject)["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+
+
+def pin_problems(pyproject: str, pins: str) -> list[str]:
+    """How requirements.txt falls short of pyproject.toml, one sentence each."""
+    found, versions = [], {}
+    for line in pins.splitlines():
+        text = re.split(r"\s+#|^#", line.strip())[0].strip()
+        if not text:
+            continue
+        try:
+            pin = Requirement(text)
+        except InvalidRequirement:
+            found.append(f"requirements.txt: {text!r} is no pin")
+            continue
+        specifiers = list(pin.specifier)
+        if pin.url or len(specifiers) != 1 or specifiers[0].operator != "==" or "*" in specifiers[0].version:
+            found.append(f"requirements.txt: {text!r} is no pin")
+            continue
+        name = canonicalize_name(pin.name)
+        if name in versions:
+            found.append(f"requirements.txt pins {name} twice")
+        versions[name] = specifiers[0].version
+    for name, requirement in declared(pyproject).items():
+        if name not in versions:
+            found.append(f"requirements.txt lacks {name}")
+        elif not requirement.specifier.contains(versions[name], prereleases=True):
+            found.append(f"requirements.txt pins {name}=={versions[name]}, outside {requirement.specifier}")
+    return found
+
+
+def conda_problems(pyproject: str, pins: str, conda: str) -> list[str]:
+    """How environment.yml differs from the pins of what pyproject.toml declares, one sentence each."""
+    found, versions = [], {}
+    environment = yaml.safe_load(conda)
+    if environment["channels"] != ["conda-forge"]:
+        found.append(f"environment.yml takes channels {environment['channels']}")
+    for entry in environment["dependencies"]:
+        if isinstance(entry, dict):
+            if entry != {"pip": [ITSELF]}:
+                found.append(f"environment.yml asks pip for more than this package: {entry}")
+            continue
+        name, _, version = entry.partition("=")
+        if name in versions:
+            found.append(f"environment.yml names {name} twice")
+        versions[name] = version
+    pinned = {
+        canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", pins, re.MULTILINE)
+    }
+    wanted = {CONDA_NAMES.get(name, name): pinned.get(name) for name in declared(pyproject)}
+    found += [f"environment.yml lacks {name}" for name in sorted({*wanted, *CONDA_ONLY} - versions.keys())]
+    found += [f"environment.yml names {name} besides" for name in sorted(versions.keys() - wanted.keys() - CONDA_ONLY)]
+    for name in sorted(wanted.keys() & versions.keys()):
+        if versions[name] != wanted[name]:
+            found.append(f"environment.yml has {name}={versions[name]}, requirements.txt {wanted[name]}")
+    allowed = SpecifierSet(tomllib.loads(pyproject)["project"]["requires-python"])
+    python = versions.get("python", "")
+    if not re.fullmatch(r"3\.\d+", python) or not allowed.contains(Version(python)):
+        found.append(f"environment.yml takes python={python}, outside {allowed}")
+    return found
+
+
+def place_problems(text: str) -> list[str]:
+    """Whatever ties a list of packages to one index, one machine or one build."""
+    marks = [
+        (r"https?:|ftp:|file:|git\+|//", "an address"),
+        (r"--(extra-)?index|--find-links|--trusted-host|^\s*-[if]\s", "an index"),
+        (r"sha\d+|--hash|@", "a hash or a direct reference"),
+        (r"(^|[\s'\"=])(\.{0,2}/|~/|[A-Za-z]:\\)", "a path"),
+        (r"(^|\s)(-e|--editable)\s", "a path"),
+    ]
+    return [
+        f"{what} in {line.strip()!r}"
+        for line in text.splitlines()
+        if line.strip() != f"- {ITSELF}"
+        for pattern, what in marks
+        if re.search(pattern, line)
+    ]
+
+
+def test_every_dependency_is_pinned_within_its_range() -> None:
+    assert pin_problems(PYPROJECT, PINS) == []
+
+
+def test_the_conda_environment_has_the_same_versions() -> None:
+    assert conda_problems(PYPROJECT, PINS, CONDA) == []
+
+
+@pytest.mark.parametrize("text", [PINS, CONDA], ids=["requirements.txt", "environment.yml"])
+def test_the_lists_name_no_place(text: str) -> None:
+    assert place_problems(text) == []
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    for name, requirement in declared(PYPROJECT).items():
+        assert any(specifier.operator in (">=", "~=", "==") for specifier in requirement.specifier), name
+        assert requirement.url is None
+
+
+def test_the_typed_python_is_the_oldest_supported() -> None:
+    settings = tomllib.loads(PYPROJECT)
+    assert settings["project"]["requires-python"] == f">={settings['tool']['mypy']['python_version']}"
+
+
+# -- drift that must be noticed ---------------------------------------------------------------------------------------
+
+
+def changed(text: str, pattern: str, replacement: str) -> str:
+    after = re.sub(pattern, replacement, text, count=1, flags=re.MULTILINE)
+    assert after != text
+    return after
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "problem"),
+    [
+        (r"^zarr==.*\n", "", "requirements.txt lacks zarr"),
+        (r"^torch==.*", "torch==1.0.0", "requirements.txt pins torch==1.0.0, outside >=2.6"),
+        (r"^numpy==", "numpy>=", "is no pin"),
+        (r"^ruff==.*", "ruff", "requirements.txt: 'ruff' is no pin"),
+        (r"^ruff==.*", "ruff==0.*", "requirements.txt: 'ruff==0.*' is no pin"),
+        (r"^rich==.*", "rich @ https://example.org/rich.whl", "is no pin"),
+        (r"^dask==", "--pre\ndask==", "requirements.txt: '--pre' is no pin"),
+        (r"^(scipy==.*)", r"\1\nSciPy==1.17.0", "requirements.txt pins scipy twice"),
+    ],
+)
+def test_drift_of_the_pins_is_noticed(pattern: str, replacement: str, problem: str) -> None:
+    assert any(problem in found for found in pin_problems(PYPROJECT, changed(PINS, pattern, replacement)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "problem"),
+    [
+        (r"^  - zarr=.*\n", "", "environment.yml lacks zarr"),
+        (r"^  - pytorch=.*\n", "", "environment.yml lacks pytorch"),
+        (r"^  - pip\n", "", "environment.yml lacks pip"),
+        (r"^  - pytorch=", "  - torch=", "environment.yml names torch besides"),
+        (r"^  - numpy=.*", "  - numpy=2.0.0", "environment.yml has numpy=2.0.0, requirements.txt"),
+        (r"^  - numpy=.*", "  - numpy", "environment.yml has numpy=, requirements.txt"),
+        (r"^  - (numpy=.*)", r"  - \1\n  - \1", "environment.yml names numpy twice"),
+        (r"^  - rich=", "  - seaborn=1.0\n  - rich=", "environment.yml names seaborn besides"),
+        (r"^  - python=.*", "  - python=3.10", "environment.yml takes python=3.10, outside >=3.11"),
+        (r"^  - python=.*", "  - python", "environment.yml takes python=, outside"),
+        (r"^      - --no-deps.*", r"\g<0>\n      - flask", "asks pip for more than this package"),
+        (r"^  - conda-forge", "  - conda-forge\n  - defaults", "environment.yml takes channels"),
+    ],
+)
+def test_drift_of_the_conda_environment_is_noticed(pattern: str, replacement: str, problem: str) -> None:
+    assert any(problem in found for found in conda_problems(PYPROJECT, PINS, changed(CONDA, pattern, replacement)))
+
+
+def test_a_new_dependency_is_noticed_in_both() -> None:
+    pyproject = changed(PYPROJECT, r'^    "zarr>=', '    "Flask-Like>=3",\n    "zarr>=')
+    assert pin_problems(pyproject, PINS) == ["requirements.txt lacks flask-like"]
+    assert "environment.yml lacks flask-like" in conda_problems(pyproject, PINS, CONDA)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url https://example.org/simple",
+        "--extra-index-url example",
+        "-i example",
+        "rich==1 --hash=sha256:00",
+        "rich @ file:rich.whl",
+        "-e ../rich",
+        "  - /opt/rich.whl",
+        "  - ./rich",
+        "  - https://example.org/channel",
+        "  - --no-deps --editable ../other",
+        "prefix: /opt/conda",
+    ],
+)
+def test_a_place_is_noticed(line: str) -> None:
+    assert place_problems(f"# packages\nrich==1.0\n{line}\n")

@@ -1,0 +1,1 @@
+"""Tests of the labelled trajectories: the schema, the files, selections and measurements."""

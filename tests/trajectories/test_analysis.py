@@ -1,0 +1,606 @@
+"""The measurements: pictures, progress, lengths and comparisons, against the geometry called by hand."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from predspace_widgets.geometry import (
+    InPCA,
+    geodesic,
+    ignorance,
+    pairwise,
+    progress,
+    riemann_length,
+    trajectory_distance,
+    truth,
+)
+from predspace_widgets.trajectories import (
+    Analysis,
+    EmptySelectionError,
+    NoPredictionsError,
+    Selection,
+    make_trajectories,
+)
+from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.testing import constant_run, geodesic_run, meeting_runs, random_trajectories
+from tests.trajectories.samples import embedding_only, random_probs
+
+# 3 tasks x 3 seeds x 9 checkpoints: 81 rows, so that progress takes two blocks.
+TRAININGS = random_trajectories(n_seeds=3, n_checkpoints=9, n_samples=12, n_classes=4)
+PROBS = TRAININGS["probs"].values
+LABELS = TRAININGS["label"].values
+
+SELECTIONS = [
+    Selection(),
+    Selection(tasks=("red", "blue")),
+    Selection(seeds=(2,), epochs=(0, 5)),
+    Selection(tasks=("green",), seeds=(0, 1), epochs=(2.5, 10)),
+]
+each_selection = pytest.mark.parametrize("selection", SELECTIONS, ids=["all", "two tasks", "one seed", "a part"])
+
+
+KEPT = Analysis(TRAININGS)
+
+
+@pytest.fixture
+def analysis() -> Analysis:
+    return KEPT
+
+
+def rows_of(run: str, ds: xr.Dataset = TRAININGS) -> list[int]:
+    return [row for row, name in enumerate(ds["run"].values.tolist()) if name == run]
+
+
+def ends() -> np.ndarray:
+    return np.stack([ignorance(12, 4), truth(LABELS, 4)])  # (2, N, C)
+
+
+def assert_checkpoints_named(labelled: xr.DataArray | xr.Dataset, rows: Any) -> None:
+    for name in CHECKPOINT_COORDS:
+        assert labelled[name].values.tolist() == TRAININGS[name].values[rows].tolist()
+
+
+# -- names of curves --------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_is_named_by_its_task(analysis: Analysis) -> None:
+    assert analysis.curve_names == ["red", "green", "blue"]
+    assert analysis.curves.tolist() == TRAININGS["task"].values.tolist()
+
+
+def test_several_methods_are_part_of_the_name() -> None:
+    ds = random_trajectories(tasks=("red", "blue"), n_seeds=1, n_checkpoints=2, methods=("adam", "sgd"))
+    analysis = Analysis(ds)
+    assert analysis.curve_names == ["red · adam", "red · sgd", "blue · adam", "blue · sgd"]
+    assert analysis.curves.tolist() == [name for name in analysis.curve_names for _ in range(2)]
+    result = analysis.comparison("red · adam", "red · sgd", n_points=5)
+    assert result.sizes["progress"] == 5
+    with pytest.raises(ValueError, match="no curve 'red' in this dataset; it has red · adam, red · sgd, blue · adam"):
+        analysis.comparison("red", "blue · sgd")
+
+
+# -- distances --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle", "symmetric_kl"])
+def test_distances_are_labelled(analysis: Analysis, metric: Any) -> None:
+    distances = analysis.distances(metric)
+    assert distances.dims == ("checkpoint", "other")
+    assert distances.name == f"{metric} distance"
+    np.testing.assert_array_equal(distances.values, pairwise(PROBS, metric=metric))
+    assert_checkpoints_named(distances, slice(None))
+    for name in CHECKPOINT_COORDS:
+        assert distances[f"other_{name}"].dims == ("other",)
+        assert distances[f"other_{name}"].values.tolist() == TRAININGS[name].values.tolist()
+
+
+def test_an_unknown_metric_is_named(analysis: Analysis) -> None:
+    for _ in range(2):  # a failure is not kept as a result
+        with pytest.raises(ValueError, match="unknown metric 'euclid'"):
+            analysis.distances("euclid")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="unknown metric of progress 'euclid'"):
+            analysis.progress("euclid")  # type: ignore[arg-type]
+
+
+# -- progress and accuracy --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle"])
+def test_progress_is_that_of_the_geometry(analysis: Analysis, metric: Any) -> None:
+    found = analysis.progress(metric)
+    assert found.dims == ("checkpoint",)
+    assert found.name == "progress"
+    assert_checkpoints_named(found, slice(None))
+    np.testing.assert_allclose(found.values, progress(PROBS, *ends(), metric), rtol=0, atol=1e-12)
+
+
+def test_progress_of_float16_predictions() -> None:
+    ds = TRAININGS.assign(probs=TRAININGS["probs"].astype(np.float16))
+    np.testing.assert_allclose(Analysis(ds).progress().values, progress(PROBS, *ends()), rtol=0, atol=1e-3)
+
+
+def test_progress_curves_are_mean_and_band_over_seeds(analysis: Analysis) -> None:
+    values = analysis.progress("great_circle").values
+    table = analysis.progress_curves(Selection(tasks=("red", "blue"), epochs=(0, 5)), "great_circle")
+    expected = []
+    for task in ("red", "blue"):
+        for step in range(5):
+            rows = np.flatnonzero((TRAININGS["task"] == task).values & (TRAININGS["step"] == step).values)
+            of_seeds = values[rows]
+            expected.append((task, step, step * 1.25, of_seeds.mean(), of_seeds.min(), of_seeds.max(), 3))
+    assert list(table.columns) == ["curve", "step", "epoch", "mean", "low", "high", "n_seeds"]
+    assert table["curve"].tolist() == [row[0] for row in expected]
+    np.testing.assert_allclose(table.drop(columns="curve").to_numpy(float), [row[1:] for row in expected], rtol=1e-12)
+
+
+def test_curves_go_in_order_of_steps_when_seeds_have_different_ones() -> None:
+    ds = make_trajectories(
+        random_probs(5, 2, 2), [0, 1], task="a", seed=[0, 0, 1, 1, 1], step=[0, 2, 0, 1, 2], epoch=[0, 2, 0, 1, 4]
+    )
+    analysis = Analysis(ds)
+    table = analysis.progress_curves()
+    assert table["step"].tolist() == [0, 1, 2]
+    assert table["n_seeds"].tolist() == [2, 1, 2]
+    assert table["epoch"].tolist() == [0.0, 1.0, 3.0]
+    assert analysis.picture()["mean_epoch"].values.tolist() == [0.0, 1.0, 3.0]
+
+
+def test_accuracy_is_counted() -> None:
+    ds = TRAININGS.drop_vars("accuracy")
+    expected = [
+        sum(int(np.argmax(PROBS[t, n]) == LABELS[n]) for n in range(len(LABELS))) / len(LABELS)
+        for t in range(len(PROBS))
+    ]
+    found = Analysis(ds).accuracy()
+    np.testing.assert_allclose(found.values, expected, rtol=1e-12)
+    assert_checkpoints_named(found, slice(None))
+
+
+def test_a_recorded_accuracy_is_taken() -> None:
+    recorded = np.linspace(0, 1, 81)
+    assert Analysis(TRAININGS.assign(accuracy=("checkpoint", recorded))).accuracy().values.tolist() == recorded.tolist()
+
+
+# -- the picture ------------------------------------------------------------------------------------------------------
+
+
+@each_selection
+def test_the_picture_is_inpca_of_the_selected_predictions(analysis: Analysis, selection: Selection) -> None:
+    rows = selection.rows(TRAININGS)
+    picture = analysis.picture(selection)
+    inpca = InPCA(3).fit(PROBS[rows])
+    np.testing.assert_allclose(picture["eigenvalue"].values, inpca.eigenvalues_, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(picture["explained_stress"].values, inpca.explained_stress_, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(picture["embedding"].values, inpca.embedding_, rtol=0, atol=1e-4)
+    line = geodesic(*ends(), picture["point"].values)
+    np.testing.assert_allclose(picture["geodesic"].values, inpca.transform(line), rtol=0, atol=1e-4)
+    assert picture["row"].values.tolist() == rows.tolist()
+    assert picture["curve"].values.tolist() == TRAININGS["task"].values[rows].tolist()
+    assert picture["component"].values.tolist() == [1, 2, 3]
+    assert_checkpoints_named(picture, rows)
+
+
+def test_the_picture_against_plain_formulas(analysis: Analysis) -> None:
+    selection = Selection(tasks=("red", "green"), epochs=(0, 7.5))
+    points = np.sqrt(PROBS[selection.rows(TRAININGS)])  # (T, N, C)
+    D = -np.log(np.einsum("tnc,snc->tsn", points, points)).mean(axis=-1)
+    L = np.eye(len(D)) - 1 / len(D)
+    W = -L @ D @ L / 2
+    eigenvalues, vectors = np.linalg.eigh(W)
+    order = np.argsort(-np.abs(eigenvalues))[:4]
+    expected = vectors[:, order] * np.sqrt(np.abs(eigenvalues[order]))
+    stress = 1 - np.sqrt(1 - np.cumsum(eigenvalues[order] ** 2) / (W**2).sum())
+
+    picture = analysis.picture(selection, n_components=4)
+    found = picture["embedding"].values
+    np.testing.assert_allclose(found * np.sign((found * expected).sum(axis=0)), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(picture["eigenvalue"].values, eigenvalues[order], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(picture["explained_stress"].values, stress, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(picture["axis_stress"].values, np.diff(stress, prepend=0), rtol=0, atol=1e-4)
+
+
+@each_selection
+def test_the_geodesic_goes_from_ignorance_to_truth(analysis: Analysis, selection: Selection) -> None:
+    picture = analysis.picture(selection)
+    projected = InPCA(3).fit(PROBS[selection.rows(TRAININGS)]).transform(ends())
+    assert picture["point"].values[[0, -1]].tolist() == [0.0, 1.0]
+    np.testing.assert_allclose(picture["geodesic"].values[[0, -1]], projected, rtol=0, atol=1e-4)
+
+
+@each_selection
+def test_the_mean_over_seeds(analysis: Analysis, selection: Selection) -> None:
+    picture = analysis.picture(selection)
+    curves, steps = picture["curve"].values.tolist(), picture["step"].values.tolist()
+    members: dict[tuple[str, int], list[int]] = {}
+    for point, key in enumerate(zip(curves, steps, strict=True)):
+        members.setdefault(key, []).append(point)
+    assert picture["mean_curve"].values.tolist() == [curve for curve, _ in members]
+    for number, points in enumerate(members.values()):
+        np.testing.assert_allclose(
+            picture["mean"].values[number], picture["embedding"].values[points].mean(axis=0), rtol=0, atol=1e-12
+        )
+        assert picture["mean_epoch"].values[number] == picture["epoch"].values[points].mean()
+
+
+@pytest.mark.parametrize("flips", [[1, 1, 1], [-1, 1, 1], [1, -1, -1], [-1, -1, -1]])
+def test_a_new_picture_takes_the_signs_of_the_earlier_one(analysis: Analysis, flips: list[int]) -> None:
+    plain = analysis.picture()
+    earlier = plain.assign(embedding=plain["embedding"] * xr.DataArray(flips, dims="component"))
+    again = analysis.picture(align_to=earlier)
+    for name in ("embedding", "mean", "geodesic"):
+        np.testing.assert_allclose(again[name].values, plain[name].values * flips, rtol=0, atol=1e-12)
+    for name in ("eigenvalue", "explained_stress", "axis_stress"):
+        np.testing.assert_array_equal(again[name].values, plain[name].values)
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_nothing_flips_from_one_choice_to_the_next(data: st.DataObject) -> None:
+    tasks = st.lists(st.sampled_from(["red", "green", "blue"]), min_size=1, unique=True).map(tuple)
+    epochs = st.tuples(st.sampled_from([0, 2.5]), st.sampled_from([5, 10]))
+    choices = st.builds(Selection, tasks=tasks, epochs=epochs, seeds=st.sampled_from([None, (1,), (0, 2)]))
+    earlier = KEPT.picture(data.draw(choices))
+    new = KEPT.picture(data.draw(choices), align_to=earlier)
+    common, here, there = np.intersect1d(new["row"].values, earlier["row"].values, return_indices=True)
+    if len(common) < 2:
+        return
+    now, before = new["embedding"].values[here], earlier["embedding"].values[there]
+    now, before = now - now.mean(axis=0), before - before.mean(axis=0)
+    assert ((now * before).sum(axis=0) >= 0).all()
+
+
+def test_a_picture_without_common_checkpoints_keeps_its_own_signs(analysis: Analysis) -> None:
+    earlier = analysis.picture(Selection(tasks=("red",)))
+    blue = Selection(tasks=("blue",))
+    xr.testing.assert_identical(analysis.picture(blue, align_to=earlier), analysis.picture(blue))
+
+
+def test_an_earlier_picture_may_have_other_axes(analysis: Analysis) -> None:
+    plain = analysis.picture(n_components=4)
+    for n_axes in (1, 2, 4):
+        earlier = analysis.picture(n_components=n_axes)
+        earlier["embedding"] = -earlier["embedding"]
+        signs = [-1] * n_axes + [1] * (4 - n_axes)
+        found = analysis.picture(n_components=4, align_to=earlier)["embedding"].values
+        np.testing.assert_allclose(found, plain["embedding"].values * signs, rtol=0, atol=1e-12)
+
+
+def test_points_leave_when_the_epochs_are_narrowed(analysis: Analysis) -> None:
+    picture = analysis.picture(Selection(epochs=(2.5, 5)))
+    assert sorted(set(picture["epoch"].values.tolist())) == [2.5, 3.75, 5.0]
+    assert picture.sizes["checkpoint"] == 27
+    assert sorted(set(picture["mean_epoch"].values.tolist())) == [2.5, 3.75, 5.0]
+    assert picture.sizes["mean_point"] == 9
+
+
+def test_a_single_checkpoint_makes_no_picture(analysis: Analysis) -> None:
+    with pytest.raises(EmptySelectionError, match="only one checkpoint is chosen: a picture needs at least two"):
+        analysis.picture(Selection(tasks=("red",), seeds=(0,), epochs=(5, 5)))
+    with pytest.raises(EmptySelectionError, match="no checkpoint is chosen between epoch 11 and 12"):
+        analysis.picture(Selection(epochs=(11, 12)))
+
+
+def test_two_checkpoints_make_a_picture_of_two_axes(analysis: Analysis) -> None:
+    picture = analysis.picture(Selection(tasks=("red",), seeds=(0,), epochs=(5, 6.25)))
+    assert picture.sizes["component"] == 2
+    first, second = picture["embedding"].values
+    rows = picture["row"].values
+    distance = KEPT.distances().values[rows[0], rows[1]]
+    np.testing.assert_allclose((first[0] - second[0]) ** 2, distance, rtol=1e-6)
+    assert np.isfinite(picture["geodesic"].values).all()
+
+
+# -- lengths ----------------------------------------------------------------------------------------------------------
+
+
+def test_lengths_are_those_of_the_geometry(analysis: Analysis) -> None:
+    table = analysis.riemann_lengths().set_index("run")
+    assert table.index.tolist() == list(dict.fromkeys(TRAININGS["run"].values.tolist()))
+    for run, line in table.iterrows():
+        rows = rows_of(str(run))
+        np.testing.assert_allclose(line["length"], riemann_length(PROBS[rows]), rtol=1e-12)
+        assert line["n_checkpoints"] == 9
+        assert f"{line['task']}/{line['method']}/{line['seed']}" == run
+        assert line["curve"] == line["task"]
+
+
+def test_lengths_of_a_part_of_each_run(analysis: Analysis) -> None:
+    table = analysis.riemann_lengths(Selection(tasks=("red", "blue"), epochs=(2.5, 7.5))).set_index("run")
+    assert len(table) == 6
+    for run, line in table.iterrows():
+        rows = [row for row in rows_of(str(run)) if 2.5 <= TRAININGS["epoch"].values[row] <= 7.5]
+        steps = [riemann_length(PROBS[[a, b]]) for a, b in itertools.pairwise(rows)]
+        np.testing.assert_allclose(line["length"], sum(steps), rtol=1e-12)
+        np.testing.assert_allclose(line["length"], riemann_length(PROBS[rows]), rtol=1e-12)
+        assert line["n_checkpoints"] == 5
+
+
+def test_a_single_checkpoint_has_no_length(analysis: Analysis) -> None:
+    assert analysis.riemann_lengths(Selection(epochs=(10, 10)))["length"].tolist() == [0.0] * 9
+
+
+def test_lengths_do_not_depend_on_how_runs_lie_among_each_other(analysis: Analysis) -> None:
+    mixed = TRAININGS.isel(checkpoint=np.argsort(TRAININGS["epoch"].values, kind="stable"))
+    assert len(set(mixed["run"].values[:9].tolist())) == 9
+    found = Analysis(mixed).riemann_lengths().set_index("run")["length"]
+    expected = analysis.riemann_lengths().set_index("run")["length"]
+    for run in expected.index:
+        np.testing.assert_allclose(found[run], expected[run], rtol=1e-12)
+
+
+def test_runs_of_different_lengths() -> None:
+    ds = TRAININGS.isel(checkpoint=[row for row in range(81) if row not in (3, 4, 8)])
+    table = Analysis(ds).riemann_lengths().set_index("run")
+    run = str(TRAININGS["run"].values[0])
+    assert table["n_checkpoints"].tolist() == [6] + [9] * 8
+    np.testing.assert_allclose(table.loc[run, "length"], riemann_length(PROBS[[0, 1, 2, 5, 6, 7]]), rtol=1e-12)
+
+
+# -- comparing --------------------------------------------------------------------------------------------------------
+
+
+def by_hand(first: list[list[int]], second: list[list[int]], metric: Any, n_points: int) -> Any:
+    """`trajectory_distance` of runs given by their rows."""
+    reached = progress(PROBS, *ends(), metric)
+    return trajectory_distance(
+        [PROBS[rows] for rows in first],
+        [PROBS[rows] for rows in second],
+        [reached[rows] for rows in first],
+        [reached[rows] for rows in second],
+        n_points,
+    )
+
+
+def runs_of(task: str, seeds: tuple[int, ...] = (0, 1, 2), last_epoch: float = 10) -> list[list[int]]:
+    return [
+        [row for row in rows_of(f"{task}/supervised/{seed}") if TRAININGS["epoch"].values[row] <= last_epoch]
+        for seed in seeds
+    ]
+
+
+@pytest.mark.parametrize(("metric", "n_points"), [("bhattacharyya", 51), ("great_circle", 11)])
+def test_the_comparison_is_that_of_the_geometry(analysis: Analysis, metric: Any, n_points: int) -> None:
+    expected = by_hand(runs_of("red"), runs_of("blue"), metric, n_points)
+    result = analysis.comparison("red", "blue", metric=metric, n_points=n_points)
+    assert result["distance"].dims == ("progress",)
+    np.testing.assert_allclose(result["progress"].values, expected.grid, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result["distance"].values, expected.curve, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(result.attrs["d_traj"], expected.distance, rtol=0, atol=1e-10)
+    assert (result.attrs["first"], result.attrs["second"]) == ("red", "blue")
+
+
+def test_the_points_default_to_51(analysis: Analysis) -> None:
+    assert analysis.comparison("red", "blue").sizes["progress"] == 51
+
+
+@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle"])
+def test_the_floor_leaves_one_seed_out_at_a_time(analysis: Analysis, metric: Any) -> None:
+    result = analysis.comparison("red", "blue", metric=metric, n_points=21)
+    for side, task in (("first", "red"), ("second", "blue")):
+        a, b, c = runs_of(task)
+        splits = [by_hand([one], rest, metric, 21) for one, rest in ((a, [b, c]), (b, [a, c]), (c, [a, b]))]
+        floor = result[f"floor_{side}"]
+        assert floor.dims == (f"floor_progress_{side}",)
+        np.testing.assert_allclose(floor[f"floor_progress_{side}"].values, splits[0].grid, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(floor.values, sum(split.curve for split in splits) / 3, rtol=0, atol=1e-10)
+        expected = sum(split.distance for split in splits) / 3
+        np.testing.assert_allclose(floor.attrs["d_traj"], expected, rtol=0, atol=1e-10)
+
+
+def test_the_floor_of_two_seeds_is_the_distance_between_them(analysis: Analysis) -> None:
+    result = analysis.comparison("red", "blue", Selection(seeds=(0, 2)), n_points=21)
+    a, b = runs_of("red", (0, 2))
+    np.testing.assert_allclose(
+        result["floor_first"].values, by_hand([a], [b], "bhattacharyya", 21).curve, rtol=0, atol=1e-10
+    )
+
+
+def test_the_selection_chooses_seeds_and_epochs_of_both_curves(analysis: Analysis) -> None:
+    selection = Selection(tasks=("green",), seeds=(1,), epochs=(0, 7.5))
+    result = analysis.comparison("red", "blue", selection, n_points=9)
+    expected = by_hand(runs_of("red", (1,), 7.5), runs_of("blue", (1,), 7.5), "bhattacharyya", 9)
+    np.testing.assert_allclose(result["progress"].values, expected.grid, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result["distance"].values, expected.curve, rtol=0, atol=1e-10)
+    assert set(result.data_vars) == {"distance"}
+
+
+def test_one_side_may_have_one_seed_only() -> None:
+    ds = TRAININGS.isel(checkpoint=(TRAININGS["task"] != "red").values | (TRAININGS["seed"] == 1).values)
+    result = Analysis(ds).comparison("red", "blue")
+    assert set(result.data_vars) == {"distance", "floor_second"}
+
+
+def test_a_curve_is_not_compared_with_itself(analysis: Analysis) -> None:
+    with pytest.raises(ValueError, match="choose two different curves to compare, both are 'red'"):
+        analysis.comparison("red", "red")
+
+
+@pytest.mark.parametrize("curves", [("mauve", "red"), ("red", "mauve")])
+def test_an_unknown_curve_is_named(analysis: Analysis, curves: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="no curve 'mauve' in this dataset; it has red, green, blue"):
+        analysis.comparison(*curves)
+
+
+def test_a_curve_without_a_chosen_checkpoint() -> None:
+    ds = TRAININGS.isel(checkpoint=(TRAININGS["task"] != "red").values | (TRAININGS["seed"] == 1).values)
+    with pytest.raises(EmptySelectionError, match="no checkpoint of 'red' is chosen"):
+        Analysis(ds).comparison("blue", "red", Selection(seeds=(0,)))
+
+
+def test_curves_that_share_no_progress() -> None:
+    early, late = geodesic_run(9).isel(checkpoint=slice(0, 3)), geodesic_run(9).isel(checkpoint=slice(6, 9))
+    late = late.assign_coords(task=("checkpoint", ["late"] * 3), run=("checkpoint", ["late"] * 3))
+    with pytest.raises(
+        ValueError, match=r"share no range of progress: 0\.75 is where the last starts, 0\.25 the first"
+    ):
+        Analysis(xr.concat([early, late], "checkpoint")).comparison("geodesic", "late")
+    with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
+        Analysis(meeting_runs()).comparison("left", "right", n_points=1)
+
+
+# -- an embedding without predictions ---------------------------------------------------------------------------------
+
+
+def test_the_picture_of_an_embedding_is_the_stored_one() -> None:
+    ds = embedding_only()
+    picture = Analysis(ds).picture()
+    np.testing.assert_array_equal(picture["embedding"].values, ds["embedding"].values)
+    assert picture["eigenvalue"].values.tolist() == [4.0, -2.0, 1.0]
+    shares = np.cumsum([16, 4, 1]) / 21
+    np.testing.assert_allclose(picture["explained_stress"].values, 1 - np.sqrt(1 - shares), rtol=1e-12)
+    np.testing.assert_allclose(picture["axis_stress"].sum(), 1, rtol=1e-12)
+    assert "geodesic" not in picture
+    assert picture["curve"].values.tolist() == ["x"] * 6 + ["y"] * 6
+    np.testing.assert_allclose(picture["mean"].values[0], ds["embedding"].values[[0, 3]].mean(axis=0), rtol=1e-12)
+
+
+def test_a_choice_of_an_embedding_keeps_its_axes() -> None:
+    ds = embedding_only(4)
+    picture = Analysis(ds).picture(Selection(tasks=("y",), epochs=(1, 2)), n_components=2)
+    np.testing.assert_array_equal(picture["embedding"].values, ds["embedding"].values[[7, 8, 10, 11], :2])
+    shares = np.cumsum([16, 4]) / 21.25
+    np.testing.assert_allclose(picture["explained_stress"].values, 1 - np.sqrt(1 - shares), rtol=1e-12)
+    assert picture["row"].values.tolist() == [7, 8, 10, 11]
+    assert Analysis(ds).picture(n_components=9).sizes["component"] == 4
+    with pytest.raises(EmptySelectionError):
+        Analysis(ds).picture(Selection(epochs=(7, 8)))
+
+
+def test_the_stress_of_axes_that_are_not_stored_counts() -> None:
+    ds = embedding_only().assign_attrs(eigenvalue_square_sum=42.0)
+    shares = np.cumsum([16, 4, 1]) / 42
+    np.testing.assert_allclose(Analysis(ds).picture()["explained_stress"].values, 1 - np.sqrt(1 - shares), rtol=1e-12)
+
+
+def test_an_embedding_of_points_that_coincide() -> None:
+    ds = embedding_only().assign(eigenvalue=("component", np.zeros(3)))
+    assert Analysis(ds).picture()["explained_stress"].values.tolist() == [1.0] * 3
+
+
+def test_what_needs_predictions_says_so() -> None:
+    analysis = Analysis(embedding_only())
+    assert not analysis.has_predictions
+    for measure in (
+        analysis.distances,
+        analysis.progress,
+        analysis.progress_curves,
+        analysis.riemann_lengths,
+        analysis.accuracy,
+        lambda: analysis.comparison("x", "y"),
+    ):
+        with pytest.raises(NoPredictionsError, match="holds an embedding but no predictions"):
+            measure()
+
+
+def test_a_recorded_accuracy_needs_no_predictions() -> None:
+    ds = embedding_only().assign(accuracy=("checkpoint", np.linspace(0, 1, 12)))
+    assert Analysis(ds).accuracy().values.tolist() == np.linspace(0, 1, 12).tolist()
+
+
+def test_predictions_come_before_a_stored_embedding() -> None:
+    ds = TRAININGS.assign(embedding=(("checkpoint", "component"), np.ones((81, 1))), eigenvalue=("component", [1.0]))
+    xr.testing.assert_identical(Analysis(ds).picture(), Analysis(TRAININGS).picture())
+
+
+# -- once -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the costly functions of the geometry, one each time that the analysis calls one."""
+    made: list[str] = []
+    module = sys.modules["predspace_widgets.trajectories.analysis"]
+
+    def counted(name: str) -> Any:
+        original = getattr(module, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            made.append(name if name != "pairwise" or len(args) == 1 else "pairwise to the geodesic")
+            time.sleep(0.01)  # lets another thread in
+            return original(*args, **options)
+
+        return call
+
+    for name in ("pairwise", "progress", "riemann_length"):
+        monkeypatch.setattr(module, name, counted(name))
+    return made
+
+
+def test_distances_are_computed_once_for_all_pictures(calls: list[str]) -> None:
+    analysis = Analysis(TRAININGS)
+    for selection in SELECTIONS:
+        analysis.picture(selection)
+        analysis.picture(selection, n_components=2, align_to=analysis.picture())
+        analysis.distances()
+    assert sorted(calls) == ["pairwise", "pairwise to the geodesic"]
+    analysis.distances("great_circle")
+    assert sorted(calls) == ["pairwise", "pairwise", "pairwise to the geodesic"]
+
+
+def test_progress_is_computed_once_for_each_metric(calls: list[str]) -> None:
+    analysis = Analysis(TRAININGS)
+    for _ in range(2):
+        analysis.progress()
+        analysis.progress_curves(Selection(tasks=("red",)))
+        analysis.comparison("red", "blue", n_points=2)
+    assert calls == ["progress"] * 2  # two blocks
+    analysis.progress("great_circle")
+    assert calls == ["progress"] * 4
+
+
+def test_lengths_are_computed_once(calls: list[str]) -> None:
+    analysis = Analysis(TRAININGS.isel(checkpoint=slice(9)))
+    for selection in (Selection(), Selection(epochs=(0, 5)), Selection(epochs=(5, 10))):
+        analysis.riemann_lengths(selection)
+    assert calls == ["riemann_length"] * 8  # steps between 9 checkpoints
+
+
+def test_once_from_several_threads(calls: list[str]) -> None:
+    analysis = Analysis(TRAININGS)
+    start = threading.Barrier(6)
+    pictures: list[xr.Dataset] = []
+
+    def session(number: int) -> None:
+        start.wait()
+        pictures.append(analysis.picture(SELECTIONS[number % 2]))
+        analysis.progress()
+
+    threads = [threading.Thread(target=session, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(calls) == ["pairwise", "pairwise to the geodesic", "progress", "progress"]
+    assert sorted(picture.sizes["checkpoint"] for picture in pictures) == [54] * 3 + [81] * 3
+
+
+def test_the_dataset_is_read_once() -> None:
+    reads: list[int] = []
+    ds = TRAININGS.chunk()
+    ds["probs"] = ds["probs"].copy(
+        data=ds["probs"].data.map_blocks(lambda block: reads.append(1) or block, meta=np.empty((0, 0, 0)))
+    )
+    analysis = Analysis(ds)
+    assert reads == []
+    analysis.picture()
+    analysis.progress()
+    analysis.riemann_lengths()
+    assert reads == [1]
+
+
+def test_points_that_coincide_give_no_nan() -> None:
+    ds = constant_run()
+    picture = Analysis(ds).picture(n_components=9)
+    assert picture.sizes["component"] == 4
+    for name in picture.data_vars:
+        assert np.isfinite(picture[name].values).all(), name

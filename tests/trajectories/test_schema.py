@@ -1,0 +1,452 @@
+"""Validation: every way in which a dataset can be wrong is named, with the variable, the checkpoint and the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dask.array
+import numpy as np
+import pytest
+import xarray as xr
+from dask.callbacks import Callback
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predspace_widgets.trajectories import TrajectoriesError, find_problems, make_trajectories, validate
+from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, sample_blocks
+from predspace_widgets.trajectories.testing import constant_run, geodesic_run, meeting_runs, random_trajectories
+from tests.trajectories.samples import embedding_only, random_probs, two_runs
+
+
+def with_probs(changes: dict[tuple[int, int], list[float]]) -> xr.Dataset:
+    """`two_runs` with other rows of probabilities at some (checkpoint, sample)."""
+    ds = two_runs()
+    for (checkpoint, sample), row in changes.items():
+        ds["probs"].values[checkpoint, sample] = row
+    return ds
+
+
+def with_column(name: str, values: object) -> xr.Dataset:
+    """`two_runs` with another column of the checkpoints."""
+    return two_runs().assign_coords({name: ("checkpoint", np.asarray(values))})
+
+
+def only_problem(ds: xr.Dataset) -> str:
+    problems = find_problems(ds)
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+# -- valid ones -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ds",
+    [
+        two_runs(),
+        two_runs("float16"),
+        two_runs().drop_vars(["sample", "class", "image"]),
+        two_runs().reset_coords(["label", "run"]),
+        embedding_only(),
+        embedding_only().assign_attrs(schema_version=1),
+        embedding_only().drop_attrs(),
+        constant_run(),
+        geodesic_run(),
+        meeting_runs(),
+        random_trajectories(),
+    ],
+    ids=lambda ds: ds.attrs.get("title") or "no attrs",
+)
+def test_valid_datasets_have_no_problem(ds: xr.Dataset) -> None:
+    assert find_problems(ds) == []
+    validate(ds)
+
+
+def test_runs_may_share_steps_tasks_and_seeds() -> None:
+    ds = two_runs().assign_coords(task=("checkpoint", ["same"] * 7), step=("checkpoint", [0, 1, 2, 3, 0, 1, 2]))
+    assert find_problems(ds) == []
+
+
+def test_the_rows_of_a_run_may_lie_apart() -> None:
+    assert find_problems(two_runs().isel(checkpoint=[0, 4, 1, 5, 2, 6, 3])) == []
+
+
+def test_predictions_and_an_embedding_may_come_together() -> None:
+    ds = two_runs().assign(
+        embedding=(("checkpoint", "component"), np.ones((7, 2))), eigenvalue=("component", [2.0, 1.0])
+    )
+    assert find_problems(ds) == []
+
+
+# -- the structure ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*CHECKPOINT_COORDS, "label"])
+def test_a_missing_variable_is_named_with_its_dimension(name: str) -> None:
+    dimension = "sample" if name == "label" else "checkpoint"
+    assert only_problem(two_runs().drop_vars(name)) == f"variable {name!r} ({dimension}) is missing"
+
+
+def test_predictions_or_an_embedding_are_needed() -> None:
+    problem = only_problem(two_runs().drop_vars("probs"))
+    assert problem == "variable 'probs' (checkpoint, sample, class) is missing, and there is no 'embedding' instead"
+
+
+def test_an_embedding_needs_eigenvalues() -> None:
+    assert only_problem(embedding_only().drop_vars("eigenvalue")) == "variable 'eigenvalue' (component) is missing"
+
+
+def test_everything_that_is_missing_is_named() -> None:
+    problems = find_problems(xr.Dataset())
+    assert len(problems) == 7
+    for name in ("probs", *CHECKPOINT_COORDS):
+        assert sum(f"variable {name!r}" in problem for problem in problems) == 1
+
+
+@pytest.mark.parametrize("name", CHECKPOINT_COORDS)
+def test_wrong_dimensions_of_a_checkpoint_column(name: str) -> None:
+    ds = two_runs().drop_vars(name)
+    ds[name] = ("sample", np.zeros(5) if name in ("seed", "epoch", "step") else ["a"] * 5)
+    assert only_problem(ds) == f"{name!r} must have dimensions (checkpoint), has (sample)"
+
+
+@pytest.mark.parametrize(
+    ("name", "dims", "shape", "wanted"),
+    [
+        ("probs", ("sample", "checkpoint", "class"), (5, 7, 3), "checkpoint, sample, class"),
+        ("probs", ("checkpoint", "sample", "class", "draw"), (7, 5, 3, 2), "checkpoint, sample, class"),
+        ("probs", ("checkpoint", "class"), (7, 3), "checkpoint, sample, class"),
+        ("embedding", ("component", "checkpoint"), (2, 7), "checkpoint, component"),
+        ("eigenvalue", ("component", "checkpoint"), (2, 7), "component"),
+    ],
+)
+def test_wrong_dimensions_of_numbers(name: str, dims: tuple[str, ...], shape: tuple[int, ...], wanted: str) -> None:
+    ds = two_runs().assign(
+        embedding=(("checkpoint", "component"), np.ones((7, 2))), eigenvalue=("component", [2.0, 1.0])
+    )
+    problem = only_problem(ds.drop_vars(name).assign({name: (dims, np.ones(shape))}))
+    assert problem == f"{name!r} must have dimensions ({wanted}), has ({', '.join(dims)})"
+
+
+def test_wrong_dimensions_of_labels() -> None:
+    ds = two_runs().drop_vars("label").assign(label=("checkpoint", np.zeros(7, dtype=int)))
+    assert only_problem(ds) == "'label' must have dimensions (sample), has (checkpoint)"
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "wanted"),
+    [
+        ("probs", "int64", "'probs' must hold floating-point numbers, holds int64"),
+        ("probs", "complex128", "'probs' must hold floating-point numbers, holds complex128"),
+        ("embedding", "int64", "'embedding' must hold floating-point numbers, holds int64"),
+        ("eigenvalue", "int64", "'eigenvalue' must hold floating-point numbers, holds int64"),
+        ("seed", "str", "'seed' must hold numbers, holds <U"),
+        ("epoch", "str", "'epoch' must hold numbers, holds <U"),
+        ("step", "str", "'step' must hold numbers, holds <U"),
+        ("step", "bool", "'step' must hold numbers, holds bool"),
+        ("step", "object", "'step' must hold numbers, holds object"),
+        ("label", "float64", "'label' must hold whole numbers (the index of the true class), holds float64"),
+        ("label", "str", "'label' must hold whole numbers (the index of the true class), holds <U"),
+    ],
+)
+def test_wrong_kinds_of_values(name: str, dtype: str, wanted: str) -> None:
+    ds = two_runs().assign(
+        embedding=(("checkpoint", "component"), np.ones((7, 2))), eigenvalue=("component", [2.0, 1.0])
+    )
+    ds[name] = ds[name].astype(dtype)
+    assert only_problem(ds).startswith(wanted)
+
+
+@pytest.mark.parametrize("dimension", ["checkpoint", "sample", "class"])
+def test_an_empty_dimension(dimension: str) -> None:
+    ds = two_runs().isel({dimension: slice(0, 0)})
+    assert f"dimension {dimension!r} is empty" in find_problems(ds)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "dtype"),
+    [
+        (("sample", "column", "row"), (5, 2, 3), "uint8"),
+        (("sample", "row"), (5, 2), "uint8"),
+        (("row", "column", "sample"), (2, 3, 5), "uint8"),
+        (("sample", "row", "column", "colour"), (5, 2, 3, 3), "uint8"),
+        (("sample", "row", "column", "channel", "time"), (5, 2, 3, 3, 2), "uint8"),
+        (("sample", "row", "column"), (5, 2, 3), "float32"),
+        (("sample", "row", "column"), (5, 2, 3), "int64"),
+    ],
+)
+def test_images_of_another_form(dims: tuple[str, ...], shape: tuple[int, ...], dtype: str) -> None:
+    ds = two_runs().drop_vars("image").assign(image=(dims, np.zeros(shape, dtype=dtype)))
+    assert only_problem(ds) == "'image' must be uint8 with dimensions (sample, row, column[, channel])"
+
+
+@pytest.mark.parametrize("version", ["2", 2, "1.1", ""])
+def test_another_schema_version(version: object) -> None:
+    problem = only_problem(two_runs().assign_attrs(schema_version=version))
+    assert problem == f"schema_version is {version!r}, this package reads '1': update predspace_widgets"
+
+
+# -- names and numbers of checkpoints and samples ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["seed", "epoch", "step"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_not_finite(name: str, value: float) -> None:
+    column = two_runs()[name].values.astype(float)
+    column[6] = value
+    epoch = f"{value:g}" if name == "epoch" else "1"
+    problems = find_problems(with_column(name, column))
+    assert f"{name!r} is not finite at checkpoint 6 (run 'B', epoch {epoch})" in problems
+
+
+@pytest.mark.parametrize(("name", "value"), [("task", "animals"), ("method", "other"), ("seed", 3)])
+def test_a_run_with_two_of_something(name: str, value: object) -> None:
+    column = two_runs()[name].values.astype(object)
+    column[5] = value
+    problem = only_problem(with_column(name, column.astype(type(value))))
+    first = two_runs()[name].values[4]
+    assert problem == f"run 'B' has more than one {name}: {first}, {value}"
+
+
+def test_duplicate_checkpoints() -> None:
+    problem = only_problem(with_column("step", [0, 1, 1, 1, 0, 1, 1]).isel(checkpoint=[0, 1, 2, 3, 4, 5]))
+    assert problem == (
+        "duplicate checkpoints: checkpoint 2 (run 'A', epoch 1), step 1; checkpoint 3 (run 'A', epoch 1.5), step 1"
+    )
+
+
+def test_duplicates_of_every_run_are_named() -> None:
+    problems = find_problems(with_column("step", [0, 1, 1, 2, 7, 7, 8]))
+    assert problems == [
+        "duplicate checkpoints: checkpoint 2 (run 'A', epoch 1), step 1",
+        "duplicate checkpoints: checkpoint 5 (run 'B', epoch 0.5), step 7",
+    ]
+
+
+def test_steps_that_fall() -> None:
+    problem = only_problem(with_column("step", [0, 2, 1, 3, 5, 6, 4]).isel(checkpoint=[0, 1, 2, 3, 4, 5]))
+    assert problem == "'step' falls within a run at checkpoint 2 (run 'A', epoch 1)"
+
+
+def test_rows_of_a_run_that_lie_apart_are_compared_with_each_other() -> None:
+    problem = only_problem(two_runs().isel(checkpoint=[1, 4, 0, 5, 2, 6, 3]))
+    assert problem == "'step' falls within a run at checkpoint 2 (run 'A', epoch 0)"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "doubled"),
+    [
+        ("sample", ["a", "b", "a", "b", "c"], "'a'; 'b'"),
+        ("sample", [4, 4, 4, 1, 2], "'4'"),
+        ("class", ["cat", "owl", "owl"], "'owl'"),
+    ],
+)
+def test_names_that_are_not_unique(name: str, values: list[object], doubled: str) -> None:
+    problem = only_problem(two_runs().assign_coords({name: values}))
+    assert problem == f"{name!r} names must be unique, these are not: {doubled}"
+
+
+def test_labels_out_of_range() -> None:
+    ds = two_runs().assign_coords(label=("sample", [0, 3, 2, -1, 1]))
+    assert only_problem(ds) == "'label' must lie in [0, 3): sample s1 has 3; sample s3 has -1"
+
+
+def test_samples_without_ids_are_named_by_number() -> None:
+    ds = two_runs().drop_vars("sample").assign_coords(label=("sample", [0, 0, 0, 0, 9]))
+    assert only_problem(ds) == "'label' must lie in [0, 3): sample 4 has 9"
+
+
+# -- probabilities ----------------------------------------------------------------------------------------------------
+
+NOT_FINITE = "'probs' is not finite (NaN or infinity)"
+NEGATIVE = "'probs' is negative"
+WRONG_SUM = "rows of 'probs' do not sum to 1"
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ([np.nan, 0.5, 0.5], NOT_FINITE),
+        ([np.inf, 0.0, 0.0], NOT_FINITE),
+        ([np.inf, -np.inf, 1.0], NOT_FINITE),
+        ([np.nan, -0.5, 0.5], NOT_FINITE),
+        ([1.5, -0.5, 0.0], NEGATIVE),
+        ([-0.1, 0.5, 0.5], NEGATIVE),
+        ([0.5, 0.25, 0.2], WRONG_SUM),
+        ([0.0, 0.0, 0.0], WRONG_SUM),
+        ([2.0, 1.0, 3.0], WRONG_SUM),
+        ([0.5, 0.3, 0.2025], WRONG_SUM),
+        ([0.5, 0.3, 0.1975], WRONG_SUM),
+    ],
+)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_row_that_is_no_probabilities(row: list[float], problem: str) -> None:
+    assert only_problem(with_probs({(5, 3): row})) == f"{problem} at checkpoint 5 (run 'B', epoch 0.5), sample s3"
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_values_too_large_for_float32() -> None:
+    problem = only_problem(with_probs({(0, 0): [1e300, 0.0, 0.0]}))
+    assert problem.endswith("at checkpoint 0 (run 'A', epoch 0), sample s0")
+
+
+@pytest.mark.parametrize("last", [0.2018, 0.1982])
+def test_float16_rounding_of_a_row_is_accepted(last: float) -> None:
+    assert find_problems(with_probs({(0, 0): [0.5, 0.3, last]})) == []
+
+
+def test_values_are_left_alone_when_asked() -> None:
+    ds = with_probs({(0, 0): [np.nan, 0.5, 0.5]})
+    assert find_problems(ds, values=False) == []
+    validate(ds, values=False)
+    with pytest.raises(TrajectoriesError):
+        validate(ds)
+
+
+def test_more_than_three_places_are_counted() -> None:
+    ds = with_probs({(checkpoint, 2): [0.1, 0.1, 0.1] for checkpoint in range(6)})
+    assert only_problem(ds) == (
+        f"{WRONG_SUM} at checkpoint 0 (run 'A', epoch 0), sample s2; checkpoint 1 (run 'A', epoch 0.5), sample s2; "
+        "checkpoint 2 (run 'A', epoch 1), sample s2; and 3 more"
+    )
+
+
+def test_three_places_are_all_named() -> None:
+    ds = two_runs().assign_coords(label=("sample", [3, 3, 3, 0, 0]))
+    assert only_problem(ds) == "'label' must lie in [0, 3): sample s0 has 3; sample s1 has 3; sample s2 has 3"
+
+
+def test_four_places_are_three_and_one_more() -> None:
+    ds = two_runs().assign_coords(label=("sample", [3, 3, 3, 3, 0]))
+    assert only_problem(ds).endswith("sample s2 has 3; and 1 more")
+
+
+ROWS: dict[str, list[float]] = {
+    NOT_FINITE: [np.nan, 0.5, 0.5],
+    NEGATIVE: [1.5, -0.5, 0.0],
+    WRONG_SUM: [0.5, 0.25, 0.2],
+}
+
+
+@given(
+    st.dictionaries(st.tuples(st.integers(0, 6), st.integers(0, 4)), st.sampled_from(sorted(ROWS)), max_size=12),
+    st.sampled_from([None, (5,), (1, 1, 1, 1, 1), (2, 2, 1), (1, 4)]),
+)
+def test_every_bad_row_is_found_whatever_the_chunks(
+    damage: dict[tuple[int, int], str], chunks: tuple[int, ...] | None
+) -> None:
+    ds = with_probs({place: ROWS[problem] for place, problem in damage.items()})
+    if chunks is not None:
+        ds = ds.chunk(checkpoint=3, sample=chunks)
+    problems = find_problems(ds)
+    assert {text.split(" at ")[0] for text in problems} == set(damage.values())
+    for text in problems:
+        problem, listed = text.split(" at ", 1)
+        places = {
+            f"checkpoint {checkpoint} (run {str(ds.run.values[checkpoint])!r}, "
+            f"epoch {ds.epoch.values[checkpoint]:g}), sample s{sample}"
+            for (checkpoint, sample), kind in damage.items()
+            if kind == problem
+        }
+        named, _, more = listed.partition("; and ")
+        shown = named.split("; ")
+        assert set(shown) <= places
+        assert len(set(shown)) == len(shown) == min(len(places), 3)
+        assert more == (f"{len(places) - 3} more" if len(places) > 3 else "")
+
+
+def test_values_are_read_a_block_of_samples_at_a_time() -> None:
+    computations: list[int] = []  # blocks read by each
+
+    def read(block: np.ndarray) -> np.ndarray:
+        computations[-1] += 1
+        return block
+
+    ds = two_runs()
+    blocks = dask.array.from_array(ds["probs"].values, chunks=(7, 2, 3)).map_blocks(read, meta=np.empty((0, 0, 0)))
+    ds["probs"] = (("checkpoint", "sample", "class"), blocks)
+    with Callback(start=lambda graph: computations.append(0)):
+        assert find_problems(ds) == []
+    assert computations == [1, 1, 1]
+
+
+def test_blocks_follow_the_chunks() -> None:
+    probs = two_runs()["probs"].chunk(checkpoint=2, sample=(2, 2, 1))
+    found = list(sample_blocks(probs))
+    assert [start for start, _ in found] == [0, 2, 4]
+    np.testing.assert_array_equal(np.concatenate([block for _, block in found], axis=1), probs.values)
+    [(start, whole)] = sample_blocks(two_runs()["probs"])
+    assert (start, whole.shape) == (0, (7, 5, 3))
+
+
+# -- several at once --------------------------------------------------------------------------------------------------
+
+
+def test_all_structural_problems_are_named_at_once() -> None:
+    ds = two_runs().drop_vars(["seed", "label", "image"]).assign_attrs(schema_version="9")
+    ds["image"] = (("sample", "column", "row"), np.zeros((5, 2, 3), dtype=np.uint8))
+    ds["probs"] = ds["probs"].astype(int)
+    ds = ds.assign_coords(step=("checkpoint", ["a"] * 7))
+    problems = find_problems(ds)
+    assert len(problems) == 6
+    for part in ("'seed'", "'label'", "'image'", "'probs'", "'step'", "schema_version"):
+        assert any(part in problem for problem in problems), part
+
+
+def test_all_problems_of_values_are_named_at_once() -> None:
+    ds = with_probs({(1, 0): ROWS[NOT_FINITE], (2, 1): ROWS[NEGATIVE], (6, 4): ROWS[WRONG_SUM]})
+    ds = ds.assign_coords(
+        label=("sample", [0, 1, 5, 0, 1]),
+        step=("checkpoint", [0, 0, 2, 1, 0, 1, 2]),
+        task=("checkpoint", ["animals", "birds"] + ["animals"] * 5),
+        epoch=("checkpoint", [0, 0.5, 1, 1.5, np.nan, 0.5, 1]),
+        sample=["a", "b", "c", "d", "a"],
+    )
+    ds = ds.assign_coords({"class": ["x", "x", "y"]})
+    with pytest.raises(TrajectoriesError) as raised:
+        validate(ds)
+    expected = [
+        "'epoch' is not finite at checkpoint 4 (run 'B', epoch nan)",
+        "run 'A' has more than one task: animals, birds",
+        "duplicate checkpoints: checkpoint 1 (run 'A', epoch 0.5), step 0",
+        "'step' falls within a run at checkpoint 3 (run 'A', epoch 1.5)",
+        "'sample' names must be unique, these are not: 'a'",
+        "'class' names must be unique, these are not: 'x'",
+        "'label' must lie in [0, 3): sample c has 5",
+        f"{NOT_FINITE} at checkpoint 1 (run 'A', epoch 0.5), sample a",
+        f"{NEGATIVE} at checkpoint 2 (run 'A', epoch 1), sample b",
+        f"{WRONG_SUM} at checkpoint 6 (run 'B', epoch 1), sample a",
+    ]
+    assert sorted(raised.value.problems) == sorted(expected)
+    assert str(raised.value).startswith("this dataset is not a valid trajectories dataset:")
+    for problem in expected:
+        assert f"\n  - {problem}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part"),
+    [
+        (lambda ds: ds.drop_vars("seed"), "variable 'seed' (checkpoint) is missing"),
+        (lambda ds: ds.assign_coords(step=("checkpoint", ["a"] * 7)), "'step' must hold numbers"),
+        (lambda ds: ds.assign(image=ds["image"].astype(float)), "'image' must be uint8"),
+        (lambda ds: ds.assign(embedding=(("checkpoint", "component"), np.ones((7, 1)))), "variable 'eigenvalue'"),
+    ],
+    ids=["missing", "dtype", "image", "eigenvalue"],
+)
+def test_a_problem_of_structure_hides_none_of_values(spoil: Callable[[xr.Dataset], xr.Dataset], part: str) -> None:
+    ds = with_probs({(5, 3): ROWS[NEGATIVE]}).assign_coords(label=("sample", [0, 1, 5, 0, 1]))
+    problems = find_problems(spoil(ds))
+    assert any(part in problem for problem in problems)
+    assert "'label' must lie in [0, 3): sample s2 has 5" in problems
+    assert any(NEGATIVE in problem and "sample s3" in problem for problem in problems)
+
+
+def test_the_error_is_a_value_error_that_says_what_it_is_about() -> None:
+    error = TrajectoriesError(["one thing", "another"], "x.nc")
+    assert isinstance(error, ValueError)
+    assert str(error) == "x.nc is not a valid trajectories dataset:\n  - one thing\n  - another"
+
+
+def test_many_classes_in_float16_are_valid() -> None:
+    probs = random_probs(3, 20, 1000, sharpness=0.05).astype(np.float16)
+    assert find_problems(make_trajectories(probs, np.arange(20), task="many", epoch=[0, 1, 2])) == []

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 app = typer.Typer(
     help="See and measure how deep networks learn: trajectories in prediction space.",
@@ -79,10 +78,8 @@ def info(path: Annotated[Path, typer.Argument(help="A dataset: .zarr.zip, .zarr 
     from predspace_widgets.trajectories import open_trajectories
 
     ds = open_trajectories(path)
-    table = Table(show_header=False, box=None, pad_edge=False)
     for name, text in _facts(ds, path):
-        table.add_row(f"[bold]{name}[/]", escape(text))
-    _console.print(table, highlight=False)
+        _console.print(f"[bold]{name:<18}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _facts(ds: object, path: Path) -> list[tuple[str, str]]:

@@ -41,8 +41,8 @@ class PredspaceAccessor:
 
     def select(
         self,
-        tasks: Iterable[str] | None = None,
-        methods: Iterable[str] | None = None,
+        tasks: str | Iterable[str] | None = None,
+        methods: str | Iterable[str] | None = None,
         seeds: Iterable[int] | None = None,
         epochs: tuple[float, float] | None = None,
     ) -> xr.Dataset:
@@ -54,8 +54,8 @@ class PredspaceAccessor:
             None is left.
         """
         selection = Selection(
-            None if tasks is None else tuple(tasks),
-            None if methods is None else tuple(methods),
+            None if tasks is None else _several(tasks),
+            None if methods is None else _several(methods),
             None if seeds is None else tuple(seeds),
             epochs,
         )
@@ -94,3 +94,7 @@ class PredspaceAccessor:
         from predspace_widgets.explorers.notebook import Explorer
 
         return Explorer(self._ds)
+
+
+def _several(names: str | Iterable[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

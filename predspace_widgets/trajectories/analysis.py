@@ -214,8 +214,7 @@ class Analysis:
         xarray.Dataset
             `distance` (progress,): d_B at equal progress, seeds averaged; attrs `d_traj`, its integral, `first`,
             `second`. For each side with several seeds `floor_first`, `floor_second` (floor_progress,): one seed
-            against the mean of the others, averaged over seeds, each with its `floor_progress_...`; attrs
-            `floor_d_traj`.
+            against the mean of the others, averaged over seeds; their integral is their attribute `d_traj`.
 
         Raises
         ------

@@ -156,18 +156,21 @@ def _open(path: Path, kind: str) -> xr.Dataset:
     else:
         store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
         ds = xr.open_zarr(store, chunks={}, consolidated=False, zarr_format=3)
-    # Text and numbers that name things are small: numpy arrays at hand, text as numpy text.
-    coords = {name: column.compute() for name, column in ds.coords.items()}
-    return ds.assign_coords(
-        {name: _as_text(c, object, str) if c.dtype.kind in "OT" else c for name, c in coords.items()}
+    return _with_text(ds, "OT", object, str)
+
+
+def _with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:
+    """The dataset with its text in another form, and all coordinates at hand: what names things is small."""
+    changed = {name: column.compute() for name, column in ds.coords.items()}
+    for name, variable in ds.variables.items():
+        if variable.dtype.kind in kinds:
+            values = variable.values
+            for dtype in dtypes:
+                values = values.astype(dtype)
+            changed[str(name)] = ds[name].copy(data=values)
+    return ds.assign_coords({name: changed[name] for name in ds.coords}).assign(
+        {name: column for name, column in changed.items() if name not in ds.coords}
     )
-
-
-def _as_text(column: xr.DataArray, *dtypes: type) -> xr.DataArray:
-    values = column.values
-    for dtype in dtypes:
-        values = values.astype(dtype)
-    return column.copy(data=values)
 
 
 def _renormalise(ds: xr.Dataset) -> xr.Dataset:
@@ -182,11 +185,8 @@ def _renormalise(ds: xr.Dataset) -> xr.Dataset:
 
 def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, dict[Hashable, dict[str, Any]]]:
     """The dataset without the encodings that it was read with, and the encodings to write it with."""
-    ready = ds.drop_encoding()
-    ready = ready.assign_coords({name: column.compute() for name, column in ready.coords.items()})
     # Text of any length: Zarr has no settled form for numpy's fixed-length text.
-    text = {name: _as_text(column, object) for name, column in ready.coords.items() if column.dtype.kind == "U"}
-    ready = ready.assign_coords(text)
+    ready = _with_text(ds.drop_encoding(), "U", object)
     if "probs" in ds:
         stored = np.dtype(dtype or ds["probs"].encoding.get("dtype", ds["probs"].dtype))
         ready["probs"] = ready["probs"].astype(np.promote_types(stored, np.float32) if kind == ".nc" else stored)
@@ -194,6 +194,8 @@ def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, 
     encoding: dict[Hashable, dict[str, Any]] = {}
     codec = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle")
     for name, variable in ready.data_vars.items():
+        if variable.dtype == object:
+            continue  # text, at hand
         chunks = _chunks(variable)
         ready[name] = variable.chunk(chunks)
         sizes = tuple(chunks.values())

@@ -90,7 +90,6 @@ def test_length_of_float16_is_close() -> None:
     assert geometry.riemann_length(P.astype(np.float16)) == pytest.approx(geometry.riemann_length(P), rel=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("convert", [list, np.ndarray.tolist, torch.from_numpy])
 def test_length_reads_lists_and_tensors(convert) -> None:
     """A list of checkpoints is a trajectory."""

@@ -146,7 +146,6 @@ def test_precomputed_distances_are_rebuilt_from_all_signed_coordinates(spectrum:
 def test_what_holds_of_every_picture(metric: str, P: np.ndarray) -> None:
     """Order, signature, centre, lengths and orthogonality of axes, stress; nothing is ever NaN."""
     D = geometry.pairwise(P, metric=metric)
-    D = (D + D.T) / 2
     model = InPCA(n_components=5, metric="precomputed").fit(D)
     size = np.abs(model.eigenvalues_)
     assert np.all(np.diff(size) <= 0)
@@ -172,7 +171,7 @@ def test_explained_stress_is_of_the_full_spectrum(metric: str, n_points: int) ->
     spectrum = scipy.linalg.eigvalsh(-0.5 * L @ geometry.pairwise(P, metric=metric) @ L)
     spectrum = spectrum[np.argsort(-np.abs(spectrum))]
     np.testing.assert_allclose(model.eigenvalues_, spectrum[:3], rtol=0, atol=1e-8 * abs(spectrum[0]))
-    np.testing.assert_allclose(model.explained_stress_, plain.explained_stress(spectrum, 3), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(model.explained_stress_, plain.explained_stress(spectrum, 3), rtol=0, atol=1e-9)
     assert model.explained_stress_[-1] < 0.9
 
 

@@ -63,7 +63,7 @@ def test_is_symmetric_with_zero_diagonal_and_not_negative(metric: str, P: np.nda
     """A float64 matrix in any case; the diagonal is 0 to the last digit."""
     D = geometry.pairwise(P, metric=metric)
     assert D.dtype == np.float64
-    np.testing.assert_allclose(D, D.T, rtol=1e-6, atol=1e-7 if metric == "bhattacharyya" else 1e-14)
+    np.testing.assert_array_equal(D, D.T)
     np.testing.assert_array_equal(np.diag(D), 0.0)
     assert np.all(D >= 0)
     assert np.all(geometry.pairwise(P, P, metric=metric) >= 0)
@@ -76,6 +76,19 @@ def test_is_symmetric_to_the_last_digit() -> None:
         for dtype in ("float32", "float64"):
             D = geometry.pairwise(P, metric=metric, dtype=dtype)
             np.testing.assert_array_equal(D, D.T)
+
+
+@pytest.mark.parametrize(("size", "is_seen"), [(1e-10, False), (3e-7, False), (7e-7, True), (1e-5, True)])
+def test_distances_that_are_rounding_in_float32_count_as_zero(size: float, is_seen: bool) -> None:
+    """Below 5e-7; float64 sees them all, and so do the metrics that are in float64 by default."""
+    P = np.full((2, 5, 2), 0.5)
+    P[1] += [math.sqrt(2 * size), -math.sqrt(2 * size)]  # d_B is (2 x)^2 / 8, nearly
+    assert float(geometry.bhattacharyya(P[0], P[1])) == pytest.approx(size, rel=1e-3)
+    assert geometry.pairwise(P)[0, 1] == pytest.approx(size if is_seen else 0.0, abs=1.5e-7 if is_seen else 0.0)
+    assert geometry.pairwise(P, dtype="float64")[0, 1] == pytest.approx(size, rel=1e-3)
+    for metric in ("great_circle", "symmetric_kl"):
+        expected = plain.METRICS[metric](P[0].tolist(), P[1].tolist())
+        assert geometry.pairwise(P, metric=metric)[0, 1] == pytest.approx(expected, rel=1e-3)
 
 
 @every_metric

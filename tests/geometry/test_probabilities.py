@@ -28,10 +28,6 @@ NOT_PROBABILITIES = {
 }
 
 
-LEAKS = "ignore:invalid value encountered:RuntimeWarning"  # see test_infinities_are_an_error_without_a_warning
-
-
-@pytest.mark.filterwarnings(LEAKS)
 @pytest.mark.parametrize("case", NOT_PROBABILITIES)
 def test_other_values_are_errors_that_say_what_is_wrong(case: str) -> None:
     """The message names the array and the fault."""
@@ -41,7 +37,6 @@ def test_other_values_are_errors_that_say_what_is_wrong(case: str) -> None:
     assert "predictions" in str(caught.value)
 
 
-@pytest.mark.filterwarnings(LEAKS)
 @pytest.mark.parametrize("case", NOT_PROBABILITIES)
 @pytest.mark.parametrize("function", [geometry.bhattacharyya, geometry.symmetric_kl, geometry.overlaps])
 def test_distances_refuse_them_on_either_side(case: str, function) -> None:
@@ -98,7 +93,6 @@ def test_the_array_given_is_left_alone(dtype: type) -> None:
     np.testing.assert_allclose(read.sum(), 1.0, rtol=1e-15)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # see the next test
 @pytest.mark.parametrize("convert", [np.ndarray.tolist, torch.from_numpy, lambda P: torch.from_numpy(P).float()])
 def test_lists_and_tensors_are_read(convert) -> None:
     """Anything array-like will do."""

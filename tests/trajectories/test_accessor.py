@@ -196,9 +196,9 @@ def test_a_choice_of_an_opened_dataset_stays_lazy(tmp_path: Any) -> None:
 
 
 def test_explore_shows_this_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
-    faces = ModuleType("predspace_widgets.explorers")
+    faces = ModuleType("predspace_widgets.explorers.notebook")
     faces.Explorer = lambda shown: ("explorer of", shown)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "predspace_widgets.explorers", faces)
+    monkeypatch.setitem(sys.modules, "predspace_widgets.explorers.notebook", faces)
     ds = two_runs()
     what, shown = ds.predspace.explore()
     assert what == "explorer of"

@@ -322,7 +322,7 @@ def test_lengths_of_a_part_of_each_run(analysis: Analysis) -> None:
         steps = [riemann_length(PROBS[[a, b]]) for a, b in itertools.pairwise(rows)]
         np.testing.assert_allclose(line["length"], sum(steps), rtol=1e-12)
         np.testing.assert_allclose(line["length"], riemann_length(PROBS[rows]), rtol=1e-12)
-        assert line["n_checkpoints"] == 5
+        assert (line["n_checkpoints"], line["first_step"], line["last_step"]) == (5, 2, 6)
 
 
 def test_a_single_checkpoint_has_no_length(analysis: Analysis) -> None:
@@ -531,7 +531,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    for name in ("pairwise", "progress", "riemann_length"):
+    for name in ("pairwise", "progress", "riemann_length", "trajectory_distance"):
         monkeypatch.setattr(module, name, counted(name))
     return made
 
@@ -553,9 +553,9 @@ def test_progress_is_computed_once_for_each_metric(calls: list[str]) -> None:
         analysis.progress()
         analysis.progress_curves(Selection(tasks=("red",)))
         analysis.comparison("red", "blue", n_points=2)
-    assert calls == ["progress"] * 2  # two blocks
+    assert calls.count("progress") == 2  # two blocks
     analysis.progress("great_circle")
-    assert calls == ["progress"] * 4
+    assert calls.count("progress") == 4
 
 
 def test_lengths_are_computed_once(calls: list[str]) -> None:
@@ -563,6 +563,31 @@ def test_lengths_are_computed_once(calls: list[str]) -> None:
     for selection in (Selection(), Selection(epochs=(0, 5)), Selection(epochs=(5, 10))):
         analysis.riemann_lengths(selection)
     assert calls == ["riemann_length"] * 8  # steps between 9 checkpoints
+
+
+def test_floors_are_computed_once_for_each_choice(calls: list[str]) -> None:
+    analysis = Analysis(TRAININGS)
+    analysis.comparison("red", "blue", n_points=5)
+    assert calls.count("trajectory_distance") == 1 + 3 + 3
+    analysis.comparison("red", "blue", n_points=5)
+    analysis.comparison("blue", "red", n_points=5)
+    assert calls.count("trajectory_distance") == 7 + 2
+    analysis.comparison("red", "green", n_points=5)  # the floor of red is known
+    assert calls.count("trajectory_distance") == 9 + 1 + 3
+
+
+def test_floors_of_other_choices_are_others() -> None:
+    analysis = Analysis(TRAININGS)
+
+    def floor(selection: Selection = SELECTIONS[0], metric: Any = "bhattacharyya", n_points: int = 5) -> list[float]:
+        return list(analysis.comparison("red", "blue", selection, metric, n_points)["floor_first"].values)
+
+    first = floor()
+    assert floor(Selection(seeds=(0, 1))) != first
+    assert floor(Selection(epochs=(0, 7.5))) != first
+    assert floor(metric="great_circle") != first
+    assert len(floor(n_points=7)) == 7
+    assert floor() == first
 
 
 def test_once_from_several_threads(calls: list[str]) -> None:

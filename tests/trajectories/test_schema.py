@@ -441,6 +441,22 @@ def test_a_problem_of_structure_hides_none_of_values(spoil: Callable[[xr.Dataset
     assert any(NEGATIVE in problem and "sample s3" in problem for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "place"),
+    [
+        (lambda ds: ds.drop_vars("run"), "checkpoint 5 (epoch 0.5)"),
+        (lambda ds: ds.drop_vars("run").assign(run=("sample", ["a"] * 5)), "checkpoint 5 (epoch 0.5)"),
+        (lambda ds: ds.drop_vars("epoch"), "checkpoint 5 (run 'B')"),
+        (lambda ds: ds.assign_coords(epoch=("checkpoint", ["a"] * 7)), "checkpoint 5 (run 'B')"),
+        (lambda ds: ds.drop_vars(["run", "epoch"]), "checkpoint 5"),
+    ],
+    ids=["no run", "run of samples", "no epoch", "epochs in words", "neither"],
+)
+def test_a_checkpoint_is_named_by_what_it_has(spoil: Callable[[xr.Dataset], xr.Dataset], place: str) -> None:
+    problems = find_problems(spoil(with_probs({(5, 3): ROWS[NEGATIVE]})))
+    assert f"{NEGATIVE} at {place}, sample s3" in problems
+
+
 def test_the_error_is_a_value_error_that_says_what_it_is_about() -> None:
     error = TrajectoriesError(["one thing", "another"], "x.nc")
     assert isinstance(error, ValueError)

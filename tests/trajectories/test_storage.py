@@ -180,23 +180,6 @@ def test_float16_rows_are_normalised_on_reading(n_classes: int, tmp_path: Path) 
     np.testing.assert_allclose(found.values, normalised(probs), rtol=1e-6)
 
 
-def test_saving_float16_once_more_changes_nothing(tmp_path: Path) -> None:
-    ds = make_trajectories(random_probs(50, 200, 10), np.zeros(200, dtype=int), task="any", epoch=np.arange(50))
-    first = open_trajectories(save_trajectories(ds, tmp_path / "first.zarr", dtype="float16"))
-    second = open_trajectories(save_trajectories(first, tmp_path / "second.zarr"))
-    np.testing.assert_array_equal(second["probs"].values, first["probs"].values)
-
-
-def test_a_second_save_rounds_to_float16_once_more(tmp_path: Path) -> None:
-    ds = make_trajectories(random_probs(50, 200, 10), np.zeros(200, dtype=int), task="any", epoch=np.arange(50))
-    first = save_trajectories(ds, tmp_path / "first.zarr", dtype="float16")
-    second = save_trajectories(open_trajectories(first), tmp_path / "second.zarr")
-    before, after = stored_probs(first), stored_probs(second)
-    assert after.dtype == np.float16
-    np.testing.assert_array_equal(after, normalised(before).astype(np.float16))
-    assert (np.abs(after.astype(float) - before) <= np.spacing(before).astype(float)).all()  # a step at most
-
-
 @each_kind
 def test_text_beside_the_coordinates_comes_back(kind: str, tmp_path: Path) -> None:
     ds = two_runs().reset_coords("run").assign(device=("checkpoint", ["cpu", "gpu", "é", "", "任务", "cpu", "a\nb"]))

@@ -73,11 +73,12 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
     """
     pn.extension("plotly", throttled=True)
     analyses = {name: Analysis(ds) for name, ds in datasets.items()}
-    # The first visitor finds the costly results at hand, or waits for those under way.
-    threading.Thread(target=_prepare, args=(list(analyses.values()),), daemon=True).start()
-    return pn.serve(
+    server = pn.serve(
         _routes(analyses), port=port, address=address, show=False, start=False, title="predspace", verbose=False
     )
+    # The first visitor finds the costly results at hand, or waits for those under way.
+    threading.Thread(target=_prepare, args=(list(analyses.values()),), daemon=True).start()
+    return server
 
 
 def _prepare(analyses: list[Analysis]) -> None:

@@ -204,7 +204,7 @@ def _card(view: View, state: ExplorerState, controls: Any = None, flex: float = 
     """A view in a card, drawn again whenever something that it depends on changes."""
     plot = pn.pane.Plotly(config=_PLOT_CONFIG, sizing_mode="stretch_both", margin=0, min_height=0)
     message = _html("message", visible=False)
-    caption = _html("caption")
+    caption = _html("caption", view.caption)
 
     def draw(*_: Any) -> None:
         drawing = view.draw(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -45,15 +46,22 @@ class View:
     figure: Callable[[ExplorerState], go.Figure]
     details: Callable[[ExplorerState], dict[str, str]] = lambda state: {}
 
+    @property
+    def caption(self) -> str:
+        """`how_to_read` while there is nothing to say of the figure: a page that holds it has its final layout."""
+        return re.sub(r"\{\w+\}", "…", self.how_to_read)
+
     def draw(self, state: ExplorerState) -> Drawing:
         """The view of a state; what a user can cause becomes a message, and so does a defect, which is also logged."""
         try:
             return Drawing(self.figure(state), self.how_to_read.format(**self.details(state)))
         except ValueError as error:
-            return Drawing(None, "", str(error))
+            return Drawing(None, self.caption, str(error))
         except Exception as error:
             _log.exception("the view %r failed", self.name)
-            return Drawing(None, "", f"This view failed ({type(error).__name__}: {error}). The log has the details.")
+            return Drawing(
+                None, self.caption, f"This view failed ({type(error).__name__}: {error}). The log has the details."
+            )
 
 
 def _picture(state: ExplorerState) -> go.Figure:

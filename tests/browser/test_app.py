@@ -39,6 +39,12 @@ def test_all_views_are_drawn_in_one_screen(page: Page, picture: Plots) -> None:
         assert box["height"] > 150
         assert box["x"] + box["width"] <= 1280
         assert box["y"] + box["height"] <= 720
+        plot = page.locator(f".view-{view} .js-plotly-plot").bounding_box()
+        caption = page.locator(f".view-{view} .caption").bounding_box()
+        assert plot is not None
+        assert caption is not None
+        assert plot["y"] + plot["height"] <= caption["y"] + 1  # neither lies on the other
+        assert caption["y"] + caption["height"] <= box["y"] + box["height"]
     assert page.evaluate("document.documentElement.scrollHeight <= 720 && document.documentElement.scrollWidth <= 1280")
     assert picture.runs() == dict.fromkeys(["red", "green", "blue"], 2 * N_CHECKPOINTS)
 

@@ -137,7 +137,7 @@ def test_more_checkpoints_than_one_tile(metric: str, n_checkpoints: int) -> None
 
 @pytest.mark.usefixtures("_restore_threads")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n_samples", [1000, 1024])
+@pytest.mark.parametrize("n_samples", [1000, 1001, 1002, 1008, 1024])  # halved evenly some times, then not
 @pytest.mark.parametrize("overlap", [0.0, 1e-6, 1e-3, 0.5])
 def test_products_of_many_small_overlaps_do_not_underflow(dtype: str, n_samples: int, overlap: float) -> None:
     """One thread multiplies as many overlaps as it can before the logarithm; 1,000 at the floor make 1e-9000."""

@@ -24,8 +24,8 @@ _GPU_TILE = 2048
 # Overlaps held at a time by a thread, 6 MB in float32: operations long enough for threads not to wait for the
 # interpreter, which starts one at a time, and blocks small enough for a shared cache.
 _BLOCK_ELEMENTS = 64 * _TILE**2
-# Bhattacharyya distances of coinciding points in float32 were at most 3e-7, for 2 to 5,000 classes.
 _FEW = 4  # below so many, a product saves less than it costs to start it
+# Bhattacharyya distances of coinciding points in float32 were at most 3e-7, for 2 to 5,000 classes.
 _NOISE = 4 * float(np.finfo(np.float32).eps)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 app = typer.Typer(
     help="See and measure how deep networks learn: trajectories in prediction space.",
@@ -82,10 +85,7 @@ def info(path: Annotated[Path, typer.Argument(help="A dataset: .zarr.zip, .zarr 
         _console.print(f"[bold]{name:<18}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 
-def _facts(ds: object, path: Path) -> list[tuple[str, str]]:
-    import xarray as xr
-
-    assert isinstance(ds, xr.Dataset)
+def _facts(ds: xr.Dataset, path: Path) -> list[tuple[str, str]]:
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
     epochs = ds["epoch"].values
     stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values

@@ -205,9 +205,8 @@ def _bind(widget: Any, state: ExplorerState, name: str) -> None:
 
     def assign(target: Any, attribute: str) -> Callable[[Any], None]:
         def set_value(change: Any) -> None:
-            value = tuple(change.new) if isinstance(change.new, list | tuple) else change.new
-            if getattr(target, attribute) != value:
-                setattr(target, attribute, value)
+            if getattr(target, attribute) != change.new:
+                setattr(target, attribute, change.new)
 
         return set_value
 

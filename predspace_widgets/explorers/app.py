@@ -206,15 +206,24 @@ def _card(view: View, state: ExplorerState, controls: Any = None, flex: float = 
     message = _html("message", visible=False)
     caption = _html("caption", view.caption)
 
+    camera: dict[str, Any] = {}
+
+    def remember(event: Any) -> None:
+        camera.update((event.new or {}).get("scene.camera", {}))
+
     def draw(*_: Any) -> None:
         drawing = view.draw(state)
         if drawing.figure is not None:
+            if camera and drawing.figure.layout.scene.camera.eye.x is not None:
+                # plotly's own memory (`uirevision`) forgets how a scene was turned after any change of its size.
+                drawing.figure.layout.scene.camera = camera
             plot.object = drawing.figure
         plot.visible = drawing.figure is not None
         message.visible = drawing.figure is None
         message.object = _div("message", escape(drawing.message))
         caption.object = _div("caption", escape(drawing.caption))
 
+    plot.param.watch(remember, "relayout_data")
     pn.state.onload(draw)  # the page answers at once, and fills
     state.param.watch(draw, list(view.depends))
     header = pn.Row(_html("title", view.title), pn.HSpacer(), controls, margin=0, sizing_mode="stretch_width")

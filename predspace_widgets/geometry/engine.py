@@ -1,20 +1,26 @@
-"""The engine of `pairwise`: tiles of checkpoints x blocks of samples in torch, on the CPU or a GPU."""
+"""The engine of `pairwise`: tiles of checkpoints against each other, on the threads of a CPU or on a GPU.
+
+Two tiles of not too many classes are compared by the compiled loop of `kernel`; everything else is matrix products in
+torch, one block of samples after the other.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from predspace_widgets.geometry import kernel
 from predspace_widgets.geometry.distance import FLOOR, check_same_space
 from predspace_widgets.geometry.probabilities import Array, check_rows
 
 _Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 # Each tile of checkpoints against another is one task of a pool of threads, in which torch itself runs on one thread.
 # Letting torch share each operation among its threads is no faster on an idle machine and, where something else runs
@@ -41,20 +47,17 @@ def pairwise(P: ArrayLike, Q: ArrayLike | None, metric: str, dtype: str | None, 
 
     within = Q is None
     distances = np.zeros((p.shape[0], q.shape[0]))
-    sum_over_samples = {
-        "bhattacharyya": _sum_log_overlaps,
-        "great_circle": _sum_angles,
-        "symmetric_kl": _sum_kl,
-    }[metric]
-    rows, columns = _tiles(p.shape[0], device), _tiles(q.shape[0], device)
-    name = "P" if within else "Q"
-    column_points = [_read_tile(q[tile], name, metric, work, device) for tile in columns]
+    read, sum_over_samples, largest = _choose(metric, work, device, n_classes=p.shape[2])
+    rows, columns = _tiles(p.shape[0], largest), _tiles(q.shape[0], largest)
+    n_threads = torch.get_num_threads() if device == "cpu" else 1
     # Within P rows and columns are the same tiles, and half of the pairs of them are enough.
-    row_points = column_points if within else [_read_tile(p[tile], "P", metric, work, device) for tile in rows]
+    column_points = _map(lambda tile: read(q[tile], "P" if within else "Q"), columns, n_threads)
+    row_points = column_points if within else _map(lambda tile: read(p[tile], "P"), rows, n_threads)
 
     def fill(pair: tuple[int, int]) -> None:
         i, j = pair
-        sums = sum_over_samples(row_points[i], column_points[j]).double().cpu().numpy()  # (t, s)
+        sums = sum_over_samples(row_points[i], column_points[j])  # (t, s), or more where tiles were filled up
+        sums = sums[: rows[i].stop - rows[i].start, : columns[j].stop - columns[j].start]  # (t, s)
         if within and i == j:
             sums = (sums + sums.T) / 2  # the two halves of a matrix product are rounded differently
         distances[rows[i], columns[j]] = sums
@@ -62,7 +65,7 @@ def pairwise(P: ArrayLike, Q: ArrayLike | None, metric: str, dtype: str | None, 
             distances[columns[j], rows[i]] = sums.T
 
     pairs = [(i, j) for i in range(len(rows)) for j in range(i if within else 0, len(columns))]
-    _for_each(fill, pairs, n_threads=torch.get_num_threads() if device == "cpu" else 1)
+    _map(fill, pairs, n_threads)
     distances /= p.shape[1]
     # Points that coincide are 0 apart, whatever rounding makes of that.
     noise = _NOISE if metric == "bhattacharyya" and single else 0.0
@@ -72,16 +75,27 @@ def pairwise(P: ArrayLike, Q: ArrayLike | None, metric: str, dtype: str | None, 
     return distances
 
 
-def _for_each(work: Callable[[_Task], None], tasks: Sequence[_Task], n_threads: int) -> None:
-    """Do all tasks on a pool of threads, in each of which torch runs on one thread."""
+def _choose(
+    metric: str, dtype: torch.dtype, device: str, n_classes: int
+) -> tuple[Callable[[torch.Tensor, str], Any], Callable[[Any, Any], Array], int]:
+    """How a tile is read, what is summed over the samples of two tiles read, and the largest tile."""
+    if (metric, dtype, device) == ("bhattacharyya", torch.float32, "cpu") and n_classes <= kernel.MOST_CLASSES:
+        return _read_for_kernel, kernel.sum_log_overlaps, kernel.TILE
+
+    def read(predictions: torch.Tensor, name: str) -> torch.Tensor:
+        return _read(predictions, name, metric, dtype, device)
+
+    sums = {"bhattacharyya": _sum_log_overlaps, "great_circle": _sum_angles, "symmetric_kl": _sum_kl}[metric]
+    return read, lambda p, q: sums(p, q).double().cpu().numpy(), _TILE if device == "cpu" else _GPU_TILE
+
+
+def _map(work: Callable[[_Task], _Result], tasks: Sequence[_Task], n_threads: int) -> list[_Result]:
+    """Results of all tasks, done by a pool of threads, in each of which torch runs on one thread."""
     if n_threads == 1 or len(tasks) < 2:
-        for task in tasks:
-            work(task)
-        return
+        return [work(task) for task in tasks]
     pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for _ in pool.map(work, tasks):
-            pass
+        return list(pool.map(work, tasks))
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(n_threads)  # the matrix library has one number for all threads
@@ -103,22 +117,30 @@ def _plain(predictions: ArrayLike) -> np.ndarray:
     return values if plain else values.astype(values.dtype.newbyteorder("="))
 
 
-def _tiles(n_checkpoints: int, device: str) -> list[slice]:
+def _tiles(n_checkpoints: int, largest: int) -> list[slice]:
     """Slices of about equal length, so that no thread waits for a last large one."""
-    largest = _TILE if device == "cpu" else _GPU_TILE
     n_tiles = -(-n_checkpoints // largest)
     edges = [n_checkpoints * k // n_tiles for k in range(n_tiles + 1)] if n_tiles else [0]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
-def _read_tile(predictions: torch.Tensor, name: str, metric: str, dtype: torch.dtype, device: str) -> torch.Tensor:
-    """Probabilities (t, N, C) of a tile, renormalised, as the engine wants them: sample first, roots where needed."""
-    values = predictions.to(device=device, dtype=dtype)  # (t, N, C)
-    sums = values.sum(dim=-1, keepdim=True)
-    check_rows(float(values.amin()), float((sums - 1).abs().amax()), name)
-    values = values / sums
+def _read(predictions: torch.Tensor, name: str, metric: str, dtype: torch.dtype, device: str) -> torch.Tensor:
+    """Probabilities (t, N, C) of a tile as matrix products want them: sample first, roots where needed."""
+    values = _renormalised(predictions.to(device=device, dtype=dtype), name)  # (t, N, C)
     values = values.clamp_(min=FLOOR) if metric == "symmetric_kl" else values.sqrt_()
     return values.transpose(0, 1).contiguous()  # (N, t, C)
+
+
+def _read_for_kernel(predictions: torch.Tensor, name: str) -> kernel.Tile:
+    """Probabilities (t, N, C) of a tile as the compiled loop wants them."""
+    return kernel.pack(_renormalised(predictions.cpu().float(), name).sqrt_().numpy())
+
+
+def _renormalised(values: torch.Tensor, name: str) -> torch.Tensor:
+    """A new tensor whose rows sum to 1, once they are known to be probabilities."""
+    sums = values.sum(dim=-1, keepdim=True)
+    check_rows(float(values.amin()), float((sums - 1).abs().amax()), name)
+    return values / sums
 
 
 def _overlap_blocks(p: torch.Tensor, q: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -67,6 +67,7 @@ def test_narrowing_the_epochs_takes_points_away(page: Page, picture: Plots) -> N
 
 
 def test_the_camera_stays_where_it_was_turned(page: Page, picture: Plots) -> None:
+    page.wait_for_timeout(3000)  # until the page has settled: plotly itself keeps a camera turned before that
     eye = "Object.values(plot._fullLayout.scene._scene.getCamera().eye)"
     [first] = picture.read(eye)
     box = page.locator(".view-inpca .js-plotly-plot").bounding_box()

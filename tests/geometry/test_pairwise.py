@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 
 from predspace_widgets import geometry
-from predspace_widgets.geometry import engine
+from predspace_widgets.geometry import engine, kernel
 from tests.geometry import plain
 from tests.geometry.strategies import points, seeds
 
@@ -35,6 +35,18 @@ def _restore_threads() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["compiled loop", "matrix products"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few classes take the one, many the other: few classes by either must be the same."""
+    if request.param == "matrix products":
+        monkeypatch.setattr(kernel, "MOST_CLASSES", 0)
+
+
+def set_tiles(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(engine, "_TILE", size)
+    monkeypatch.setattr(kernel, "TILE", size)
 
 
 def dirichlet(*shape: int, seed: int = 0, spread: float = 0.3) -> np.ndarray:
@@ -105,13 +117,13 @@ def test_the_default_precision_is_enough_for_the_metric(metric: str) -> None:
 @pytest.mark.parametrize("tile", [1, 2, 3, 5, 7])
 @pytest.mark.parametrize("block", [1, 20, 10**6])
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.usefixtures("_restore_threads")
+@pytest.mark.usefixtures("_restore_threads", "_both_ways")
 def test_tiles_and_blocks_change_nothing(
     monkeypatch: pytest.MonkeyPatch, metric: str, tile: int, block: int, threads: int
 ) -> None:
     """Even and uneven tiles, blocks with a remainder, one thread and several."""
     torch.set_num_threads(threads)
-    monkeypatch.setattr(engine, "_TILE", tile)
+    set_tiles(monkeypatch, tile)
     monkeypatch.setattr(engine, "_BLOCK_ELEMENTS", block)
     P, Q = dirichlet(7, 13, 4), dirichlet(5, 13, 4, seed=1)
     error = ERROR[metric, DEFAULT[metric]]
@@ -124,10 +136,11 @@ def test_tiles_and_blocks_change_nothing(
 
 
 @every_metric
-@pytest.mark.parametrize("n_checkpoints", [182, 400])
+@pytest.mark.parametrize("n_checkpoints", [400, 800])
+@pytest.mark.usefixtures("_both_ways")
 def test_more_checkpoints_than_one_tile(metric: str, n_checkpoints: int) -> None:
     """The tile as it is; broadcasting is the other way to the same numbers."""
-    assert n_checkpoints > engine._TILE
+    assert n_checkpoints > max(engine._TILE, kernel.TILE)
     P = dirichlet(n_checkpoints, 6, 3)
     one_by_one = getattr(geometry, metric)(P[:, None], P[None])  # (T, T)
     D = geometry.pairwise(P, metric=metric)
@@ -135,7 +148,7 @@ def test_more_checkpoints_than_one_tile(metric: str, n_checkpoints: int) -> None
     np.testing.assert_allclose(geometry.pairwise(P, P[:190], metric=metric), D[:, :190], rtol=1e-6, atol=2e-7)
 
 
-@pytest.mark.usefixtures("_restore_threads")
+@pytest.mark.usefixtures("_restore_threads", "_both_ways")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_samples", [1000, 1001, 1002, 1008, 1024])  # halved evenly some times, then not
 @pytest.mark.parametrize("overlap", [0.0, 1e-6, 1e-3, 0.5])
@@ -148,7 +161,7 @@ def test_products_of_many_small_overlaps_do_not_underflow(dtype: str, n_samples:
     assert geometry.pairwise(P, dtype=dtype)[0, 1] == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.usefixtures("_restore_threads")
+@pytest.mark.usefixtures("_restore_threads", "_both_ways")
 def test_products_of_mixed_overlaps_do_not_underflow() -> None:
     """A few samples at the floor among many that agree, in any place."""
     torch.set_num_threads(1)
@@ -161,11 +174,11 @@ def test_products_of_mixed_overlaps_do_not_underflow() -> None:
 
 
 @every_metric
-@pytest.mark.usefixtures("_restore_threads")
+@pytest.mark.usefixtures("_restore_threads", "_both_ways")
 @pytest.mark.parametrize("tile", [16, 1000])
 def test_the_number_of_threads_does_not_matter(monkeypatch: pytest.MonkeyPatch, metric: str, tile: int) -> None:
     """One, two and four threads agree to 1e-6, with many tiles to share or one."""
-    monkeypatch.setattr(engine, "_TILE", tile)
+    set_tiles(monkeypatch, tile)
     P = dirichlet(60, 96, 10)
     results = []
     for threads in (1, 2, 4):
@@ -179,13 +192,23 @@ def test_the_number_of_threads_does_not_matter(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_number_of_threads_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """Training goes on with as many as before, also after an error."""
-    monkeypatch.setattr(engine, "_TILE", 2)
+    set_tiles(monkeypatch, 2)
     torch.set_num_threads(threads)
     geometry.pairwise(dirichlet(7, 5, 3))
     assert torch.get_num_threads() == threads
     with pytest.raises(ValueError, match="not finite"):
         geometry.pairwise(dirichlet(7, 5, 3), np.full((7, 5, 3), np.nan))
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 3, 9, 10, 11, 19, 20, 21, 99, 200, 201])
+@pytest.mark.parametrize(("n_checkpoints", "n_samples"), [(1, 1), (5, 4), (17, 7), (32, 6)])
+def test_loops_that_are_filled_up_change_nothing(n_classes: int, n_checkpoints: int, n_samples: int) -> None:
+    """Classes, samples and checkpoints that are no whole number of loops, on both sides of the change of engine."""
+    P, Q = dirichlet(n_checkpoints, n_samples, n_classes), dirichlet(3, n_samples, n_classes, seed=1)
+    for second in (None, Q):
+        expected = geometry.bhattacharyya(P[:, None], (P if second is None else second)[None])
+        np.testing.assert_allclose(geometry.pairwise(P, second), expected, rtol=1e-6, atol=1e-6)
 
 
 INPUTS = {
@@ -327,7 +350,7 @@ def test_other_values_are_errors_in_every_tile(
     monkeypatch: pytest.MonkeyPatch, metric: str, where: int, dtype: type, row: list[float], message: str
 ) -> None:
     """Of P and of Q, in the first tile and in the last."""
-    monkeypatch.setattr(engine, "_TILE", 4)
+    set_tiles(monkeypatch, 4)
     bad, good = _with(row, where).astype(dtype), dirichlet(5, 4, 2)
     with pytest.raises(ValueError, match=message):
         geometry.pairwise(bad, metric=metric)

@@ -72,9 +72,13 @@ class LabelledImages:
         at = np.asarray(index, dtype=np.intp)
         return LabelledImages(self.images[at], self.labels[at], self.class_names, self.sample_ids[at], self.source)
 
-    def tensor(self) -> torch.Tensor:
-        """The images as a network reads them: shape (N, channels, rows, columns), float32 from 0 to 1."""
-        channels_last = self.images.reshape(*self.images.shape[:3], self.n_channels)  # (N, rows, columns, channels)
+    def tensor(self, index: ArrayLike | slice = slice(None)) -> torch.Tensor:
+        """Images as a network reads them: shape (n, channels, rows, columns), float32 from 0 to 1.
+
+        All of them, or those at some positions: a large dataset is converted batch by batch only.
+        """
+        images = self.images[index if isinstance(index, slice) else np.asarray(index, dtype=np.intp)]
+        channels_last = images.reshape(*images.shape[:3], self.n_channels)  # (n, rows, columns, channels)
         return torch.from_numpy(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2)) / np.float32(255))
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from predspace_widgets.training.datasets import LabelledImages
 from predspace_widgets.training.settings import check_name
 
 
@@ -110,14 +111,15 @@ def make_network(name: str, n_channels: int, n_classes: int, seed: int, width: i
 
 
 @torch.no_grad()
-def extract_features(network: Network, images: torch.Tensor, batch_size: int = 1024) -> NDArray[np.float64]:
+def extract_features(network: Network, images: LabelledImages, batch_size: int = 1024) -> NDArray[np.float64]:
     """Features of images in evaluation mode: batch norm uses its running statistics, as it will when deployed.
 
     Parameters
     ----------
     network : Network
         Left in the mode in which it was.
-    images : tensor, shape (N, channels, rows, columns)
+    images : LabelledImages
+        N of them.
     batch_size : int
         Images at a time; it bounds the memory.
 
@@ -127,14 +129,16 @@ def extract_features(network: Network, images: torch.Tensor, batch_size: int = 1
 
     Examples
     --------
+    >>> from predspace_widgets.training.datasets import load_images
     >>> network = make_network("small-cnn", n_channels=1, n_classes=3, seed=0, width=8)
-    >>> extract_features(network, torch.zeros(2, 1, 8, 8)).shape
-    (2, 32)
+    >>> extract_features(network, load_images("digits")).shape
+    (1797, 32)
     """
-    training = network.training
+    training, device = network.training, next(network.parameters()).device
     network.eval()
     try:
-        parts = [network.features(batch) for batch in torch.split(images, batch_size)]
+        starts = range(0, len(images), batch_size)
+        parts = [network.features(images.tensor(slice(at, at + batch_size)).to(device)) for at in starts]
     finally:
         network.train(training)
-    return torch.cat(parts).numpy().astype(np.float64)
+    return torch.cat(parts).cpu().numpy().astype(np.float64)

@@ -126,7 +126,6 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
     train, evaluation = load_data(recipe)
     task_images = run.task.training_set(train)
     method, settings = METHODS[run.method], recipe.methods[run.method]
-    train_inputs, inputs = train.tensor(), evaluation.tensor()  # (M, channels, rows, columns), (N, ...)
     step, epoch, log_probs, diverged = [], [], [], None
     with _reproducible(recipe.threads):
         network = make_network(
@@ -141,9 +140,9 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
         try:
             for snapshot in snapshots:
                 prediction = imprint_log_probabilities(
-                    extract_features(snapshot.network, train_inputs),
+                    extract_features(snapshot.network, train),
                     train.labels,
-                    extract_features(snapshot.network, inputs),
+                    extract_features(snapshot.network, evaluation),
                     len(train.class_names),
                     recipe.imprint,
                 )  # (N, C)

@@ -99,7 +99,7 @@ def test_errors() -> None:
 def test_untrained_networks_start_near_ignorance(seed: int) -> None:
     train, evaluation = split_images(load_images("digits"), n_train=1100, seed=1)
     network = make_network("small-cnn", n_channels=1, n_classes=10, seed=seed)
-    features = [extract_features(network, images.tensor()) for images in (train, evaluation)]
+    features = [extract_features(network, images) for images in (train, evaluation)]
     start, end = ignorance(len(evaluation), 10), truth(evaluation.labels, 10)
     assert progress(imprint(features[0], train.labels, features[1], 10), start, end) < 0.05
     raw = imprint(features[0], train.labels, features[1], 10, ImprintSettings(scale="raw"))
@@ -109,10 +109,12 @@ def test_untrained_networks_start_near_ignorance(seed: int) -> None:
 def test_features_are_taken_in_evaluation_mode_and_leave_the_network_as_it_was() -> None:
     network = make_network("small-cnn", n_channels=1, n_classes=10, seed=0, width=8).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    images = load_images("digits").tensor()
-    whole = extract_features(network, images[:100])
+    images = load_images("digits")
+    whole = extract_features(network, images.take(range(100)))
     assert network.training
     assert all(value.equal(before[name]) for name, value in network.state_dict().items())
     # Each image by itself: no statistics of a batch.
-    np.testing.assert_allclose(extract_features(network, images[:100], batch_size=7), whole, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        extract_features(network, images.take(range(100)), batch_size=7), whole, rtol=1e-5, atol=1e-7
+    )
     np.testing.assert_allclose(extract_features(network, images[3:4]), whole[3:4], rtol=1e-5, atol=1e-7)

@@ -95,7 +95,7 @@ def train_supervised(
     2 0.071
     """
     settings = settings or SupervisedSettings()
-    inputs, targets = images.tensor(), torch.from_numpy(images.labels)  # (N, channels, rows, columns), (N,)
+    device = next(network.parameters()).device
     optimizer = SGD(
         network.parameters(),
         lr=settings.learning_rate,
@@ -110,7 +110,8 @@ def train_supervised(
         yield Snapshot(0, 0.0, network, None)
     for step, batch in zip(range(1, settings.steps + 1), batches, strict=False):
         network.train()
-        loss = cross_entropy(network(inputs[batch]), targets[batch])
+        inputs, targets = images.tensor(batch), torch.from_numpy(images.labels[batch])
+        loss = cross_entropy(network(inputs.to(device)), targets.to(device))
         if not torch.isfinite(loss):
             raise TrainingDiverged(f"the loss is {loss.item()} at step {step}: try a smaller learning rate")
         optimizer.zero_grad()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,8 @@ from rich.markup import escape
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from predspace_widgets.training import Recipe
 
 app = typer.Typer(
     help="See and measure how deep networks learn: trajectories in prediction space.",
@@ -51,28 +55,67 @@ def serve(
 
 @app.command()
 def record(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or the path of a recipe file.")],
-    out: Annotated[Path, typer.Option(help="Dataset to write: .zarr.zip, .zarr or .nc.")],
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name or the path of a recipe file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Dataset to write: .zarr.zip, .zarr or .nc.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, from 0, instead of the recipe's.", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of processes; by default one a core.", min=1)] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers train.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train, cpu or cuda, instead of the recipe's.")] = None,
+    list_recipes: Annotated[bool, typer.Option("--list", help="Name the built-in recipes, and end.")] = False,
 ) -> None:
-    """Train the networks of a recipe and record their predictions."""
+    """Train the networks of a recipe and record their predictions.
+
+    Finished runs are kept in a folder beside OUT until all are there: the same command again goes on where it ended.
+    """
+    from predspace_widgets.training import built_in_recipes, load_recipe
+
+    if list_recipes:
+        for name, title in built_in_recipes().items():
+            _console.print(f"[bold]{name:<18}[/]{escape(title)}", highlight=False, soft_wrap=True)
+        return
+    if recipe is None or out is None:
+        raise ValueError("name a recipe and what to write: predspace record RECIPE --out DATA (--list names recipes)")
+    plan = load_recipe(recipe)
+    plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
+    path, n_runs = _record(plan, out, workers, scheduler)
+    _console.print(f"{n_runs} runs recorded in {escape(str(path))}", highlight=False)
+
+
+def _record(plan: Recipe, out: Path, workers: int | None, scheduler: str | None) -> tuple[Path, int]:
+    """Record a recipe with a progress bar; what was written, and how many runs are in it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from predspace_widgets.training import load_recipe, record_recipe
+    from predspace_widgets.training import record_recipe
+    from predspace_widgets.training.workers import start_workers
     from predspace_widgets.trajectories import check_path, save_trajectories
 
     check_path(out)  # before the training, not after it
+    kept = out.with_name(f"{out.name}.runs")
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=_errors) as bar:
+    with Progress(*columns, console=_errors) as bar, start_workers(plan, workers, scheduler) as client:
         runs = bar.add_task("starting", total=None)
 
         def on_progress(run: str, done: int, total: int) -> None:
-            bar.update(runs, description=escape(run), completed=done, total=total)
+            found = f"{done} recorded before" if done else "training"
+            bar.update(runs, description=escape(run) or found, completed=done, total=total)
 
-        plan = load_recipe(recipe)
-        ds = record_recipe(plan, range(seeds) if seeds else plan.seeds, on_progress)
-    path = save_trajectories(ds, out, dtype="float16")
-    _console.print(f"{len(set(ds['run'].values.tolist()))} runs recorded in {escape(str(path))}", highlight=False)
+        ds = record_recipe(plan, on_progress=on_progress, folder=kept, client=client)
+        path = save_trajectories(ds, out, dtype="float16")
+    shutil.rmtree(kept)
+    for name in ds.attrs.get("diverged", ()):
+        _errors.print(f"[yellow]diverged:[/] {escape(name)} is recorded up to there", highlight=False)
+    return path, len(set(ds["run"].values.tolist()))
+
+
+@app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(help="Name of a dataset of images.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to put it, instead of the usual place.")] = None,
+) -> None:
+    """Get a dataset of images to train on from where it is published."""
+    from predspace_widgets.training import datasets
+
+    _console.print(f"{dataset} is in {escape(str(datasets.download(dataset, folder)))}", highlight=False)
 
 
 @app.command()

@@ -26,9 +26,9 @@ ITSELF = "--no-deps --editable ."
 
 
 def declared(pyproject: str) -> dict[str, Requirement]:
-    """The dependencies and those of the dev extra, by name."""
+    """The dependencies and those of all extras, by name."""
     project = tomllib.loads(pyproject)["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
     return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
 
 

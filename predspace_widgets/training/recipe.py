@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from predspace_widgets.training.datasets import DATASETS
+from predspace_widgets.training.datasets import DatasetSettings
 from predspace_widgets.training.imprint import ImprintSettings
 from predspace_widgets.training.methods import METHODS
 from predspace_widgets.training.networks import NETWORKS
@@ -17,19 +18,8 @@ from predspace_widgets.training.settings import check_name, read_settings
 from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.tasks import Task
 
+_PLAN_KEYS = ("method", "tasks", "source", "source_method")
 _BUILT_IN = Path(__file__).parent / "recipes"
-
-
-@dataclass(frozen=True)
-class DatasetSettings:
-    """Which images, how many of them to train on, and the seed that draws these (see `split_images`)."""
-
-    name: str
-    n_train: int
-    split_seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_name(self.name, DATASETS, "dataset")
 
 
 @dataclass(frozen=True)
@@ -37,17 +27,69 @@ class NetworkSettings:
     """Which network, and its width (see `make_network`)."""
 
     name: str = "small-cnn"
-    width: int = 16
+    width: int | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name, NETWORKS, "network")
-        if self.width < 1:
+        if not self.name.startswith("torchvision/"):
+            check_name(self.name, NETWORKS, "network")
+        if self.width is not None and self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
 
 
 @dataclass(frozen=True)
+class MethodPlan:
+    """How a recipe uses a method.
+
+    Parameters
+    ----------
+    name : str
+        What the recipe and the dataset call it.
+    method : str
+        Which one of `METHODS`.
+    settings
+        Its hyper-parameters, of the type that the method has for them.
+    tasks : tuple of str, optional
+        Names of the tasks that are trained so; by default all.
+    source : str, optional
+        For fine-tuning: the task on which the network was trained before, with the same seed.
+    source_method : str
+        Name of the method by which it was.
+
+    Raises
+    ------
+    ValueError
+        Fine-tuning without a source, or a source for another method.
+    """
+
+    name: str
+    method: str
+    settings: Any
+    tasks: tuple[str, ...] | None = None
+    source: str | None = None
+    source_method: str = "supervised"
+
+    def __post_init__(self) -> None:
+        if (self.method == "fine-tuning") != (self.source is not None):
+            raise ValueError(
+                f"{self.name!r} needs a source, the task that its network was trained on before"
+                if self.source is None
+                else f"a source is for fine-tuning, {self.name!r} is {self.method}"
+            )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The plan as the mapping of a recipe file."""
+        optional = {
+            "method": self.method if self.method != self.name else None,
+            "tasks": None if self.tasks is None else list(self.tasks),
+            "source": self.source,
+            "source_method": self.source_method if self.source and self.source_method != "supervised" else None,
+        }
+        return {key: value for key, value in optional.items() if value is not None} | asdict(self.settings)
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """All that determines a recorded dataset: every task is trained by every method with every seed.
+    """All that determines a recorded dataset: every task is trained by the methods that name it, with every seed.
 
     Parameters
     ----------
@@ -55,8 +97,7 @@ class Recipe:
         Of the built-in recipe or the file.
     dataset : DatasetSettings
     tasks : tuple of Task
-    methods : mapping of str to settings
-        The name of each method and its hyper-parameters.
+    methods : tuple of MethodPlan
     seeds : tuple of int
     title : str
     network : NetworkSettings
@@ -65,32 +106,52 @@ class Recipe:
     threads : int
         Number of threads of one training. Part of the recipe, since the rounding of sums depends on how many threads
         share them. Networks this small gain little from a second one, and wait long for it on a busy machine.
+    device : str
+        Where torch trains, "cpu" or "cuda".
 
     Raises
     ------
     ValueError
-        No task, method or seed, one of them twice, or fewer than one thread.
+        No task, method or seed, one of them twice, a method of a task or a source that there is not, or fewer than
+        one thread.
     """
 
     name: str
     dataset: DatasetSettings
     tasks: tuple[Task, ...]
-    methods: Mapping[str, Any]
+    methods: tuple[MethodPlan, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
     title: str = ""
     network: NetworkSettings = field(default_factory=NetworkSettings)
     checkpoints: CheckpointSchedule = field(default_factory=CheckpointSchedule)
     imprint: ImprintSettings = field(default_factory=ImprintSettings)
     threads: int = 1
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for what, values in (("task", [task.name for task in self.tasks]), ("seed", self.seeds)):
+        tasks, methods = [task.name for task in self.tasks], [plan.name for plan in self.methods]
+        for what, values in (("task", tasks), ("seed", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"a recipe needs at least one {what} and none twice, got {list(values)}")
-        if not self.methods:
+        if not methods:
             raise ValueError(f"a recipe needs at least one method: {', '.join(METHODS)}")
+        for plan in self.methods:
+            for task in plan.tasks or ():
+                check_name(task, tasks, "task", f"method {plan.name!r}")
+            if plan.source is not None:
+                check_name(plan.source, tasks, "task", f"the source of method {plan.name!r}")
+                others = [other.name for other in self.methods if other.source is None]
+                check_name(plan.source_method, others, "method", f"the source of method {plan.name!r}")
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
+
+    def task(self, name: str) -> Task:
+        """The task of a name."""
+        return next(task for task in self.tasks if task.name == name)
+
+    def plan(self, name: str) -> MethodPlan:
+        """The method of a name."""
+        return next(plan for plan in self.methods if plan.name == name)
 
     def to_yaml(self) -> str:
         """The recipe as the text of a YAML file, with every hyper-parameter that it leaves at its default."""
@@ -101,9 +162,10 @@ class Recipe:
             "checkpoints": asdict(self.checkpoints),
             "imprint": asdict(self.imprint),
             "tasks": {task.name: _task_settings(task) for task in self.tasks},
-            "methods": {name: asdict(settings) for name, settings in self.methods.items()},
+            "methods": {plan.name: plan.to_mapping() for plan in self.methods},
             "seeds": list(self.seeds),
             "threads": self.threads,
+            "device": self.device,
         }
         return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
 
@@ -189,22 +251,36 @@ def parse_recipe(text: str, name: str) -> Recipe:
 
 def _read_named(section: str, entries: Mapping[Any, Any], where: str) -> Any:
     """Settings of the tasks, or of the methods, by their names."""
-    if section == "tasks":
-        return [read_settings(Task, entry, f"{where}, {name}", name=str(name)) for name, entry in entries.items()]
-    for name in entries:
-        check_name(name, METHODS, "method", where)
-    return {name: read_settings(METHODS[name].settings, entry, f"{where}, {name}") for name, entry in entries.items()}
+    read = _read_task if section == "tasks" else _read_method
+    return [read(str(name), entry, f"{where}, {name}") for name, entry in entries.items()]
+
+
+def _read_task(name: str, entry: Any, where: str) -> Task:
+    return read_settings(Task, entry, where, name=name)
+
+
+def _read_method(name: str, entry: Any, where: str) -> MethodPlan:
+    """A method's plan: its own keys, and beside them the hyper-parameters of the method."""
+    entry = {} if entry is None else entry
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where} must be a mapping of keys to values, got {entry!r}")
+    method = str(entry.get("method", name))
+    check_name(method, METHODS, "method", where if "method" in entry else where.removesuffix(f", {name}"))
+    own = {key: value for key, value in entry.items() if key in _PLAN_KEYS}
+    settings = read_settings(
+        METHODS[method].settings, {key: value for key, value in entry.items() if key not in _PLAN_KEYS}, where
+    )
+    return read_settings(MethodPlan, {**own, "method": method}, where, name=name, settings=settings)
 
 
 def _task_settings(task: Task) -> dict[str, Any]:
     """The settings of a task as a recipe file holds them: those that it uses."""
-    settings: dict[str, Any] = {}
-    if task.classes is not None:
-        settings["classes"] = list(task.classes)
-    if task.random_classes is not None:
-        settings["random_classes"] = task.random_classes
-    if task.random_labels:
-        settings["random_labels"] = True
+    settings = {
+        field.name: getattr(task, field.name)
+        for field in fields(task)
+        if field.name not in ("name", "seed") and getattr(task, field.name) != field.default
+    }
     if task.random_classes is not None or task.random_labels:
         settings["seed"] = task.seed
-    return settings
+    plain: dict[str, Any] = json.loads(json.dumps(settings))  # lists, where the task has tuples
+    return plain

@@ -1,26 +1,36 @@
-"""Sweeps: a recipe's trainings, one after the other, and the dataset of all their checkpoints."""
+"""Sweeps: a recipe's trainings, in this process or on Dask workers, and the dataset of all their checkpoints."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from importlib.metadata import version
-from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from predspace_widgets.training.datasets import LabelledImages, load_images, split_images
+from predspace_widgets.training.datasets import DatasetSettings, LabelledImages, load_split
 from predspace_widgets.training.imprint import imprint_log_probabilities
 from predspace_widgets.training.methods import METHODS
-from predspace_widgets.training.networks import extract_features, make_network
+from predspace_widgets.training.networks import Network, extract_features, make_network, replace_head
 from predspace_widgets.training.recipe import Recipe
+from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged
 from predspace_widgets.training.tasks import Task
-from predspace_widgets.trajectories import make_trajectories
+from predspace_widgets.trajectories import make_trajectories, open_trajectories, save_trajectories
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Run:
     ----------
     task : Task
     method : str
+        The recipe's name of it.
     seed : int
     """
 
@@ -79,11 +90,16 @@ class FinishedRun:
 
 def load_data(recipe: Recipe) -> tuple[LabelledImages, LabelledImages]:
     """Training and evaluation images of a recipe, all classes of them."""
-    return split_images(load_images(recipe.dataset.name), recipe.dataset.n_train, recipe.dataset.split_seed)
+    return _load(recipe.dataset)
+
+
+@lru_cache(maxsize=1)
+def _load(dataset: DatasetSettings) -> tuple[LabelledImages, LabelledImages]:
+    return load_split(dataset)
 
 
 def plan_runs(recipe: Recipe) -> list[Run]:
-    """All trainings of a recipe: every task by every method with every seed.
+    """All trainings of a recipe: every task, by the methods for it, with every seed.
 
     Parameters
     ----------
@@ -96,11 +112,16 @@ def plan_runs(recipe: Recipe) -> list[Run]:
     Examples
     --------
     >>> from predspace_widgets.training import load_recipe
-    >>> runs = plan_runs(load_recipe("digits"))
-    >>> len(runs), runs[0].name
-    (21, 'all digits/supervised/0')
+    >>> plan_runs(load_recipe("digits"))[0].name
+    'all digits/supervised/0'
     """
-    return [Run(*parts) for parts in product(recipe.tasks, recipe.methods, recipe.seeds)]
+    return [
+        Run(task, plan.name, seed)
+        for plan in recipe.methods
+        for task in recipe.tasks
+        if plan.tasks is None or task.name in plan.tasks
+        for seed in recipe.seeds
+    ]
 
 
 def train_run(recipe: Recipe, run: Run) -> FinishedRun:
@@ -124,21 +145,10 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
         The task does not fit the dataset.
     """
     train, evaluation = load_data(recipe)
-    task_images = run.task.training_set(train)
-    method, settings = METHODS[run.method], recipe.methods[run.method]
     step, epoch, log_probs, diverged = [], [], [], None
-    with _reproducible(recipe.threads):
-        network = make_network(
-            recipe.network.name,
-            train.n_channels,
-            len(task_images.class_names),
-            run.derived_seed("weights"),
-            recipe.network.width,
-        )
-        checkpoints = recipe.checkpoints.steps(settings.steps)
-        snapshots = method.train(network, task_images, checkpoints, run.derived_seed("training"), settings)
+    with _reproducible(recipe):
         try:
-            for snapshot in snapshots:
+            for snapshot in train_network(recipe, run, train):
                 prediction = imprint_log_probabilities(
                     extract_features(snapshot.network, train),
                     train.labels,
@@ -165,30 +175,188 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
     )
 
 
-def train_runs(recipe: Recipe, runs: Iterable[Run] | None = None) -> Iterator[FinishedRun]:
-    """Train a recipe's networks one after the other.
+def train_network(recipe: Recipe, run: Run, train: LabelledImages) -> Iterator[Snapshot]:
+    """Train the network of a run on images of all classes, from which its task takes its own.
+
+    A network to fine-tune is first trained on its source, as the run of that task, method and seed is: the same
+    numbers again, rather than a run that must wait for another.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    run : Run
+    train : LabelledImages
+
+    Yields
+    ------
+    Snapshot
+
+    Raises
+    ------
+    ValueError
+        The task does not fit the dataset.
+    TrainingDiverged
+    """
+    plan, images = recipe.plan(run.method), run.task.training_set(train)
+    weights, n_classes = run.derived_seed("weights"), len(images.class_names)
+    if plan.source is None:
+        network = make_network(recipe.network.name, train.n_channels, n_classes, weights, recipe.network.width)
+        network.to(recipe.device)
+    else:
+        network = _trained(recipe, Run(recipe.task(plan.source), plan.source_method, run.seed), train)
+        replace_head(network, n_classes, weights)
+    checkpoints = recipe.checkpoints.steps(plan.settings.steps)
+    yield from METHODS[plan.method].train(network, images, checkpoints, run.derived_seed("training"), plan.settings)
+
+
+def _trained(recipe: Recipe, run: Run, train: LabelledImages) -> Network:
+    try:
+        for snapshot in train_network(recipe, run, train):
+            network = snapshot.network
+    except TrainingDiverged as error:
+        raise TrainingDiverged(f"the source {run.name} diverged: {error}") from error
+    return network
+
+
+def train_runs(
+    recipe: Recipe, runs: Iterable[Run] | None = None, client: Client | None = None
+) -> Iterator[FinishedRun]:
+    """Train a recipe's networks, one after the other or on Dask workers.
 
     Parameters
     ----------
     recipe : Recipe
     runs : iterable of Run, optional
         By default all of them.
+    client : distributed.Client, optional
+        Whose workers train. A run that loses its worker starts again on another.
 
     Yields
     ------
     FinishedRun
+        As they finish.
+
+    Raises
+    ------
+    ValueError
+        A task does not fit the dataset, or the recipe's device is not there; before the first training.
+    """
+    planned = list(plan_runs(recipe) if runs is None else runs)
+    if client is None and recipe.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {recipe.device!r} is not there: torch sees no CUDA on this machine; train on 'cpu'")
+    train, _ = load_data(recipe)
+    for task in {run.task.name: run.task for run in planned}.values():
+        task.training_set(train)
+    if client is None:
+        for run in planned:
+            yield train_run(recipe, run)
+        return
+    from distributed import as_completed
+
+    futures = client.map(partial(train_run, recipe), planned, pure=False)
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+            future.release()
+    finally:
+        client.cancel(futures)
+
+
+def record_recipe(
+    recipe: Recipe,
+    seeds: Sequence[int] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    created_by: str | None = None,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    client: Client | None = None,
+) -> xr.Dataset:
+    """Train all networks of a recipe and record them as one dataset.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    seeds : sequence of int, optional
+        Instead of the recipe's.
+    on_progress : callable (name of the last run, runs done, runs in all), optional
+        Called at the start and after each run. An exception that it raises ends the recording.
+    created_by : str, optional
+        See `to_trajectories`.
+    folder : path, optional
+        Where finished runs are kept. Those that are there already, of the same recipe and the same versions, are not
+        trained again. By default nothing is kept.
+    client : distributed.Client, optional
+        Whose workers train, each run on one of them; the numbers do not depend on how many there are.
+
+    Returns
+    -------
+    xarray.Dataset
+        Trajectories; save them with `predspace_widgets.trajectories.save_trajectories`. They are read from `folder`
+        when they are used.
 
     Raises
     ------
     ValueError
         A task does not fit the dataset; before the first training.
+    OSError
+        No space is left; what was recorded before is kept.
     """
-    planned = list(plan_runs(recipe) if runs is None else runs)
-    train, _ = load_data(recipe)
-    for run in planned:
-        run.task.training_set(train)
-    for run in planned:
-        yield train_run(recipe, run)
+    if seeds is not None:
+        recipe = replace(recipe, seeds=tuple(seeds))
+    with nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory() as place:
+        runs = plan_runs(recipe)
+        files = {run.name: Path(place) / f"{fingerprint(recipe, run)}.zarr" for run in runs}
+        missing = [run for run in runs if not files[run.name].exists()]
+        progress = on_progress or (lambda name, done, of: None)
+        progress("", len(runs) - len(missing), len(runs))
+        nothing = []  # names of runs of which there is nothing to record
+        for done, finished in enumerate(train_runs(recipe, missing, client), start=len(runs) - len(missing) + 1):
+            if len(finished.step):
+                with _room_for(files[finished.run.name].parent):
+                    single = to_trajectories(recipe, [finished], created_by)
+                    save_trajectories(single, files[finished.run.name], dtype="float32")
+            else:
+                nothing.append(finished.run.name)
+            progress(finished.run.name, done, len(runs))
+        ds = _join([open_trajectories(file) for name, file in files.items() if name not in nothing], nothing)
+        return ds if folder is not None else ds.load()
+
+
+def fingerprint(recipe: Recipe, run: Run) -> str:
+    """Names what a run's numbers depend on: the recipe as far as it concerns the run, and versions.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    run : Run
+
+    Returns
+    -------
+    str
+        Of 16 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from predspace_widgets.training import load_recipe
+    >>> recipe = load_recipe("digits")
+    >>> run = plan_runs(recipe)[0]
+    >>> fingerprint(recipe, run) == fingerprint(replace(recipe, seeds=(0,), title="mine"), run)
+    True
+    >>> fingerprint(recipe, run) == fingerprint(replace(recipe, threads=2), run)
+    False
+    """
+    plan = recipe.plan(run.method)
+    source = (recipe.task(plan.source), recipe.plan(plan.source_method)) if plan.source is not None else ()
+    shared = (recipe.dataset, recipe.network, recipe.checkpoints, recipe.imprint)
+    parts = [
+        run.name,
+        _versions(),
+        recipe.threads,
+        recipe.device,
+        *(asdict(part) for part in (*shared, run.task, plan, *source)),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by: str | None = None) -> xr.Dataset:
@@ -234,55 +402,46 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
     return ds.assign_attrs(diverged=diverged) if diverged else ds
 
 
+def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
+    """One dataset of those of the runs, in their order; `nothing` are more runs that diverged."""
+    ds = xr.concat(
+        parts,
+        dim="checkpoint",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="exact",
+        combine_attrs="override",
+    )
+    diverged = [name for part in parts for name in part.attrs.get("diverged", ())] + nothing
+    attrs = {name: value for name, value in ds.attrs.items() if name != "diverged"}
+    ds.attrs = attrs | ({"diverged": diverged} if diverged else {})
+    return ds
+
+
 def _versions() -> str:
     return f"predspace_widgets {version('predspace_widgets')}, torch {version('torch')}"
 
 
-def record_recipe(
-    recipe: Recipe,
-    seeds: Sequence[int] | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
-    created_by: str | None = None,
-) -> xr.Dataset:
-    """Train all networks of a recipe and record them as one dataset.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    seeds : sequence of int, optional
-        Instead of the recipe's.
-    on_progress : callable (name of a run, runs done, runs in all), optional
-        Called after each run. An exception that it raises ends the recording.
-    created_by : str, optional
-        See `to_trajectories`.
-
-    Returns
-    -------
-    xarray.Dataset
-        Trajectories; save them with `predspace_widgets.trajectories.save_trajectories`.
-
-    Raises
-    ------
-    ValueError
-        A task does not fit the dataset; before the first training.
-    """
-    if seeds is not None:
-        recipe = replace(recipe, seeds=tuple(seeds))
-    runs = plan_runs(recipe)
-    finished = []
-    for done in train_runs(recipe, runs):
-        finished.append(done)
-        if on_progress is not None:
-            on_progress(done.run.name, len(finished), len(runs))
-    return to_trajectories(recipe, finished, created_by)
+@contextmanager
+def _room_for(folder: Path) -> Iterator[None]:
+    """Say what to do where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        message = f"no space left on the disk of {folder}; the runs recorded so far are kept there: make room, go on"
+        raise OSError(errno.ENOSPC, message) from error
 
 
 @contextmanager
-def _reproducible(threads: int) -> Iterator[None]:
-    """A fixed number of torch threads and deterministic algorithms only; what was set before comes back."""
+def _reproducible(recipe: Recipe) -> Iterator[None]:
+    """A fixed number of torch threads and deterministic algorithms; what was set before comes back."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(recipe.threads)
+    # On a GPU some operations have no deterministic form: a warning there, an error here.
+    torch.use_deterministic_algorithms(True, warn_only=recipe.device != "cpu")
     try:
         yield
     finally:

@@ -46,7 +46,7 @@ class Analysis:
     """The measurements on one trajectories dataset.
 
     A *curve* is what is drawn in one colour: all seeds of a task and method. It is named by its task, and by its method
-    where the dataset has several.
+    unless that is the first of the dataset: "all", "all · simclr".
 
     Parameters
     ----------
@@ -387,9 +387,8 @@ class Analysis:
 
 def _curve_names(ds: xr.Dataset) -> np.ndarray:
     tasks, methods = ds["task"].values.astype(str), ds["method"].values.astype(str)
-    if len(np.unique(methods)) == 1:
-        return tasks
-    return np.array([f"{task} · {method}" for task, method in zip(tasks, methods, strict=True)])
+    pairs = zip(tasks, methods, strict=True)
+    return np.array([task if method == methods[0] else f"{task} · {method}" for task, method in pairs], dtype=str)
 
 
 def _signs_like(earlier: xr.Dataset, rows: NDArray[np.intp], embedding: np.ndarray) -> np.ndarray:

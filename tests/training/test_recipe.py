@@ -16,7 +16,14 @@ methods: {supervised: }
 
 
 def test_built_in_recipes_have_titles() -> None:
-    assert built_in_recipes() == {"digits": "Supervised training on seven tasks of the handwritten digits"}
+    assert list(built_in_recipes()) == [
+        "cifar10-methods",
+        "cifar10-tasks",
+        "digits",
+        "digits-methods",
+        "imagenet-tasks",
+    ]
+    assert all(built_in_recipes().values())
 
 
 def test_the_digits_recipe() -> None:
@@ -24,8 +31,8 @@ def test_the_digits_recipe() -> None:
     assert recipe.name == "digits"
     assert recipe.seeds == (0, 1, 2)
     assert recipe.network.width == 16
-    assert recipe.methods["supervised"].learning_rate == 0.05
-    assert len(recipe.checkpoints.steps(recipe.methods["supervised"].steps)) == 30
+    assert recipe.plan("supervised").settings.learning_rate == 0.05
+    assert len(recipe.checkpoints.steps(recipe.plan("supervised").settings.steps)) == 30
 
 
 def test_a_recipe_survives_being_written(tmp_path: Path) -> None:
@@ -49,10 +56,35 @@ def test_numbers_without_a_point_and_class_names_that_are_numbers() -> None:
         "methods: {supervised: {weight_decay: 5e-4, learning_rate: 1}}\n",
         "x",
     )
-    assert recipe.methods["supervised"].weight_decay == 0.0005
-    assert recipe.methods["supervised"].learning_rate == 1.0
+    assert recipe.plan("supervised").settings.weight_decay == 0.0005
+    assert recipe.plan("supervised").settings.learning_rate == 1.0
     assert recipe.tasks[0].classes == ("0", "1", "2", "3", "4")
     assert recipe.tasks[1].name == "7"
+
+
+def test_methods_have_names_tasks_and_sources_of_their_own() -> None:
+    recipe = parse_recipe(
+        "dataset: {name: digits, n_train: 1100}\n"
+        "tasks: {all: , low: {classes: [0, 1]}}\n"
+        "methods:\n"
+        "  supervised: {steps: 7}\n"
+        "  briefly: {method: supervised, steps: 2, tasks: [low]}\n"
+        "  after all: {method: fine-tuning, source: all, tasks: [low], steps: 3}\n",
+        "x",
+    )
+    assert [(plan.name, plan.method, plan.settings.steps, plan.tasks) for plan in recipe.methods] == [
+        ("supervised", "supervised", 7, None),
+        ("briefly", "supervised", 2, ("low",)),
+        ("after all", "fine-tuning", 3, ("low",)),
+    ]
+    assert (recipe.plan("after all").source, recipe.plan("after all").source_method) == ("all", "supervised")
+    assert parse_recipe(recipe.to_yaml(), "x") == recipe
+
+
+@pytest.mark.parametrize("name", sorted(built_in_recipes()))
+def test_a_built_in_recipe_survives_being_written(name: str) -> None:
+    recipe = load_recipe(name)
+    assert parse_recipe(recipe.to_yaml(), name) == recipe
 
 
 @pytest.mark.parametrize(
@@ -79,6 +111,13 @@ def test_numbers_without_a_point_and_class_names_that_are_numbers() -> None:
         ("{all: }", "[all]", r"recipe 'x', tasks must be a mapping"),
         ("{all: }", "{}", r"at least one task"),
         ("{supervised: }", "{}", r"at least one method: supervised"),
+        ("supervised: ", "mine: {method: supervisd}", r"unknown method 'supervisd' in recipe 'x', methods, mine: did"),
+        ("supervised: ", "supervised: fast", r"recipe 'x', methods, supervised must be a mapping"),
+        ("supervised: ", "supervised: {tasks: [al]}", r"unknown task 'al' in method 'supervised': did you mean 'all'"),
+        ("supervised: ", "supervised: {source: all}", r"methods, supervised: a source is for fine-tuning, 'supervised'"),
+        ("supervised: ", "fine-tuning: ", r"methods, fine-tuning: 'fine-tuning' needs a source, the task that"),
+        ("supervised: ", "fine-tuning: {source: all}", r"unknown method 'supervised' in the source of method"),
+        ("supervised: ", "supervised: , t: {method: fine-tuning, source: al}", r"unknown task 'al' in the source of"),
         ("{all: }", "{all: }\nseeds: [0, 0]", r"at least one seed and none twice"),
         ("{all: }", "{all: }\nseeds: []", r"at least one seed"),
         ("{all: }", "{all: }\nthreads: 0", r"threads must be at least 1"),
@@ -109,7 +148,7 @@ def test_files_that_are_no_recipes(text: str, message: str) -> None:
 
 
 def test_recipes_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown recipe 'digts': did you mean 'digits'\? Known: digits"):
+    with pytest.raises(ValueError, match=r"unknown recipe 'digts': did you mean 'digits'\? Known: .*digits-methods"):
         load_recipe("digts")
     with pytest.raises(ValueError, match=r"there is no recipe file .*mine\.yaml"):
         load_recipe(tmp_path / "mine.yaml")

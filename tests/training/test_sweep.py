@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +26,18 @@ from predspace_widgets.training import (
     train_run,
     train_runs,
 )
+from predspace_widgets.training import sweep
+from predspace_widgets.training.imprint import ImprintSettings
+from predspace_widgets.training.methods.fine_tuning import FineTuningSettings
 from predspace_widgets.training.methods.supervised import SupervisedSettings
-from predspace_widgets.training.recipe import NetworkSettings
+from predspace_widgets.training.recipe import MethodPlan, NetworkSettings
 from predspace_widgets.training.snapshots import CheckpointSchedule
+from predspace_widgets.training.sweep import fingerprint
+from predspace_widgets.training.workers import start_workers
+
+
+def supervised(**settings: Any) -> MethodPlan:
+    return MethodPlan("supervised", "supervised", SupervisedSettings(**settings))
 
 
 def tiny_recipe(**changes: object) -> Recipe:
@@ -35,7 +48,7 @@ def tiny_recipe(**changes: object) -> Recipe:
         name="tiny",
         tasks=(digits.tasks[0], digits.tasks[3]),
         network=NetworkSettings(width=8),
-        methods={"supervised": SupervisedSettings(steps=60)},
+        methods=(supervised(steps=60),),
         checkpoints=CheckpointSchedule(count=6, dense=2),
         seeds=(0,),
         **changes,  # type: ignore[arg-type]
@@ -57,7 +70,7 @@ def test_a_sweep_is_a_dataset(recorded: xr.Dataset, calls: list[tuple[str, int, 
     assert list(dict.fromkeys(recorded.run.values)) == ["all digits/supervised/0", "even/supervised/0"]
     assert recorded.step.values[:6].tolist() == list(tiny_recipe().checkpoints.steps(60))
     np.testing.assert_allclose(recorded.epoch.values[6:], recorded.step.values[6:] * 64 / 545, rtol=0.01)
-    assert calls == [("all digits/supervised/0", 1, 2), ("even/supervised/0", 2, 2)]
+    assert calls == [("", 0, 2), ("all digits/supervised/0", 1, 2), ("even/supervised/0", 2, 2)]
     _, evaluation = split_images(load_images("digits"), 1100, 1)
     np.testing.assert_array_equal(recorded["sample"], evaluation.sample_ids)
     np.testing.assert_array_equal(recorded["label"], evaluation.labels)
@@ -66,6 +79,12 @@ def test_a_sweep_is_a_dataset(recorded: xr.Dataset, calls: list[tuple[str, int, 
     assert "learning_rate: 0.05" in recorded.attrs["recipe"]
     assert recorded.attrs["created_by"].endswith("predspace record tiny")
     assert "diverged" not in recorded.attrs
+
+
+def test_methods_are_paired_with_tasks() -> None:
+    plan = replace(supervised(), name="briefly", tasks=("even",))
+    runs = plan_runs(replace(tiny_recipe(), methods=(supervised(), plan)))
+    assert [run.name for run in runs] == ["all digits/supervised/0", "even/supervised/0", "even/briefly/0"]
 
 
 def test_metrics_are_those_of_the_predictions(recorded: xr.Dataset) -> None:
@@ -116,12 +135,12 @@ def test_runs_differ_in_task_seed_and_purpose() -> None:
 def test_settings_of_torch_come_back() -> None:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     recipe = tiny_recipe(threads=2 if before[0] == 1 else 1)
-    train_run(replace(recipe, methods={"supervised": SupervisedSettings(steps=1)}), plan_runs(recipe)[0])
+    train_run(replace(recipe, methods=(supervised(steps=1),)), plan_runs(recipe)[0])
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
 
 
 def test_seeds_can_be_chosen() -> None:
-    recipe = replace(tiny_recipe(), methods={"supervised": SupervisedSettings(steps=1)})
+    recipe = replace(tiny_recipe(), methods=(supervised(steps=1),))
     ds = record_recipe(recipe, seeds=[5, 7])
     assert sorted(set(ds["seed"].values)) == [5, 7]
     assert "seeds: [5, 7]" in ds.attrs["recipe"]
@@ -129,7 +148,7 @@ def test_seeds_can_be_chosen() -> None:
 
 def test_a_diverging_run_is_recorded_up_to_there_and_the_sweep_goes_on() -> None:
     good = tiny_recipe()
-    bad = replace(good, methods={"supervised": SupervisedSettings(steps=60, learning_rate=1e30)})
+    bad = replace(good, methods=(supervised(steps=60, learning_rate=1e30),))
     broken, fine = train_run(bad, plan_runs(bad)[0]), train_run(good, plan_runs(good)[1])
     assert broken.diverged is not None
     assert 1 <= len(broken.step) < 6
@@ -146,4 +165,118 @@ def test_tasks_are_checked_before_the_first_training() -> None:
     done: list[str] = []
     with pytest.raises(ValueError, match=r"unknown class of task 'bad' 'eleven'"):
         record_recipe(recipe, on_progress=lambda name, *_: done.append(name))
-    assert done == []
+    assert done == [""]
+
+
+# -- fine-tuning -------------------------------------------------------------------------------------------------------
+
+
+def fine_tuning_recipe(**source_settings: Any) -> Recipe:
+    digits = load_recipe("digits")
+    plan = MethodPlan("on even", "fine-tuning", FineTuningSettings(steps=5), ("odd",), source="even")
+    return replace(
+        tiny_recipe(), tasks=(digits.task("even"), digits.task("odd")), methods=(supervised(**source_settings), plan)
+    )
+
+
+def test_fine_tuning_starts_where_its_source_ended() -> None:
+    recipe = fine_tuning_recipe(steps=20)
+    by_name = {run.name: run for run in plan_runs(recipe)}
+    source, tuned = train_run(recipe, by_name["even/supervised/0"]), train_run(recipe, by_name["odd/on even/0"])
+    # Predictions come from the features, which a new last layer does not change.
+    np.testing.assert_array_equal(tuned.probs[0], source.probs[-1])
+    assert tuned.step[0] == 0
+    assert np.abs(tuned.probs[-1] - tuned.probs[0]).max() > 0.01
+
+
+def test_a_source_that_diverges_ends_the_run_and_not_the_sweep(tmp_path: Path) -> None:
+    recipe = fine_tuning_recipe(steps=20, learning_rate=1e30)
+    tuned = train_run(recipe, plan_runs(recipe)[-1])
+    assert tuned.diverged is not None
+    assert tuned.diverged.startswith("the source even/supervised/0 diverged")
+    assert len(tuned.step) == 0
+    ds = record_recipe(recipe, folder=tmp_path)
+    assert sorted(ds.attrs["diverged"]) == ["even/supervised/0", "odd/on even/0", "odd/supervised/0"]
+    assert set(ds.run.values) == {"even/supervised/0", "odd/supervised/0"}
+
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(n_runs: int) -> Callable[[str, int, int], None]:
+    def on_progress(_: str, done: int, of: int) -> None:
+        if done == n_runs < of:
+            raise Stopped
+
+    return on_progress
+
+
+def test_a_sweep_that_was_stopped_goes_on_and_ends_with_the_same_numbers(
+    tmp_path: Path, recorded: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        record_recipe(tiny_recipe(), on_progress=stop_after(1), folder=tmp_path)
+    trained: list[str] = []
+    monkeypatch.setattr(sweep, "train_run", lambda recipe, run: trained.append(run.name) or train_run(recipe, run))
+    ds = record_recipe(tiny_recipe(), folder=tmp_path)
+    assert trained == ["even/supervised/0"]
+    xr.testing.assert_identical(ds.load(), recorded)
+    assert record_recipe(tiny_recipe(), folder=tmp_path).identical(recorded)
+    assert trained == ["even/supervised/0"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda recipe: replace(recipe, imprint=ImprintSettings(temperature=0.04)),
+        lambda recipe: replace(recipe, methods=(supervised(steps=59),)),
+        lambda recipe: replace(recipe, dataset=replace(recipe.dataset, split_seed=9)),
+        lambda recipe: replace(recipe, tasks=(recipe.tasks[0], replace(recipe.tasks[1], classes=("0", "2")))),
+    ],
+)
+def test_runs_of_another_recipe_are_not_taken_for_this_one(changed: Callable[[Recipe], Recipe]) -> None:
+    recipe = tiny_recipe()
+    assert [run.name for run in plan_runs(recipe)] == [run.name for run in plan_runs(changed(recipe))]
+    assert fingerprint(recipe, plan_runs(recipe)[1]) != fingerprint(changed(recipe), plan_runs(changed(recipe))[1])
+
+
+def test_a_full_disk_is_said_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sweep, "save_trajectories", no_room)
+    recipe = replace(tiny_recipe(), methods=(supervised(steps=1),))
+    with pytest.raises(OSError, match=f"no space left on the disk of {tmp_path}; the runs recorded so far are kept"):
+        record_recipe(recipe, folder=tmp_path)
+
+
+# -- workers -----------------------------------------------------------------------------------------------------------
+
+
+def test_workers_give_the_same_numbers(tmp_path: Path, recorded: xr.Dataset) -> None:
+    """Bit for bit."""
+    with start_workers(tiny_recipe(), workers=2) as client:
+        assert client is not None
+        ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client)
+    xr.testing.assert_identical(ds.load(), recorded)
+
+
+def test_one_worker_is_this_process() -> None:
+    with start_workers(tiny_recipe(), workers=1) as client:
+        assert client is None
+
+
+def test_an_error_of_a_worker_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(tiny_recipe(), network=NetworkSettings(name="torchvision/no_such_model"))
+    with start_workers(recipe, workers=2) as client, pytest.raises(ValueError, match="no_such_model"):
+        record_recipe(recipe, folder=tmp_path, client=client)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="device 'cuda' is not there.*'cpu'"):
+        record_recipe(tiny_recipe(device="cuda"))

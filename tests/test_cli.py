@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +70,10 @@ def test_info_names_every_problem(
         (["record", "digit", "--out", "x.zarr.zip"], "digits"),
         (["record", "digits", "--out", "x.txt"], "must end in one of"),
         (["record", "digits", "--out", "x.zarr.zip", "--seeds", "0"], "--seeds"),
+        (["record", "digits"], "predspace record RECIPE --out DATA"),
+        (["record", "digits", "--out", "x.zarr.zip", "--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["record", "cifar10-tasks", "--out", "x.zarr.zip"], "predspace download cifar10"),
+        (["download", "cifar"], "cifar10"),
         (["serve", "--port", "99999999"], "--port"),
         (["sevre"], "sevre"),
     ],
@@ -98,17 +106,69 @@ def test_a_taken_port_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "The explorer is at" not in captured.out
 
 
-def test_record_trains_and_writes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    from predspace_widgets.training import load_recipe
-
-    text = load_recipe("digits").to_yaml().replace("steps: 300", "steps: 4").replace("count: 30", "count: 3")
+@pytest.fixture
+def short_recipe(tmp_path: Path) -> Path:
+    """The supervised part of the demo's recipe, with narrow networks and few steps."""
+    text = """
+dataset: {name: digits, n_train: 1100}
+network: {width: 4}
+checkpoints: {count: 3, dense: 2}
+tasks:
+  even: {classes: [0, 2, 4, 6, 8]}
+  odd: {classes: [1, 3, 5, 7, 9]}
+methods: {supervised: {steps: 40}}
+"""
     recipe = tmp_path / "short.yaml"
-    recipe.write_text(text.replace("dense: 10", "dense: 2").replace("width: 16", "width: 4"))
+    recipe.write_text(text)
+    return recipe
+
+
+def test_record_trains_and_writes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, short_recipe: Path
+) -> None:
     out = tmp_path / "short.zarr.zip"
-    assert run(monkeypatch, "record", recipe, "--out", out, "--seeds", 1) == 0
-    assert "7 runs recorded" in capsys.readouterr().out
+    assert run(monkeypatch, "record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1) == 0
+    assert "2 runs recorded" in capsys.readouterr().out
     ds = open_trajectories(out)
-    assert ds.sizes["checkpoint"] == 21
+    assert ds.sizes["checkpoint"] == 6
     assert set(ds["seed"].values) == {0}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["short.yaml", "short.zarr.zip"]
+
+
+def test_record_that_is_killed_goes_on_and_ends_with_the_same_file(tmp_path: Path, short_recipe: Path) -> None:
+    """The whole family of processes, with no chance to clean up; then other numbers of workers."""
+
+    def command(out: Path, workers: int) -> list[str]:
+        arguments = ["record", str(short_recipe), "--out", str(out), "--workers", str(workers)]
+        return [sys.executable, "-m", "predspace_widgets", *arguments]
+
+    whole, broken = tmp_path / "whole.zarr.zip", tmp_path / "broken.zarr.zip"
+    kept = broken.with_name("broken.zarr.zip.runs")
+    first = subprocess.Popen(command(broken, 2), start_new_session=True, stderr=subprocess.DEVNULL)
+    while not list(kept.glob("*.zarr")):
+        assert first.poll() is None
+        time.sleep(0.02)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not broken.exists()
+    subprocess.run(command(broken, 1), check=True, capture_output=True)
+    subprocess.run(command(whole, 1), check=True, capture_output=True)
+    assert broken.read_bytes() == whole.read_bytes()
+    assert not kept.exists()
+
+
+def test_record_lists_recipes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "record", "--list") == 0
+    printed = capsys.readouterr().out
+    for name in ("digits", "digits-methods", "cifar10-tasks", "cifar10-methods", "imagenet-tasks"):
+        assert f"\n{name} " in f"\n{printed}"
+
+
+def test_record_says_which_runs_diverged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, short_recipe: Path
+) -> None:
+    short_recipe.write_text(short_recipe.read_text().replace("steps: 40", "steps: 40, learning_rate: 1e30"))
+    out = tmp_path / "short.zarr.zip"
+    assert run(monkeypatch, "record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1) == 0
+    assert "diverged: odd/supervised/0 is recorded up to there" in capsys.readouterr().err
+    assert open_trajectories(out).attrs["diverged"] == ["even/supervised/0", "odd/supervised/0"]

@@ -129,12 +129,8 @@ def _summary(ds: xr.Dataset) -> str:
 
 def _checkbox_list(state: ExplorerState, name: str, title: str) -> list[Any]:
     known = state.param[name].objects
-    swatches = ""
-    if name == "tasks" and known == state.analysis.curve_names:  # a task is a colour
-        swatches = "".join(
-            f"label:nth-of-type({number}) span {{ border-left: 12px solid {state.colors[task]}; padding-left: 7px; }}"
-            for number, task in enumerate(known, start=1)
-        )
+    rules = (_swatch_rule(number, colors) for number, colors in enumerate(_swatches(state, name), start=1))
+    swatches = "\n".join(rules)
     boxes = pn.widgets.CheckBoxGroup.from_param(
         state.param[name], stylesheets=[_CSS, swatches], margin=0, css_classes=[f"choose-{name}"]
     )
@@ -146,6 +142,23 @@ def _checkbox_list(state: ExplorerState, name: str, title: str) -> list[Any]:
     toggle.on_click(turn_all)
     header = pn.Row(_html("heading", title), pn.HSpacer(), toggle, sizing_mode="stretch_width", margin=(10, 0, 0, 0))
     return [header, boxes]
+
+
+def _swatches(state: ExplorerState, name: str) -> list[list[str]]:
+    """Colours of the curves of each task, or of each method: a curve is where the two meet."""
+    values = state.analysis.ds[name.removesuffix("s")].values.tolist()
+    curves = dict.fromkeys(zip(values, state.analysis.curves.tolist(), strict=True))
+    return [[state.colors[curve] for of, curve in curves if of == known] for known in state.param[name].objects]
+
+
+def _swatch_rule(number: int, colors: list[str]) -> str:
+    """CSS that draws colours as stripes before the label of a checkbox."""
+    width = 12 if len(colors) == 1 else 7
+    stripes = ", ".join(f"{color} {width * k}px {width * (k + 1) - 1}px" for k, color in enumerate(colors))
+    return (
+        f"label:nth-of-type({number}) span {{ padding-left: {width * len(colors) + 6}px; "
+        f"background: linear-gradient(to right, {stripes}, transparent 0) no-repeat; }}"
+    )
 
 
 def _epoch_slider(state: ExplorerState) -> pn.widgets.IntRangeSlider:

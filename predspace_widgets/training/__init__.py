@@ -1,10 +1,26 @@
 """Training: tasks, networks, methods and imprinting; sweeps that record them as trajectories."""
 
-from predspace_widgets.training.datasets import LabelledImages, load_images, split_images
+from predspace_widgets.training.datasets import (
+    DatasetSettings,
+    LabelledImages,
+    download,
+    load_images,
+    load_split,
+    split_images,
+)
 from predspace_widgets.training.imprint import ImprintSettings, class_prototypes, imprint, imprint_log_probabilities
 from predspace_widgets.training.methods import METHODS
-from predspace_widgets.training.networks import NETWORKS, Network, SmallCNN, extract_features, make_network
-from predspace_widgets.training.recipe import Recipe, built_in_recipes, load_recipe, parse_recipe
+from predspace_widgets.training.networks import (
+    NETWORKS,
+    Network,
+    ResNet18,
+    SmallCNN,
+    WideResNet,
+    extract_features,
+    make_network,
+    replace_head,
+)
+from predspace_widgets.training.recipe import MethodPlan, Recipe, built_in_recipes, load_recipe, parse_recipe
 from predspace_widgets.training.snapshots import CheckpointSchedule, Snapshot, TrainingDiverged
 from predspace_widgets.training.sweep import (
     FinishedRun,
@@ -21,27 +37,34 @@ __all__ = [
     "METHODS",
     "NETWORKS",
     "CheckpointSchedule",
+    "DatasetSettings",
     "FinishedRun",
     "ImprintSettings",
     "LabelledImages",
+    "MethodPlan",
     "Network",
     "Recipe",
+    "ResNet18",
     "Run",
     "SmallCNN",
     "Snapshot",
     "Task",
     "TrainingDiverged",
+    "WideResNet",
     "built_in_recipes",
     "class_prototypes",
+    "download",
     "extract_features",
     "imprint",
     "imprint_log_probabilities",
     "load_images",
     "load_recipe",
+    "load_split",
     "make_network",
     "parse_recipe",
     "plan_runs",
     "record_recipe",
+    "replace_head",
     "split_images",
     "to_trajectories",
     "train_run",

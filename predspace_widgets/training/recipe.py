@@ -13,13 +13,12 @@ import yaml
 from predspace_widgets.training.datasets import DatasetSettings
 from predspace_widgets.training.imprint import ImprintSettings
 from predspace_widgets.training.methods import METHODS
-from predspace_widgets.training.networks import NETWORKS
+from predspace_widgets.training.networks import check_network
 from predspace_widgets.training.settings import check_name, read_settings
 from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.tasks import Task
 
 _PLAN_KEYS = ("method", "tasks", "source", "source_method")
-_BUILT_IN = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,7 @@ class NetworkSettings:
     width: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.name.startswith("torchvision/"):
-            check_name(self.name, NETWORKS, "network")
-        if self.width is not None and self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}")
+        check_network(self.name, self.width)
 
 
 @dataclass(frozen=True)
@@ -178,7 +174,7 @@ def built_in_recipes() -> dict[str, str]:
     >>> "digits" in built_in_recipes()
     True
     """
-    return {path.stem: load_recipe(path).title for path in sorted(_BUILT_IN.glob("*.yaml"))}
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["title"] for path in _built_in()}
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
@@ -203,8 +199,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     >>> len(load_recipe("digits").tasks)
     7
     """
-    built_in = [path.stem for path in sorted(_BUILT_IN.glob("*.yaml"))]
-    path = _BUILT_IN / f"{name_or_path}.yaml" if str(name_or_path) in built_in else Path(name_or_path)
+    built_in = [path.stem for path in _built_in()]
+    path = next((file for file in _built_in() if file.stem == str(name_or_path)), Path(name_or_path))
     if not path.is_file():
         if path.suffix in (".yaml", ".yml"):
             raise ValueError(f"there is no recipe file {path}")
@@ -247,6 +243,10 @@ def parse_recipe(text: str, name: str) -> Recipe:
                 raise ValueError(f"{where}, {section} must be a mapping of names to settings")
             content = {**content, section: _read_named(section, content[section], f"{where}, {section}")}
     return read_settings(Recipe, content, where, name=name)
+
+
+def _built_in() -> list[Path]:
+    return sorted((Path(__file__).parent / "recipes").glob("*.yaml"))
 
 
 def _read_named(section: str, entries: Mapping[Any, Any], where: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_h
 
 Settings = TypeVar("Settings")
 
+_MOST_NAMES = 30  # in a message
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -41,7 +42,8 @@ def check_name(name: Any, known: Iterable[str], what: str, where: str = "") -> N
         nearest = difflib.get_close_matches(str(name), names, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         place = f" in {where}" if where else ""
-        raise ValueError(f"unknown {what} {name!r}{place}: {hint}Known: {', '.join(names)}")
+        more = f", … ({len(names)} in all)" if len(names) > _MOST_NAMES else ""
+        raise ValueError(f"unknown {what} {name!r}{place}: {hint}Known: {', '.join(names[:_MOST_NAMES])}{more}")
 
 
 def read_settings(kind: type[Settings], values: Any, where: str, **given: Any) -> Settings:

@@ -142,8 +142,13 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
     Raises
     ------
     ValueError
-        The task does not fit the dataset.
+        The task does not fit the dataset, or the recipe's device is not there.
     """
+    try:
+        torch.empty(0, device=recipe.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device {recipe.device!r} is not there ({reason}): train on another, such as 'cpu'") from None
     train, evaluation = load_data(recipe)
     step, epoch, log_probs, diverged = [], [], [], None
     with _reproducible(recipe):
@@ -239,11 +244,9 @@ def train_runs(
     Raises
     ------
     ValueError
-        A task does not fit the dataset, or the recipe's device is not there; before the first training.
+        A task does not fit the dataset; before the first training. The recipe's device is not there.
     """
     planned = list(plan_runs(recipe) if runs is None else runs)
-    if client is None and recipe.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {recipe.device!r} is not there: torch sees no CUDA on this machine; train on 'cpu'")
     train, _ = load_data(recipe)
     for task in {run.task.name: run.task for run in planned}.values():
         task.training_set(train)
@@ -349,8 +352,10 @@ def fingerprint(recipe: Recipe, run: Run) -> str:
     plan = recipe.plan(run.method)
     source = (recipe.task(plan.source), recipe.plan(plan.source_method)) if plan.source is not None else ()
     shared = (recipe.dataset, recipe.network, recipe.checkpoints, recipe.imprint)
+    classes = run.task.class_names(load_data(recipe)[0].class_names)  # what a file of classes held
     parts = [
         run.name,
+        classes,
         _versions(),
         recipe.threads,
         recipe.device,

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from predspace_widgets.views.style import axis, faint, new_figure
 
 TITLE = "Riemann length"
+_MOST_NAMES = 8  # more do not fit below each other: colours and hovering tell them
 HOW_TO_READ = "How long the way was. Bar: mean of seeds; dots: runs. {schedule}"
 
 
@@ -47,13 +48,13 @@ def lengths_figure(lengths: pd.DataFrame, colors: Mapping[str, str]) -> go.Figur
     -------
     plotly.graph_objects.Figure
     """
+    names = axis("", type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1)
+    n_curves = lengths["curve"].nunique()
     figure = new_figure(
         xaxis=axis("Riemann length", rangemode="tozero"),
-        yaxis=axis(
-            "", type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1, tickfont={"size": 12}
-        ),
+        yaxis=names | {"tickfont": {"size": 12}, "showticklabels": n_curves <= _MOST_NAMES},
         bargap=0.35,
-        margin={"l": 62, "r": 14, "t": 0, "b": 40},
+        margin={"l": 62 if n_curves <= _MOST_NAMES else 14, "r": 14, "t": 0, "b": 40},
     )
     for curve, table in lengths.groupby("curve", sort=False):
         color = colors[str(curve)]

@@ -278,5 +278,5 @@ def test_an_error_of_a_worker_reaches_the_caller(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match="device 'cuda' is not there.*'cpu'"):
+    with pytest.raises(ValueError, match=r"device 'cuda' is not there \(.*CUDA.*\): train on another, such as 'cpu'"):
         record_recipe(tiny_recipe(device="cuda"))

@@ -195,6 +195,11 @@ def trajectory_distance(
     """
     if len(U) == 0 or len(V) == 0:
         raise ValueError("each side needs at least one run")
+    if (len(U), len(V)) != (len(progress_u), len(progress_v)):
+        raise ValueError(
+            f"progress must be given for each run, of {len(U)} and {len(V)} there is that of {len(progress_u)} and "
+            f"{len(progress_v)}"
+        )
     if n_points < 2:
         raise ValueError(f"n_points must be at least 2, got {n_points}")
     reached = [np.asarray(values, dtype=np.float64) for values in [*progress_u, *progress_v]]

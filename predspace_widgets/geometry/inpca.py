@@ -90,8 +90,10 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         n_points = len(distances)
         if n_points < 2:
             raise ValueError(f"InPCA needs at least two checkpoints, got {n_points}")
-        if not 1 <= self.n_components <= n_points:
-            raise ValueError(f"n_components must lie between 1 and the {n_points} points, got {self.n_components}")
+        if not (isinstance(self.n_components, int | np.integer) and 1 <= self.n_components <= n_points):
+            raise ValueError(
+                f"n_components must be a whole number from 1 to the {n_points} points, got {self.n_components}"
+            )
 
         self._row_means = distances.mean(axis=1)  # (T,)
         centred = _double_centre(distances, self._row_means)  # W, (T, T)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -60,10 +60,6 @@ class Selection:
             if not chosen.any():
                 raise EmptySelectionError(f"no checkpoint is chosen between epoch {first:g} and {last:g}")
         return np.flatnonzero(chosen)
-
-    def only(self, **changes: object) -> Selection:
-        """The same choice with some parts replaced."""
-        return replace(self, **changes)  # type: ignore[arg-type]
 
 
 def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:

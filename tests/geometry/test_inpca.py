@@ -449,8 +449,9 @@ def test_precomputed_distances_give_the_same_picture(metric: str) -> None:
     ("parameters", "X", "message"),
     [
         ({"metric": "euclid"}, np.full((4, 2, 2), 0.5), "unknown metric 'euclid'"),
-        ({"n_components": 0}, np.full((4, 2, 2), 0.5), "between 1 and the 4 points, got 0"),
-        ({"n_components": 5}, np.full((4, 2, 2), 0.5), "between 1 and the 4 points, got 5"),
+        ({"n_components": 0}, np.full((4, 2, 2), 0.5), "from 1 to the 4 points, got 0"),
+        ({"n_components": 5}, np.full((4, 2, 2), 0.5), "from 1 to the 4 points, got 5"),
+        ({"n_components": 2.0}, np.full((4, 2, 2), 0.5), "a whole number from 1 to the 4 points, got 2.0"),
         ({"n_components": 1}, np.full((1, 2, 2), 0.5), "at least two checkpoints, got 1"),
         ({}, np.full((4, 2), 0.5), r"\(checkpoints, samples, classes\)"),
         ({}, np.full((4, 2, 2), 0.7), "must sum to 1"),

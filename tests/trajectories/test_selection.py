@@ -128,11 +128,5 @@ def test_a_combination_that_no_checkpoint_has(epochs: tuple[float, float] | None
     assert str(raised.value) == "no checkpoint has this combination of task, method and seed"
 
 
-def test_only_replaces_parts() -> None:
-    selection = Selection(tasks=("red",), seeds=(0,))
-    assert selection.only(seeds=(1, 2), epochs=(0, 1)) == Selection(tasks=("red",), seeds=(1, 2), epochs=(0, 1))
-    assert selection == Selection(tasks=("red",), seeds=(0,))
-
-
 def test_equal_choices_are_one_key() -> None:
     assert len({Selection(tasks=("red",)), Selection(tasks=("red",)), Selection(tasks=("blue",))}) == 2

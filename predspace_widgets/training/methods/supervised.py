@@ -7,29 +7,26 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from predspace_widgets.training.augment import NONE, Augmentation, augment
 from predspace_widgets.training.datasets import LabelledImages
+from predspace_widgets.training.methods.optimisation import SGDSettings, optimise
 from predspace_widgets.training.networks import Network
-from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged, shuffled_batches
+from predspace_widgets.training.snapshots import Snapshot, shuffled_batches
 
 
 @dataclass(frozen=True)
-class SupervisedSettings:
+class SupervisedSettings(SGDSettings):
     """Hyper-parameters of `train_supervised`.
 
     Parameters
     ----------
-    steps : int
-        Optimiser steps.
+    steps, learning_rate, momentum, weight_decay
+        See `SGDSettings`.
     batch_size : int
         Images a step.
-    learning_rate : float
-        At the first step; it falls to 0 along half a cosine.
-    momentum : float
-        Nesterov momentum.
-    weight_decay : float
+    augmentation : Augmentation
+        What changes the images at random; by default nothing does.
 
     Raises
     ------
@@ -37,20 +34,13 @@ class SupervisedSettings:
         A number that is out of range.
     """
 
-    steps: int = 300
     batch_size: int = 64
-    learning_rate: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 0.0005
+    augmentation: Augmentation = NONE
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 2:
-            raise ValueError(f"needs at least one step of two images, got {self.steps} of {self.batch_size}")
-        if not (self.learning_rate > 0 and 0 < self.momentum < 1 and self.weight_decay >= 0):
-            raise ValueError(
-                "learning_rate must be positive, momentum between 0 and 1 and weight_decay not negative, got "
-                f"{self.learning_rate}, {self.momentum} and {self.weight_decay}"
-            )
+        super().__post_init__()
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2, got {self.batch_size}")
 
 
 def train_supervised(
@@ -71,12 +61,13 @@ def train_supervised(
     checkpoints : collection of int
         Steps to yield a snapshot at; 0 is the network as it comes.
     seed : int
-        Of the order of the images, the only chance here.
+        Of the order of the images, and of their changes.
     settings : SupervisedSettings, optional
 
     Yields
     ------
     Snapshot
+        An epoch is as many images as there are.
 
     Raises
     ------
@@ -96,27 +87,14 @@ def train_supervised(
     """
     settings = settings or SupervisedSettings()
     device = next(network.parameters()).device
-    optimizer = SGD(
-        network.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=True,
-        weight_decay=settings.weight_decay,
-    )
-    learning_rate = CosineAnnealingLR(optimizer, T_max=settings.steps)
-    batches = shuffled_batches(len(images), settings.batch_size, torch.Generator().manual_seed(seed))
 
-    if 0 in checkpoints:
-        yield Snapshot(0, 0.0, network, None)
-    for step, batch in zip(range(1, settings.steps + 1), batches, strict=False):
-        network.train()
-        inputs, targets = images.tensor(batch), torch.from_numpy(images.labels[batch])
-        loss = cross_entropy(network(inputs.to(device)), targets.to(device))
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(f"the loss is {loss.item()} at step {step}: try a smaller learning rate")
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        learning_rate.step()
-        if step in checkpoints:
-            yield Snapshot(step, step * settings.batch_size / len(images), network, loss.item())
+    def losses() -> Iterator[torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        for batch in shuffled_batches(len(images), settings.batch_size, generator):
+            inputs, targets = images.tensor(batch).to(device), torch.from_numpy(images.labels[batch]).to(device)
+            yield cross_entropy(network(augment(inputs, settings.augmentation, generator)), targets)
+
+    optimizer = settings.optimizer(network.parameters())
+    yield from optimise(
+        network, losses(), optimizer, settings.steps, checkpoints, settings.batch_size, n_images=len(images)
+    )

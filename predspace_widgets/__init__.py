@@ -14,10 +14,12 @@ from predspace_widgets.trajectories import demo, make_trajectories, open_traject
 if TYPE_CHECKING:
     from predspace_widgets.explorers.notebook import Explorer
     from predspace_widgets.geometry import InPCA
+    from predspace_widgets.training.recorder import Recorder
 
 __all__ = [
     "Explorer",
     "InPCA",
+    "Recorder",
     "demo",
     "geometry",
     "make_trajectories",
@@ -29,11 +31,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Late, for what they bring along: ipywidgets, and scikit-learn.
+    # Late, for what they bring along: ipywidgets, scikit-learn, and the trainer.
     if name == "Explorer":
         from predspace_widgets.explorers.notebook import Explorer
 
         return Explorer
     if name == "InPCA":
         return geometry.InPCA
+    if name == "Recorder":
+        from predspace_widgets.training.recorder import Recorder
+
+        return Recorder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -417,7 +417,7 @@ def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
         compat="override",
         join="exact",
         combine_attrs="override",
-    )
+    )[list(parts[0].data_vars)]  # concat puts last what it joined
     diverged = [name for part in parts for name in part.attrs.get("diverged", ())] + nothing
     attrs = {name: value for name, value in ds.attrs.items() if name != "diverged"}
     ds.attrs = attrs | ({"diverged": diverged} if diverged else {})

@@ -19,8 +19,8 @@ def test_built_in_recipes_have_titles() -> None:
     assert list(built_in_recipes()) == [
         "cifar10-methods",
         "cifar10-tasks",
-        "digits",
         "digits-methods",
+        "digits",
         "imagenet-tasks",
     ]
     assert all(built_in_recipes().values())

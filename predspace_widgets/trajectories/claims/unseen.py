@@ -1,0 +1,306 @@
+"""Progress on classes that a network was not trained on, and what training on more classes adds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from predspace_widgets.geometry import as_probabilities, ignorance, progress, truth
+from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.build import make_trajectories
+from predspace_widgets.trajectories.claims.runs import RUN_COORDS, rows_of_runs
+
+#: What stands for a probability that float16 rounded to 0: half of its smallest number.
+SMALLEST = 2.0**-25
+
+_LARGEST_POWER = 10  # sharpness is sought between 2**-10 and 2**10
+_ZOOMS = 3
+
+
+def restrict(ds: xr.Dataset, classes: Collection[str]) -> xr.Dataset:
+    """The samples of some classes, predicted among these classes only.
+
+    The probabilities of these classes, raised to `SMALLEST` where they are smaller, are divided by their sum. For
+    imprinted networks this is what imprinting on these classes alone would give, up to the rounding of storage.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Trajectories with predictions.
+    classes : collection of str
+        At least two class names of the dataset.
+
+    Returns
+    -------
+    xarray.Dataset
+        Trajectories of all checkpoints, on fewer samples and classes.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes, one that the dataset has not, or no sample of them.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> part = restrict(random_trajectories(), ["class 1", "class 4"])
+    >>> part["class"].values.tolist(), sorted(set(part.label.values.tolist()))
+    (['class 1', 'class 4'], [0, 1])
+    """
+    known = _class_names(ds)
+    unknown = sorted(set(classes) - set(known))
+    if unknown:
+        raise ValueError(f"no class {unknown[0]!r} in this dataset; it has {', '.join(known)}")
+    kept = [index for index, name in enumerate(known) if name in classes]
+    if len(kept) < 2:
+        raise ValueError(f"at least two classes are needed to tell apart, got {len(kept)}")
+    inside = np.flatnonzero(np.isin(ds["label"].values, kept))
+    if len(inside) == 0:
+        raise ValueError(f"no sample of the classes {', '.join(sorted(classes))}")
+    probs = ds["probs"].isel(sample=inside).isel({"class": kept}).values.astype(np.float64)  # (T, n, c)
+    probs = np.maximum(probs, SMALLEST)
+    return make_trajectories(
+        probs / probs.sum(axis=-1, keepdims=True),
+        np.searchsorted(kept, ds["label"].values[inside]),
+        run=ds["run"].values.tolist(),
+        task=ds["task"].values.tolist(),
+        method=ds["method"].values.tolist(),
+        seed=ds["seed"].values,
+        epoch=ds["epoch"].values,
+        step=ds["step"].values,
+        sample=ds["sample"].values[inside],
+        classes=[known[index] for index in kept],
+        title=f"{ds.attrs.get('title', '')}: among {', '.join(known[index] for index in kept)}",
+    )
+
+
+def retemper(probs: ArrayLike, sharpness: ArrayLike) -> Array:
+    """The same predictions, surer or less sure: softmax(sharpness * log probs).
+
+    Of predictions that are softmax(-distance / temperature) this is the softmax at temperature / sharpness, up to the
+    rounding of storage.
+
+    Parameters
+    ----------
+    probs : array, shape (N, C)
+        Probabilities, raised to `SMALLEST` where they are smaller.
+    sharpness : float or array, shape (K,)
+        Positive; 1 changes nothing, 0 is ignorance.
+
+    Returns
+    -------
+    array, shape (N, C), or (K, N, C)
+
+    Raises
+    ------
+    ValueError
+        Negative sharpness, or no probabilities.
+
+    Examples
+    --------
+    >>> retemper([[0.2, 0.8]], 2.0).round(4)
+    array([[0.0588, 0.9412]])
+    """
+    factors = np.asarray(sharpness, dtype=np.float64)
+    if factors.ndim > 1 or not np.all(factors >= 0):
+        raise ValueError(f"sharpness must be a number or a list of numbers, none negative, got {sharpness!r}")
+    logs = np.log(np.maximum(as_probabilities(probs, "probs"), SMALLEST))  # (N, C)
+    logits = factors[..., None, None] * (logs - logs.max(axis=-1, keepdims=True))  # (K, N, C)
+    weights = np.exp(logits)
+    result: Array = weights / weights.sum(axis=-1, keepdims=True)
+    return result
+
+
+def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric = "bhattacharyya") -> pd.DataFrame:
+    """Progress within some classes: of each run's first and last checkpoint, as they are and re-tempered to their best.
+
+    An untrained network is unsure of everything, and being surer alone makes progress. So the first checkpoint is also
+    read at the one temperature, for all samples, at which it makes most progress: what is beyond that was learned.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Trajectories with predictions.
+    classes : collection of str
+        Samples of these are predicted among these only (see `restrict`).
+    metric : {"bhattacharyya", "great_circle"}
+        Of progress.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a run, columns task, method, seed, classes, n_samples and, for untrained (first checkpoint) and trained
+        (last): `untrained` the progress, `untrained_best` that at the best temperature, `untrained_sharpness` where it
+        is (see `retemper`), and `untrained_accuracy`, which no temperature changes.
+
+    Raises
+    ------
+    ValueError
+        See `restrict`.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import geodesic_run
+    >>> table = progress_on(geodesic_run(), ["0", "1"])
+    >>> table[["untrained", "trained"]].round(3).values.tolist()
+    [[0.0, 1.0]]
+    """
+    part = restrict(ds, classes)
+    label, probs = part["label"].values, part["probs"].values
+    ends = ignorance(*probs.shape[1:]), truth(label, probs.shape[2])
+    records = []
+    for rows in rows_of_runs(part).values():
+        record = {name: part[name].values[rows[0]] for name in RUN_COORDS}
+        record |= {"classes": ", ".join(part["class"].values.tolist()), "n_samples": len(label)}
+        for name, row in (("untrained", rows[0]), ("trained", rows[-1])):
+            best, sharpness = _most_progress(probs[row], *ends, metric)
+            record[name] = float(progress(probs[row], *ends, metric))
+            record[f"{name}_best"], record[f"{name}_sharpness"] = best, sharpness
+            record[f"{name}_accuracy"] = float((probs[row].argmax(axis=-1) == label).mean())
+        records.append(record)
+    return pd.DataFrame.from_records(records)
+
+
+def progress_on_unseen(
+    ds: xr.Dataset, task_classes: Mapping[str, Collection[str]], metric: ProgressMetric = "bhattacharyya"
+) -> pd.DataFrame:
+    """Progress of each run within the classes that its task leaves out; see `progress_on`.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Trajectories of networks that saw the classes of their task only.
+    task_classes : mapping of task to class names
+        Tasks that leave out one class or none are passed over, and so are those not in the mapping.
+    metric : {"bhattacharyya", "great_circle"}
+        Of progress.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Those of `progress_on`.
+
+    Raises
+    ------
+    ValueError
+        No task of the dataset leaves out two classes.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> classes = {"red": {"class 0", "class 1"}, "green": {f"class {k}" for k in range(5)}}
+    >>> progress_on_unseen(random_trajectories(), classes)["classes"].unique().tolist()
+    ['class 2, class 3, class 4']
+    """
+    everything = set(_class_names(ds))
+    tables = []
+    for task in dict.fromkeys(ds["task"].values.tolist()):
+        unseen = everything - set(task_classes.get(task, everything))
+        if len(unseen) > 1:
+            tables.append(progress_on(ds.isel(checkpoint=ds["task"].values == task), unseen, metric))
+    if not tables:
+        raise ValueError("no task of this dataset leaves out two classes")
+    return pd.concat(tables, ignore_index=True)
+
+
+def progress_of_nested_tasks(
+    ds: xr.Dataset, task_classes: Mapping[str, Collection[str]], metric: ProgressMetric = "bhattacharyya"
+) -> pd.DataFrame:
+    """What more classes add for classes that are in neither task: tasks of which one contains the other.
+
+    Progress on all classes grows with the number of classes trained on for a plain reason, that more of them were
+    trained on. Here both tasks of a pair are read within the classes that both leave out.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Trajectories of networks that saw the classes of their task only.
+    task_classes : mapping of task to class names
+    metric : {"bhattacharyya", "great_circle"}
+        Of progress.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Those of `progress_on`, with columns pair ("smaller < larger") and n_classes (trained on); empty where no
+        task that leaves out two classes contains another.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> classes = {"red": ["class 0", "class 1"], "green": ["class 0", "class 1", "class 2"]}
+    >>> progress_of_nested_tasks(random_trajectories(), classes)["pair"].unique().tolist()
+    ['red < green']
+    """
+    sets = {task: set(classes) for task, classes in task_classes.items() if task in ds["task"].values}
+    everything = set(_class_names(ds))
+    tables = []
+    for small, large in _nested(sets):
+        outside = everything - sets[large]
+        if len(outside) < 2:
+            continue
+        for task in (small, large):
+            table = progress_on(ds.isel(checkpoint=ds["task"].values == task), outside, metric)
+            tables.append(table.assign(pair=f"{small} < {large}", n_classes=len(sets[task])))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def progress_at_end(
+    ds: xr.Dataset, task_classes: Mapping[str, Collection[str]], metric: ProgressMetric = "bhattacharyya"
+) -> pd.DataFrame:
+    """Progress on all classes at the end of each run, beside the number of classes that its task has.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Trajectories with predictions.
+    task_classes : mapping of task to class names
+        Tasks not in it are left out.
+    metric : {"bhattacharyya", "great_circle"}
+        Of progress.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a run, columns task, method, seed, n_classes, progress.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> progress_at_end(random_trajectories(), {"red": ["class 0", "class 3"]})["n_classes"].tolist()
+    [2, 2]
+    """
+    reached = ds.predspace.progress(metric).values
+    records = []
+    for rows in rows_of_runs(ds).values():
+        record = {name: ds[name].values[rows[-1]] for name in RUN_COORDS}
+        if record["task"] in task_classes:
+            n_classes = len(set(task_classes[record["task"]]))
+            records.append(record | {"n_classes": n_classes, "progress": float(reached[rows[-1]])})
+    return pd.DataFrame.from_records(records)
+
+
+def _class_names(ds: xr.Dataset) -> list[str]:
+    return [str(name) for name in ds["class"].values.tolist()]
+
+
+def _nested(sets: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
+    """Pairs of tasks, the classes of the first all among those of the second."""
+    return ((small, large) for small, large in itertools.permutations(sets, 2) if sets[small] < sets[large])
+
+
+def _most_progress(probs: Array, start: Array, end: Array, metric: ProgressMetric) -> tuple[float, float]:
+    """Most progress that one sharpness for all samples makes, and that sharpness."""
+    low, high = -float(_LARGEST_POWER), float(_LARGEST_POWER)
+    for _ in range(_ZOOMS):
+        powers = np.linspace(low, high, 4 * _LARGEST_POWER + 1)
+        made = progress(retemper(probs, 2.0**powers), start, end, metric)  # (K,)
+        best = int(made.argmax())
+        low, high = powers[max(best - 1, 0)], powers[min(best + 1, len(powers) - 1)]
+    return float(made[best]), float(2.0 ** powers[best])

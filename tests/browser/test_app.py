@@ -141,4 +141,4 @@ def test_the_demo_opens(start: Callable[..., str], page: Page) -> None:
     page.goto(start("predspace_widgets", "serve", "--port", "PORT"))
     picture = Plots(page, ".view-inpca")
     picture.wait("plots.length === 1")
-    assert len(picture.runs()) == 7
+    assert len(picture.runs()) == 13

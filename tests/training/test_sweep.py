@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from distributed import LocalCluster
 
 from predspace_widgets.training import (
     FinishedRun,
@@ -262,6 +265,28 @@ def test_workers_give_the_same_numbers(tmp_path: Path, recorded: xr.Dataset) -> 
     with start_workers(tiny_recipe(), workers=2) as client:
         assert client is not None
         ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client)
+    xr.testing.assert_identical(ds.load(), recorded)
+
+
+def test_workers_of_a_scheduler_that_there_is(tmp_path: Path, recorded: xr.Dataset) -> None:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        start_workers(tiny_recipe(), scheduler=cluster.scheduler_address) as client,
+    ):
+        ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client)
+    xr.testing.assert_identical(ds.load(), recorded)
+
+
+def test_a_worker_that_is_killed_loses_nothing_but_time(tmp_path: Path, recorded: xr.Dataset) -> None:
+    with start_workers(tiny_recipe(), workers=2) as client:
+        assert client is not None
+        pids = client.run(os.getpid)
+
+        def kill_one(_: str, done: int, of: int) -> None:
+            if done == 0:  # both have just begun, or are about to
+                os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+        ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client, on_progress=kill_one)
     xr.testing.assert_identical(ds.load(), recorded)
 
 

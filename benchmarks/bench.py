@@ -5,63 +5,184 @@ Predictions are seeded and real-looking: softmax of logits that sharpen along a 
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import scipy.linalg
+import scipy.optimize
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from predspace_widgets.geometry import pairwise
+from predspace_widgets.geometry import InPCA, geodesic, ignorance, pairwise, progress, truth
+from predspace_widgets.trajectories import Analysis, Selection, make_trajectories
 
-T, N, C = 1830, 500, 10
-NUMPY_BLOCK = 50  # samples: the plain formula on all of them at once would need 27 GB
+SIZES = ((1830, 500, 10), (1830, 1000, 100), (1830, 200, 1000))
+BLOCK = 50  # samples: the plain formulas on all of them at once would need 27 GB
+PEAK_SIZE = 4096
 
 
 def main() -> None:
     """Measure and print."""
-    P = sharpening_predictions(T, N, C)
-    ours_seconds, ours = best_of(3, lambda: pairwise(P))
-    numpy_seconds, exact = best_of(1, lambda: plain_numpy(P))
-    error = np.abs(ours - exact).max()
-    np.testing.assert_allclose(ours, exact, rtol=0, atol=1e-6)
+    title = f"{torch.get_num_threads()} threads, torch {torch.__version__}, numpy {np.__version__}"
+    console = Console(width=120)
+    console.print(pairwise_table(title))
+    table = Table(title=title)
+    for column in ("work", "ours", "compared with", "", "ratio", "largest error"):
+        table.add_column(column, justify="left" if column in ("work", "compared with") else "right")
+    for row in (progress_row(), inpca_row(), selection_row()):
+        table.add_row(*row)
+    console.print(table)
 
-    table = Table(title=f"{torch.get_num_threads()} threads, torch {torch.__version__}, numpy {np.__version__}")
-    for column in ("work", "ours", "plain numpy", "ratio", "largest error"):
-        table.add_column(column, justify="left" if column == "work" else "right")
-    table.add_row(
-        f"pairwise T={T}, N={N}, C={C}",
-        f"{ours_seconds:.3f} s",
-        f"{numpy_seconds:.2f} s",
-        f"{numpy_seconds / ours_seconds:.0f}x",
+
+def pairwise_table(title: str) -> Table:
+    """Distances, against the plain formulas and the peak of this machine's matrix product."""
+    peak = peak_rate()
+    table = Table(title=f"{title}; a product of {PEAK_SIZE}^2 matrices: {peak / 1e9:.0f}e9 multiply-adds/s")
+    for column in ("pairwise", "ours", "plain torch", "ratio", "plain numpy", "ratio", "of peak", "largest error"):
+        table.add_column(column, justify="left" if column == "pairwise" else "right")
+    for T, N, C in SIZES:
+        P = sharpening_predictions(T, N, C)
+        pairwise(P[:20])  # what is compiled at the first call
+        seconds, ours = best_of(3, lambda P=P: pairwise(P))
+        torch_seconds, _ = best_of(1, lambda P=P: plain_torch(P))
+        numpy_seconds, exact = best_of(1, lambda P=P: plain_numpy(P))
+        np.testing.assert_allclose(ours, exact, rtol=0, atol=1e-6)
+        table.add_row(
+            f"T={T}, N={N}, C={C}",
+            f"{seconds:.3f} s",
+            f"{torch_seconds:.2f} s",
+            f"{torch_seconds / seconds:.1f}x",
+            f"{numpy_seconds:.1f} s",
+            f"{numpy_seconds / seconds:.0f}x",
+            f"{T**2 / 2 * N * C / seconds / peak:.2f}",
+            f"{np.abs(ours - exact).max():.1e}",
+        )
+    return table
+
+
+def progress_row() -> tuple[str, ...]:
+    """Progress, against a bounded search on the whole geodesic, checkpoint by checkpoint."""
+    T, N, C = 200, 5000, 100
+    P = sharpening_predictions(T, N, C)
+    start, end = ignorance(N, C), truth(P[-1].argmax(axis=-1), C)
+    few = np.linspace(0, T - 1, 4).astype(int)  # a search takes so long that four checkpoints must do
+
+    def search() -> np.ndarray:
+        return np.array([search_progress(P[index], start, end) for index in few])
+
+    seconds, ours = best_of(3, lambda: progress(P, start, end))
+    search_seconds, searched = best_of(1, search)
+    error = np.abs(ours[few] - searched).max()
+    assert error < 1e-5, error
+    search_seconds *= T / len(few)
+    return (
+        f"progress T={T}, N={N}, C={C}",
+        f"{seconds:.2f} s",
+        f"scipy's bounded search (of {len(few)})",
+        f"{search_seconds:.0f} s",
+        f"{search_seconds / seconds:.0f}x",
         f"{error:.1e}",
     )
-    Console(width=110).print(table)
+
+
+def search_progress(P: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
+    """The nearest point of the geodesic by scipy's bounded minimisation of the plain formula."""
+    roots = np.sqrt(P.astype(np.float64))
+
+    def distance(t: float) -> float:
+        return float(-np.log((roots * np.sqrt(geodesic(start, end, t))).sum(axis=-1)).mean())
+
+    result = scipy.optimize.minimize_scalar(distance, bounds=(0, 1), method="bounded", options={"xatol": 1e-7})
+    return float(result.x)
+
+
+def inpca_row() -> tuple[str, ...]:
+    """InPCA of given distances, against all eigenvalues and eigenvectors."""
+    D = pairwise(sharpening_predictions(2000, 100, 10))
+
+    def full() -> np.ndarray:
+        W = -0.5 * (D - D.mean(axis=0) - D.mean(axis=1)[:, None] + D.mean())
+        eigenvalues, vectors = scipy.linalg.eigh(W)
+        order = np.argsort(-np.abs(eigenvalues))[:3]
+        return np.sqrt(np.abs(eigenvalues[order])) * vectors[:, order]
+
+    seconds, model = best_of(3, lambda: InPCA(10, metric="precomputed").fit(D))
+    full_seconds, exact = best_of(1, full)
+    found = model.embedding_[:, :3]
+    error = np.abs(found * np.sign((found * exact).sum(axis=0)) - exact).max() / np.abs(exact).max()
+    assert error < 1e-4, error
+    ratio = f"{full_seconds / seconds:.1f}x"
+    return "InPCA T=2000, 10 axes", f"{seconds:.3f} s", "full eigh", f"{full_seconds:.2f} s", ratio, f"{error:.1e}"
+
+
+def selection_row() -> tuple[str, ...]:
+    """New aligned coordinates of a changed selection, distances at hand."""
+    runs, checkpoints = 40, 50
+    P = sharpening_predictions(runs * checkpoints, 100, 10)
+    ds = make_trajectories(
+        P,
+        P[-1].argmax(axis=-1),
+        task=[f"task {index // checkpoints}" for index in range(len(P))],
+        epoch=np.tile(np.arange(checkpoints), runs),
+    )
+    analysis = Analysis(ds)
+    analysis.prepare()
+    tasks = [f"task {number}" for number in range(runs)]
+    picture = analysis.picture(Selection(tasks=tuple(tasks[:30])))
+    seconds = []
+    for first in range(1, 8):
+        start = time.perf_counter()
+        picture = analysis.picture(Selection(tasks=tuple(tasks[first : first + 30])), align_to=picture)
+        seconds.append(time.perf_counter() - start)
+    median = statistics.median(seconds)
+    return "1,500 of 2,000 chosen anew", f"{1000 * median:.0f} ms", "at most", "60 ms", f"{0.06 / median:.1f}x", ""
 
 
 def sharpening_predictions(n_checkpoints: int, n_samples: int, n_classes: int, seed: int = 0) -> np.ndarray:
     """Probabilities (T, N, C) of a network that gets surer, in float32."""
     random = np.random.default_rng(seed)
-    direction = random.normal(size=(n_samples, n_classes))
-    sharpness = np.linspace(0, 4, n_checkpoints)[:, None, None]
-    logits = sharpness * (direction + 0.3 * random.normal(size=(n_checkpoints, n_samples, n_classes)))
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
+    direction = random.standard_normal((n_samples, n_classes), dtype=np.float32)
+    P = np.empty((n_checkpoints, n_samples, n_classes), dtype=np.float32)
+    for checkpoint, sharpness in zip(P, np.linspace(0, 4, n_checkpoints, dtype=np.float32), strict=True):
+        noise = random.standard_normal((n_samples, n_classes), dtype=np.float32)
+        logits = sharpness * (direction + np.float32(0.3) * noise)
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        checkpoint[:] = weights / weights.sum(axis=-1, keepdims=True)
+    return P
 
 
 def plain_numpy(P: np.ndarray) -> np.ndarray:
     """-log(sqrt(P) @ sqrt(P)') in float64, summed over samples and divided by their number."""
-    P = P.astype(np.float64)
-    roots = np.sqrt(P / P.sum(axis=-1, keepdims=True)).transpose(1, 0, 2)  # (N, T, C)
     total = np.zeros((len(P), len(P)))
-    for start in range(0, len(roots), NUMPY_BLOCK):
-        block = roots[start : start + NUMPY_BLOCK]
-        total += -np.log(block @ block.transpose(0, 2, 1)).sum(axis=0)  # (n, T, T) -> (T, T)
-    return total / len(roots)
+    for start in range(0, P.shape[1], BLOCK):
+        block = P[:, start : start + BLOCK].astype(np.float64)
+        roots = np.sqrt(block / block.sum(axis=-1, keepdims=True)).transpose(1, 0, 2)  # (n, T, C)
+        total += -np.log(roots @ roots.transpose(0, 2, 1)).sum(axis=0)  # (n, T, T) -> (T, T)
+    return total / P.shape[1]
 
 
-def best_of(repeats: int, work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+def plain_torch(P: np.ndarray) -> torch.Tensor:
+    """The same in torch and float32: bmm, log, sum over samples."""
+    values = torch.from_numpy(P)
+    roots = (values / values.sum(dim=-1, keepdim=True)).sqrt().transpose(0, 1)  # (N, T, C)
+    total = torch.zeros(len(P), len(P))
+    for block in roots.split(BLOCK):
+        total -= torch.bmm(block, block.transpose(1, 2)).log().sum(dim=0)
+    return total / P.shape[1]
+
+
+def peak_rate() -> float:
+    """Multiply-adds a second of a large product of float32 matrices."""
+    matrix = torch.rand(PEAK_SIZE, PEAK_SIZE)
+    seconds, _ = best_of(4, lambda: matrix @ matrix)
+    return PEAK_SIZE**3 / seconds
+
+
+def best_of(repeats: int, work: Callable[[], Any]) -> tuple[float, Any]:
     """Shortest time of some repeats, in seconds, and the result."""
     seconds = []
     for _ in range(repeats):

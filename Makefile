@@ -29,7 +29,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
 
 demo-data: $(READY)
-	$(BIN)/predspace record digits --out data/digits.zarr.zip
+	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
 
 # Made again when a pin or the package's own metadata changes.
 $(READY): requirements.txt pyproject.toml

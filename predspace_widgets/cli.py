@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,6 +63,7 @@ def record(
     workers: Annotated[int | None, typer.Option(help="Number of processes; by default one a core.", min=1)] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers train.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to train, cpu or cuda, instead of the recipe's.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")] = False,
     list_recipes: Annotated[bool, typer.Option("--list", help="Name the built-in recipes, and end.")] = False,
 ) -> None:
     """Train the networks of a recipe and record their predictions.
@@ -77,22 +80,27 @@ def record(
         raise ValueError("name a recipe and what to write: predspace record RECIPE --out DATA (--list names recipes)")
     plan = load_recipe(recipe)
     plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
-    path, n_runs = _record(plan, out, workers, scheduler)
+    path, n_runs = _record(plan, out, overwrite, workers, scheduler)
     _console.print(f"{n_runs} runs recorded in {escape(str(path))}", highlight=False)
 
 
-def _record(plan: Recipe, out: Path, workers: int | None, scheduler: str | None) -> tuple[Path, int]:
+def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, scheduler: str | None) -> tuple[Path, int]:
     """Record a recipe with a progress bar; what was written, and how many runs are in it."""
+    import dask
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from predspace_widgets.training import record_recipe
+    from predspace_widgets.training.sweep import check_device
     from predspace_widgets.training.workers import start_workers
     from predspace_widgets.trajectories import check_path, save_trajectories
 
     check_path(out)  # before the training, not after it
+    check_device(plan.device)
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} is there already: choose another name, or --overwrite it")
     kept = out.with_name(f"{out.name}.runs")
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=_errors) as bar, start_workers(plan, workers, scheduler) as client:
+    with Progress(*columns, console=_errors) as bar, _alone(kept), start_workers(plan, workers, scheduler) as client:
         runs = bar.add_task("starting", total=None)
 
         def on_progress(run: str, done: int, total: int) -> None:
@@ -100,11 +108,47 @@ def _record(plan: Recipe, out: Path, workers: int | None, scheduler: str | None)
             bar.update(runs, description=escape(run) or found, completed=done, total=total)
 
         ds = record_recipe(plan, on_progress=on_progress, folder=kept, client=client)
-        path = save_trajectories(ds, out, dtype="float16")
-    shutil.rmtree(kept)
+        # Not on the workers, which may have other disks.
+        with dask.config.set(scheduler="threads"):
+            path = save_trajectories(ds, out, dtype="float16")
+    _forget(plan, kept)
+    names = set(ds["run"].values.tolist())
     for name in ds.attrs.get("diverged", ()):
-        _errors.print(f"[yellow]diverged:[/] {escape(name)} is recorded up to there", highlight=False)
-    return path, len(set(ds["run"].values.tolist()))
+        what = "is recorded up to there" if name in names else "is not recorded, its source diverged"
+        _errors.print(f"[yellow]diverged:[/] {escape(name)} {what}", highlight=False)
+    return path, len(names)
+
+
+@contextmanager
+def _alone(kept: Path) -> Iterator[None]:
+    """The only process that records into a folder, and what to say when it is stopped."""
+    from filelock import FileLock, Timeout
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    file = kept.with_name(f".{kept.name}.lock")
+    try:
+        with FileLock(file, timeout=0):
+            try:
+                yield
+            except KeyboardInterrupt:
+                _errors.print("stopped: the same command goes on with the runs that are not finished", highlight=False)
+                raise
+            finally:
+                file.unlink(missing_ok=True)
+    except Timeout:
+        raise OSError(f"another process is recording: it holds {file}") from None
+
+
+def _forget(plan: Recipe, kept: Path) -> None:
+    """Delete the runs that are in the dataset now; those of another recipe stay."""
+    from predspace_widgets.training import fingerprint, plan_runs
+
+    for run in plan_runs(plan):
+        shutil.rmtree(kept / f"{fingerprint(plan, run)}.zarr", ignore_errors=True)
+    with suppress(OSError):
+        kept.rmdir()
+    if kept.exists():
+        _errors.print(f"runs of another recipe are still in {escape(str(kept))}", highlight=False)
 
 
 @app.command()
@@ -131,7 +175,9 @@ def info(path: Annotated[Path, typer.Argument(help="A dataset: .zarr.zip, .zarr 
 def _facts(ds: xr.Dataset, path: Path) -> list[tuple[str, str]]:
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
     epochs = ds["epoch"].values
-    stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values
+    stress: list[float] = []
+    if ds.sizes["checkpoint"] > 1:
+        stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values.tolist()
     axes = ", ".join(f"{k}: {share:.1%}" for k, share in enumerate(stress, start=1))
     facts = [
         ("title", str(ds.attrs.get("title", ""))),
@@ -147,7 +193,7 @@ def _facts(ds: xr.Dataset, path: Path) -> list[tuple[str, str]]:
         ("epochs", f"{epochs.min():g} to {epochs.max():g}"),
         *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
         ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
-        ("explained stress", f"{axes} (of the first axes together)"),
+        ("explained stress", f"{axes} (of the first axes together)" if axes else "one checkpoint makes no picture"),
         ("problems", "none"),
     ]
     return [(name, text) for name, text in facts if text]

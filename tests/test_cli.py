@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from predspace_widgets import cli
 from predspace_widgets.trajectories import demo_path, open_trajectories, save_trajectories
@@ -155,6 +157,48 @@ def test_record_that_is_killed_goes_on_and_ends_with_the_same_file(tmp_path: Pat
     subprocess.run(command(whole, 1), check=True, capture_output=True)
     assert broken.read_bytes() == whole.read_bytes()
     assert not kept.exists()
+
+
+def test_record_replaces_only_what_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, short_recipe: Path
+) -> None:
+    out, kept = tmp_path / "mine.zarr", tmp_path / "mine.zarr.runs"
+    for folder in (out, kept / "other.zarr"):
+        folder.mkdir(parents=True)
+        (folder / "notes.txt").write_text("mine")
+    arguments = ("record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1)
+    assert run(monkeypatch, *arguments) == 2
+    assert "is there already: choose another name, or --overwrite it" in " ".join(capsys.readouterr().err.split())
+    assert (out / "notes.txt").read_text() == "mine"
+    assert run(monkeypatch, *arguments, "--overwrite") == 0
+    assert "runs of another recipe are still in" in capsys.readouterr().err
+    assert open_trajectories(out).sizes["checkpoint"] == 6
+    assert [path.name for path in kept.iterdir()] == ["other.zarr"]
+    assert (kept / "other.zarr" / "notes.txt").read_text() == "mine"
+
+
+def test_two_recordings_of_one_dataset_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, short_recipe: Path
+) -> None:
+    with FileLock(tmp_path / ".x.zarr.runs.lock"):
+        assert run(monkeypatch, "record", short_recipe, "--out", tmp_path / "x.zarr", "--workers", 1) == 2
+    assert "another process is recording" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, short_recipe: Path
+) -> None:
+    monkeypatch.setattr("predspace_widgets.training.sweep.train_run", lambda *_: pytest.fail("trained"))
+    assert run(monkeypatch, "record", short_recipe, "--out", short_recipe / "x.zarr", "--workers", 1) == 2
+    assert re.search("Not a directory|File exists", capsys.readouterr().err)
+
+
+def test_info_of_a_single_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = save_trajectories(random_trajectories(n_checkpoints=3).isel(checkpoint=[0]), tmp_path / "one.zarr")
+    assert run(monkeypatch, "info", path) == 0
+    assert "one checkpoint makes no picture" in capsys.readouterr().out
 
 
 def test_record_lists_recipes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ from predspace_widgets.training.snapshots import CheckpointSchedule, Snapshot, T
 from predspace_widgets.training.sweep import (
     FinishedRun,
     Run,
+    fingerprint,
     plan_runs,
     record_recipe,
     to_trajectories,
@@ -55,6 +56,7 @@ __all__ = [
     "class_prototypes",
     "download",
     "extract_features",
+    "fingerprint",
     "imprint",
     "imprint_log_probabilities",
     "load_images",

@@ -205,7 +205,10 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         if path.suffix in (".yaml", ".yml"):
             raise ValueError(f"there is no recipe file {path}")
         check_name(str(name_or_path), built_in, "recipe")
-    return parse_recipe(path.read_text(encoding="utf-8"), path.stem)
+    try:
+        return parse_recipe(path.read_text(encoding="utf-8"), path.stem)
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text, and no recipe") from None
 
 
 def parse_recipe(text: str, name: str) -> Recipe:
@@ -234,7 +237,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
     """
     where = f"recipe {name!r}"
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from None
     for section in ("tasks", "methods"):
@@ -243,6 +246,18 @@ def parse_recipe(text: str, name: str) -> Recipe:
                 raise ValueError(f"{where}, {section} must be a mapping of names to settings")
             content = {**content, section: _read_named(section, content[section], f"{where}, {section}")}
     return read_settings(Recipe, content, where, name=name)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML whose keys are texts as they are written (5_9 is no 59), and of which none is there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        doubled = next((key for key in keys if keys.count(key) > 1), None)
+        if doubled is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {doubled!r} is there twice", node.start_mark)
+        self.flatten_mapping(node)  # what << takes over comes first, and gives way
+        return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
 
 
 def _built_in() -> list[Path]:

@@ -7,14 +7,16 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dask
 import numpy as np
 import torch
 import xarray as xr
@@ -27,10 +29,19 @@ from predspace_widgets.training.networks import Network, extract_features, make_
 from predspace_widgets.training.recipe import Recipe
 from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged
 from predspace_widgets.training.tasks import Task
-from predspace_widgets.trajectories import make_trajectories, open_trajectories, save_trajectories
+from predspace_widgets.trajectories import (
+    TrajectoriesError,
+    make_trajectories,
+    open_trajectories,
+    save_trajectories,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+# Threads, random numbers and determinism are settings of a whole process: of a worker's threads, one trains.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -144,14 +155,10 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
     ValueError
         The task does not fit the dataset, or the recipe's device is not there.
     """
-    try:
-        torch.empty(0, device=recipe.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"device {recipe.device!r} is not there ({reason}): train on another, such as 'cpu'") from None
+    check_device(recipe.device)
     train, evaluation = load_data(recipe)
     step, epoch, log_probs, diverged = [], [], [], None
-    with _reproducible(recipe):
+    with _ONE_AT_A_TIME, _reproducible(recipe), _about(run):
         try:
             for snapshot in train_network(recipe, run, train):
                 prediction = imprint_log_probabilities(
@@ -178,6 +185,15 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
         loss=-logs[:, np.arange(len(evaluation)), evaluation.labels].mean(axis=-1),
         diverged=diverged,
     )
+
+
+def check_device(device: str) -> None:
+    """Raise ValueError unless torch can train on a device."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device {device!r} is not there ({reason}): train on another, such as 'cpu'") from None
 
 
 def train_network(recipe: Recipe, run: Run, train: LabelledImages) -> Iterator[Snapshot]:
@@ -234,7 +250,7 @@ def train_runs(
     runs : iterable of Run, optional
         By default all of them.
     client : distributed.Client, optional
-        Whose workers train. A run that loses its worker starts again on another.
+        Whose workers train, one run at a time each. A run that loses its worker starts again on another, some times.
 
     Yields
     ------
@@ -244,7 +260,10 @@ def train_runs(
     Raises
     ------
     ValueError
-        A task does not fit the dataset; before the first training. The recipe's device is not there.
+        A task does not fit the dataset; before the first training. A method does not fit a task; the recipe's device
+        is not there.
+    OSError
+        The workers are lost.
     """
     planned = list(plan_runs(recipe) if runs is None else runs)
     train, _ = load_data(recipe)
@@ -254,15 +273,19 @@ def train_runs(
         for run in planned:
             yield train_run(recipe, run)
         return
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
+    from distributed.client import FutureCancelledError
 
     futures = client.map(partial(train_run, recipe), planned, pure=False)
     try:
         for future in as_completed(futures):
             yield future.result()
             future.release()
+    except (FutureCancelledError, KilledWorker) as error:
+        raise OSError(f"the workers are lost ({type(error).__name__}): finished runs are kept, start again") from error
     finally:
-        client.cancel(futures)
+        with suppress(Exception):  # there may be nobody left to tell
+            client.cancel(futures)
 
 
 def record_recipe(
@@ -302,14 +325,20 @@ def record_recipe(
     ValueError
         A task does not fit the dataset; before the first training.
     OSError
-        No space is left; what was recorded before is kept.
+        The folder cannot be written to, or no space is left; what was recorded before is kept.
     """
     if seeds is not None:
         recipe = replace(recipe, seeds=tuple(seeds))
-    with nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory() as place:
+    # A client has all dask arrays computed by its workers: what is saved would wait behind the trainings, and be
+    # written to disks of theirs.
+    here = dask.config.set(scheduler="threads")
+    with here, nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory() as place:
         runs = plan_runs(recipe)
+        if not runs:
+            raise ValueError("the recipe trains nothing: no method has a task, or there is no seed")
         files = {run.name: Path(place) / f"{fingerprint(recipe, run)}.zarr" for run in runs}
-        missing = [run for run in runs if not files[run.name].exists()]
+        _check_writable(Path(place))
+        missing = [run for run in runs if not _is_kept(files[run.name])]
         progress = on_progress or (lambda name, done, of: None)
         progress("", len(runs) - len(missing), len(runs))
         nothing = []  # names of runs of which there is nothing to record
@@ -352,10 +381,11 @@ def fingerprint(recipe: Recipe, run: Run) -> str:
     plan = recipe.plan(run.method)
     source = (recipe.task(plan.source), recipe.plan(plan.source_method)) if plan.source is not None else ()
     shared = (recipe.dataset, recipe.network, recipe.checkpoints, recipe.imprint)
-    classes = run.task.class_names(load_data(recipe)[0].class_names)  # what a file of classes held
+    known = load_data(recipe)[0].class_names
+    tasks = [run.task] if plan.source is None else [run.task, recipe.task(plan.source)]
     parts = [
         run.name,
-        classes,
+        [task.class_names(known) for task in tasks],  # what a file of classes held, and the order of groups
         _versions(),
         recipe.threads,
         recipe.device,
@@ -424,8 +454,32 @@ def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
     return ds
 
 
+def _check_writable(folder: Path) -> None:
+    """Raise OSError before the first training, not after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _is_kept(file: Path) -> bool:
+    try:
+        open_trajectories(file).close()
+    except (FileNotFoundError, TrajectoriesError):
+        return False
+    return True
+
+
 def _versions() -> str:
     return f"predspace_widgets {version('predspace_widgets')}, torch {version('torch')}"
+
+
+@contextmanager
+def _about(run: Run) -> Iterator[None]:
+    """Say which run an error is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{run.name}: {error}") from error
 
 
 @contextmanager

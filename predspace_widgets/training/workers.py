@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Dask tells its workers to hand memory back at once. Training takes and frees the same blocks at every step, and took
 # twice as long for it.
 _ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30, "OMP_NUM_THREADS": 1}
+_PATIENCE = "30s"  # for a scheduler to answer
 
 
 @contextmanager
@@ -31,7 +32,8 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     workers : int, optional
         Number of processes on this machine.
     scheduler : str, optional
-        Address of a scheduler with workers of its own, for example on a cluster.
+        Address of a scheduler with workers of its own, for example on a cluster. They need the same package and, at
+        the same paths, the files that the recipe names.
 
     Yields
     ------
@@ -40,7 +42,7 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     Raises
     ------
     OSError
-        The scheduler does not answer.
+        The scheduler does not answer, or has no workers.
 
     Examples
     --------
@@ -52,7 +54,11 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     if scheduler is not None:
         from distributed import Client
 
-        with Client(scheduler) as client:
+        with Client(scheduler, timeout=_PATIENCE) as client:
+            try:
+                client.wait_for_workers(1, timeout=_PATIENCE)
+            except TimeoutError:
+                raise OSError(f"the scheduler {scheduler} has no workers: start some with `dask worker`") from None
             yield client
         return
     if workers is None:
@@ -63,7 +69,8 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     from distributed import Client, LocalCluster
 
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}),
+        # Workers that are stopped have nothing to tell.
+        dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "logging.distributed": "critical"}),
         LocalCluster(workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR) as cluster,
         Client(cluster) as client,
     ):

@@ -62,6 +62,30 @@ def test_numbers_without_a_point_and_class_names_that_are_numbers() -> None:
     assert recipe.tasks[1].name == "7"
 
 
+def test_names_stay_as_they_are_written() -> None:
+    recipe = parse_recipe(SMALLEST.replace("{all: }", "{5_9: {classes: [5, 9]}, 0x1: , yes: , 1e3: }"), "x")
+    assert [task.name for task in recipe.tasks] == ["5_9", "0x1", "yes", "1e3"]
+
+
+def test_parts_can_be_named_and_taken_over() -> None:
+    recipe = parse_recipe(
+        "dataset: {name: digits, n_train: 1100}\n"
+        "tasks: {all: }\n"
+        "methods:\n"
+        "  supervised: &usual {steps: 7, batch_size: 8}\n"
+        "  longer: {<<: *usual, method: supervised, steps: 9}\n",
+        "x",
+    )
+    assert [(plan.settings.steps, plan.settings.batch_size) for plan in recipe.methods] == [(7, 8), (9, 8)]
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "picture.yaml"
+    file.write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(ValueError, match=r"picture.yaml is no text, and no recipe"):
+        load_recipe(file)
+
+
 def test_methods_have_names_tasks_and_sources_of_their_own() -> None:
     recipe = parse_recipe(
         "dataset: {name: digits, n_train: 1100}\n"
@@ -129,6 +153,9 @@ def test_a_built_in_recipe_survives_being_written(name: str) -> None:
         ("{all: }", "{all: }\nnetwork: {name: smal-cnn}", r"unknown network 'smal-cnn': did you mean 'small-cnn'\?"),
         ("{all: }", "{all: }\nnetwork: {width: 0}", r"recipe 'x', network: width must be at least 1"),
         ("{all: }", "{all: ", r"recipe 'x' is no YAML"),
+        ("{all: }", "{all: , all: {classes: [1, 2]}}", r"the key 'all' is there twice"),
+        ("supervised: ", "supervised: {learning_rate: .inf}", r"learning_rate must be positive.*got inf"),
+        ("supervised: ", "supervised: {learning_rate: 1e300}", r"learning_rate must be positive.*got 1e\+300"),
     ],
 )
 def test_mistakes_in_recipes(replaced: str, by: str, message: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import torch
@@ -32,11 +33,13 @@ from predspace_widgets.training import (
 )
 from predspace_widgets.training.imprint import ImprintSettings
 from predspace_widgets.training.methods.fine_tuning import FineTuningSettings
+from predspace_widgets.training.methods.fixmatch import FixMatchSettings
 from predspace_widgets.training.methods.supervised import SupervisedSettings
 from predspace_widgets.training.recipe import MethodPlan, NetworkSettings
 from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.sweep import fingerprint
 from predspace_widgets.training.workers import start_workers
+from predspace_widgets.trajectories import save_trajectories
 
 
 def supervised(**settings: Any) -> MethodPlan:
@@ -299,6 +302,63 @@ def test_an_error_of_a_worker_reaches_the_caller(tmp_path: Path) -> None:
     recipe = tiny_recipe(device="cuda:99")
     with start_workers(recipe, workers=2) as client, pytest.raises(ValueError, match="device 'cuda:99' is not there"):
         record_recipe(recipe, folder=tmp_path, client=client)
+
+
+def test_threads_of_one_worker_do_not_disturb_each_other(tmp_path: Path, recorded: xr.Dataset) -> None:
+    """`dask worker` has as many threads as there are cores, unless it is told."""
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=4, processes=False, dashboard_address=":0") as cluster,
+        start_workers(tiny_recipe(), scheduler=cluster.scheduler_address) as client,
+    ):
+        ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client)
+    xr.testing.assert_identical(ds.load(), recorded)
+
+
+def test_runs_are_kept_as_they_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this process: the workers would do it when they have nothing left to train, and on their own disks."""
+    computed_by: list[str] = []
+
+    def save(*arguments: Any, **options: Any) -> Path:
+        computed_by.append(dask.config.get("scheduler"))
+        return save_trajectories(*arguments, **options)
+
+    monkeypatch.setattr(sweep, "save_trajectories", save)
+    with start_workers(tiny_recipe(), workers=2) as client:
+        record_recipe(tiny_recipe(), folder=tmp_path, client=client)
+    assert computed_by == ["threads", "threads"]
+
+
+def test_a_broken_run_is_trained_again(tmp_path: Path, recorded: xr.Dataset) -> None:
+    record_recipe(tiny_recipe(), folder=tmp_path)
+    first, second = sorted(tmp_path.glob("*.zarr"))
+    next(path for path in first.glob("probs/c/**/*") if path.is_file()).write_bytes(b"no chunk")
+    (second / "zarr.json").unlink()
+    assert record_recipe(tiny_recipe(), folder=tmp_path).identical(recorded)
+
+
+def test_an_error_names_the_run() -> None:
+    plan = MethodPlan("fixmatch", "fixmatch", FixMatchSettings(steps=1, n_labelled=5000))
+    recipe = replace(tiny_recipe(), methods=(plan,))
+    with pytest.raises(ValueError, match="all digits/fixmatch/0: n_labelled must be at least 1 for each"):
+        train_run(recipe, plan_runs(recipe)[0])
+
+
+def test_fine_tuning_depends_on_the_classes_of_its_source(tmp_path: Path) -> None:
+    listed = tmp_path / "classes.json"
+    listed.write_text("[0, 1, 2]")
+    plan = MethodPlan("tuned", "fine-tuning", FineTuningSettings(steps=5), ("odd",), source="listed")
+    tasks = (Task("listed", classes_file=str(listed)), load_recipe("digits").task("odd"))
+    recipe = replace(tiny_recipe(), tasks=tasks, methods=(supervised(), plan))
+    run = plan_runs(recipe)[-1]
+    before = fingerprint(recipe, run)
+    listed.write_text("[6, 7, 8]")
+    assert fingerprint(recipe, run) != before
+
+
+def test_a_recipe_that_trains_nothing(tmp_path: Path) -> None:
+    recipe = replace(tiny_recipe(), methods=(replace(supervised(), tasks=()),))
+    with pytest.raises(ValueError, match="the recipe trains nothing"):
+        record_recipe(recipe, folder=tmp_path)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from predspace_widgets.training.networks import Network
 from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged
 
+_LARGEST = torch.finfo(torch.float32).max
+
 
 @dataclass(frozen=True)
 class AdamSettings:
@@ -38,9 +40,9 @@ class AdamSettings:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"needs at least one step, got {self.steps}")
-        if not (self.learning_rate > 0 and self.weight_decay >= 0):
+        if not (0 < self.learning_rate < _LARGEST and 0 <= self.weight_decay < _LARGEST):
             raise ValueError(
-                "learning_rate must be positive and weight_decay not negative, got "
+                "learning_rate must be positive and weight_decay not negative, both finite, got "
                 f"{self.learning_rate} and {self.weight_decay}"
             )
 
@@ -77,7 +79,7 @@ class SGDSettings:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"needs at least one step, got {self.steps}")
-        if not (self.learning_rate > 0 and 0 < self.momentum < 1 and self.weight_decay >= 0):
+        if not (0 < self.learning_rate < _LARGEST and 0 < self.momentum < 1 and 0 <= self.weight_decay < _LARGEST):
             raise ValueError(
                 "learning_rate must be positive, momentum between 0 and 1 and weight_decay not negative, got "
                 f"{self.learning_rate}, {self.momentum} and {self.weight_decay}"

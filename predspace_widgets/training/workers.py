@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Dask tells its workers to hand memory back at once. Training takes and frees the same blocks at every step, and took
 # twice as long for it.
 _ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30, "OMP_NUM_THREADS": 1}
+# Ctrl-C reaches all processes of a terminal: this one ends the others, which have nothing to say to it.
+_LEAVE = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 _PATIENCE = "30s"  # for a scheduler to answer
 
 
@@ -69,8 +71,7 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     from distributed import Client, LocalCluster
 
     with (
-        # Workers that are stopped have nothing to tell.
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "logging.distributed": "critical"}),
+        dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "distributed.worker.preload": [_LEAVE]}),
         LocalCluster(workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR) as cluster,
         Client(cluster) as client,
     ):

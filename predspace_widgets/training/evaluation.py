@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from predspace_widgets.training.recorder import Recorder
 
@@ -23,7 +24,7 @@ def record_network(
 ) -> None:
     """Evaluate a network on all samples and record its predictions; the training does not notice.
 
-    With `torch.distributed` each rank evaluates some of the batches.
+    With `torch.distributed` each rank evaluates some of the batches; an error of one is raised on all.
 
     Parameters
     ----------
@@ -37,6 +38,18 @@ def record_network(
     step : int
         See `Recorder.record`.
     """
+    try:
+        predictions, ids = _evaluate(recorder, network, batches, predict)
+    except Exception as error:
+        recorder.fail(error)
+    else:
+        recorder.record(predictions, epoch=epoch, step=step, sample_ids=ids)
+
+
+def _evaluate(
+    recorder: Recorder, network: torch.nn.Module, batches: Iterable[Any], predict: Callable[[Any], torch.Tensor]
+) -> tuple[torch.Tensor, NDArray[Any]]:
+    """Predictions (n, C) of the samples of this rank, and their ids (n,)."""
     rank, n_ranks = recorder.share
     found: list[torch.Tensor] = []
     rows: list[int] = []
@@ -51,8 +64,7 @@ def record_network(
     if start != len(recorder.sample_ids):
         raise ValueError(f"{start} samples to evaluate, but the recorder has {len(recorder.sample_ids)} labels")
     predictions = torch.cat(found) if found else torch.empty(0, 1)  # a rank may be left without a batch
-    ids = recorder.sample_ids[np.array(rows, dtype=np.intp)]
-    recorder.record(predictions, epoch=epoch, step=step, sample_ids=ids)
+    return predictions, recorder.sample_ids[np.array(rows, dtype=np.intp)]
 
 
 def check_start(recorder: Recorder, step: int) -> None:
@@ -90,7 +102,27 @@ def undisturbed(network: torch.nn.Module) -> Iterator[None]:
 
 
 def _size_of(batch: Any) -> int:
-    """Number of samples of a batch: the length of the first tensor in it."""
-    while not hasattr(batch, "shape"):
-        batch = next(iter(batch.values() if hasattr(batch, "values") else batch))
-    return len(batch)
+    """Number of samples of a batch: the length of the first tensor in it, else of its first list of texts."""
+    columns = sorted(_columns(batch), key=lambda column: not hasattr(column, "shape"))
+    if not columns:
+        raise ValueError(
+            f"a batch ({type(batch).__name__}) with neither a tensor nor a list of texts: how many samples it holds "
+            "cannot be told, let it hold one of these"
+        )
+    return len(columns[0])
+
+
+def _columns(batch: Any) -> Iterator[Any]:
+    """What has a length of one a sample: tensors and lists of texts, depth first."""
+    if hasattr(batch, "shape"):
+        if len(batch.shape):
+            yield batch
+    elif callable(getattr(batch, "values", None)):
+        for part in batch.values():
+            yield from _columns(part)
+    elif isinstance(batch, Iterable) and not isinstance(batch, (str, bytes, Iterator)):
+        parts = list(batch)
+        if parts and all(isinstance(part, str) for part in parts):
+            yield parts
+        for part in parts:
+            yield from _columns(part)

@@ -5,7 +5,9 @@ Nothing here needs torch; tensors are welcome, and so are the ranks of `torch.di
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
 Kind = Literal["logits", "probs"]
 
 #: What the dataset calls something else.
-_TAKEN = {*CHECKPOINT_COORDS, "probs", "label", "sample", "class", "checkpoint", "image", "embedding", "eigenvalue"}
+_TAKEN = {
+    *CHECKPOINT_COORDS,
+    *("probs", "label", "sample", "class", "checkpoint", "embedding", "eigenvalue", "component"),
+    *("image", "row", "column", "channel"),
+}
 _SMALLEST = 1e-45  # of float32: a true class of probability 0 counts as this in the loss
 _LOCK_SECONDS = 60.0
 _SHOWN = 5  # sample ids named in one message; the rest are counted
@@ -59,6 +65,7 @@ class Recorder:
         Task, method and seed name the run, "task/method/seed". Trainings on other tasks, by other methods or with
         other seeds can be recorded into the same path, one after the other or at the same time from several
         processes (a lock file beside it lets one write at a time), if labels, classes and sample ids are the same.
+        Task and method have no "/".
     sample_ids : N unique int or str, optional
         By default 0, 1, 2, ... in the order of `labels`.
     images : array of uint8, shape (N, rows, columns[, channels]), optional
@@ -67,7 +74,8 @@ class Recorder:
         What `record` is given: probabilities, or logits that a softmax turns into probabilities. "auto" looks at all
         samples of a checkpoint: rows that are non-negative and sum to 1 are probabilities; other rows are logits,
         unless they could be probabilities gone wrong (all of them between 0 and 1, or most of them probabilities),
-        or the checkpoints before held the other thing: then it is an error, never a guess.
+        or the checkpoints before held the other thing: then it is an error, never a guess. A run that is resumed
+        forgets what the checkpoints before held: "auto" finds it anew.
     dtype : {"float16", "float32", "float64"}, optional
         How probabilities are stored: by default float16, or as the path has it.
     resume : bool
@@ -92,7 +100,7 @@ class Recorder:
     ------
     ValueError
         Another ending than .zarr; what is at the path has other labels, classes or sample ids, holds this run
-        already, or was not recorded.
+        already, or was not recorded. A task or method with "/", a seed that is no whole number.
     TrajectoriesError
         Labels, sample ids, classes or images that do not make a dataset, every problem named.
 
@@ -135,6 +143,13 @@ class Recorder:
             )
         if inputs not in ("auto", "logits", "probs"):
             raise ValueError(f"inputs must be 'auto', 'logits' or 'probs', got {inputs!r}")
+        for what, name in (("task", task), ("method", method)):
+            if "/" in str(name):
+                raise ValueError(f"{what} must have no '/', got {name!r}: a run is named task/method/seed")
+        try:
+            seed = operator.index(seed)
+        except TypeError as error:
+            raise ValueError(f"seed must be a whole number, got {seed!r}") from error
         self.run = f"{task}/{method}/{seed}"
         self.last_epoch: float | None = None
         self.last_step: int | None = None
@@ -194,23 +209,35 @@ class Recorder:
         sample_ids : n ids, optional
             Which samples these are, in any order. By default all, in the order of `labels`.
         **metrics : float
-            Further numbers to store with the checkpoint; `accuracy` and `loss` replace the recorder's own.
+            Further numbers to store with the checkpoint; `accuracy` and `loss` replace the recorder's own. No "/"
+            in their names, and no "." at the start.
 
         Raises
         ------
         ValueError
             Values that are not finite, neither probabilities nor logits, or of a wrong number of samples or classes;
-            unknown, doubled or missing samples; an epoch or a step that does not follow the last one.
+            unknown, doubled or missing samples; an epoch or a step that does not follow the last one; a metric whose
+            name cannot be stored.
         OSError
             It cannot be written, for example for lack of space. What was recorded before stays valid.
         """
-        if self._closed:
-            raise ValueError(f"the recorder of run {self.run!r} is closed")
         part: _Part | Exception
         try:
             part = self._make_part(predictions, epoch, step, sample_ids, metrics)
         except Exception as error:  # where others wait for this rank's part, they have to hear of it
             part = error
+        self._hand_in(part)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error that came before `record` could be called: with `torch.distributed` on every rank.
+
+        Without it the other ranks, which call `record`, would wait for this one for ever.
+        """
+        self._hand_in(error)
+
+    def _hand_in(self, part: _Part | Exception) -> None:
+        if self._closed:
+            raise ValueError(f"the recorder of run {self.run!r} is closed")
         distributed = _distributed() if self._gather else None
         if distributed is None:
             self._take([part])
@@ -256,15 +283,15 @@ class Recorder:
         if bad.any():
             samples = _listed(self.sample_ids[rows[bad]])
             raise ValueError(f"predictions are not finite (NaN or infinity) for {samples}: nothing is recorded")
+        epoch = _as_number("epoch", epoch)
         if not np.isfinite(epoch):
-            raise ValueError(f"epoch must be a number, got {epoch}")
-        if step is not None and int(step) != step:
+            raise ValueError(f"epoch must be finite, got {epoch}")
+        if step is not None and not _as_number("step", step).is_integer():
             raise ValueError(f"step must be a whole number, got {step}")
-        taken = sorted(_TAKEN & metrics.keys())
-        if taken:
-            raise ValueError(f"a metric cannot be named {taken[0]!r}: trajectories use this name for something else")
-        numbers = {name: _as_number(name, value) for name, value in metrics.items()}
-        return _Part(float(epoch), None if step is None else int(step), rows, values, numbers)
+        for name in metrics:
+            _check_name(name)
+        numbers = {name: _as_number(f"metric {name!r}", value) for name, value in metrics.items()}
+        return _Part(epoch, None if step is None else int(step), rows, values, numbers)
 
     def _rows(self, sample_ids: Any, n_given: int) -> NDArray[np.intp]:
         """Where the samples of a part belong."""
@@ -285,8 +312,10 @@ class Recorder:
 
     def _take_from_all_ranks(self, part: _Part | Exception, distributed: Any) -> None:
         first = distributed.get_rank() == 0
-        if isinstance(part, Exception):  # as text: not every error can travel
-            part = ValueError(f"rank {distributed.get_rank()}: {part}")
+        own = part if isinstance(part, Exception) else None
+        if own is not None:  # as text: not every error can travel
+            kind = "" if isinstance(own, ValueError) else f"{type(own).__name__}: "
+            part = ValueError(f"rank {distributed.get_rank()}: {kind}{own}")
         parts: list[Any] | None = [None] * distributed.get_world_size() if first else None
         distributed.gather_object(part, parts, dst=0)
         failure: Exception | None = None
@@ -299,10 +328,11 @@ class Recorder:
         told = [(None if failure is None else str(failure), self.last_epoch, self.last_step)]
         distributed.broadcast_object_list(told, src=0)
         message, self.last_epoch, self.last_step = told[0]
+        if failure is None and message is not None:
+            failure = ValueError(message)
         if failure is not None:
+            failure.__cause__ = failure.__cause__ or own  # with the place where it arose
             raise failure
-        if message is not None:
-            raise ValueError(message)
 
     def _take(self, parts: Sequence[_Part | Exception]) -> None:
         """Put parts of one checkpoint where they belong, and write it if it is complete."""
@@ -362,10 +392,13 @@ class Recorder:
         unique, counts = np.unique(rows, return_counts=True)
         doubled = unique[(counts > 1) | checkpoint.seen[unique]]
         if doubled.size:
-            raise ValueError(
-                f"{_listed(self.sample_ids[doubled])} given twice for {_named(checkpoint.epoch, checkpoint.step)}. "
-                "A DistributedSampler repeats samples so that all ranks have equally many: let each rank evaluate "
+            advice = (
+                ". A DistributedSampler repeats samples so that all ranks have equally many: let each rank evaluate "
                 "torch.utils.data.Subset(dataset, range(rank, len(dataset), world_size)) instead"
+            )
+            raise ValueError(
+                f"{_listed(self.sample_ids[doubled])} given twice for {_named(checkpoint.epoch, checkpoint.step)}"
+                + (advice if self.share[1] > 1 else "")
             )
 
     def _missing(self, checkpoint: _Checkpoint) -> str:
@@ -594,11 +627,22 @@ def _as_floats(predictions: Any) -> NDArray[Any]:
     return values.astype(np.float32 if coarse or values.dtype in (np.float16, np.float32) else np.float64, copy=False)
 
 
-def _as_number(name: str, value: Any) -> float:
+def _as_number(what: str, value: Any) -> float:
     number = _to_numpy(value)
     if number.size != 1 or number.dtype.kind not in "fiub":
-        raise ValueError(f"metric {name!r} must be one number, got {value!r}")
+        raise ValueError(f"{what} must be one number, got {value!r}")
     return float(number.reshape(()))
+
+
+def _check_name(metric: str) -> None:
+    """A metric is stored as a folder of its name, beside what else a dataset holds."""
+    if metric in _TAKEN:
+        problem, instead = "trajectories use this name for something else", f"{metric}_metric"
+    elif not metric or metric.startswith(".") or re.search(r"[/\\]", metric) or metric == "zarr.json":
+        problem, instead = "it is stored as a folder of this name", re.sub(r"[./\\]+", "_", metric).strip("_")
+    else:
+        return
+    raise ValueError(f"a metric cannot be named {metric!r}: {problem}: call it {instead or 'metric'}")
 
 
 def _distributed() -> Any:

@@ -21,7 +21,7 @@ import zarr
 
 import predspace_widgets as pw
 from predspace_widgets.training import recorder as module
-from predspace_widgets.training.evaluation import record_network, undisturbed
+from predspace_widgets.training.evaluation import _size_of, record_network, undisturbed
 from predspace_widgets.training.recorder import Recorder
 
 LABELS = np.array([0, 2, 1, 0, 1, 2, 0])
@@ -53,6 +53,10 @@ def recorded(path: Path, n_checkpoints: int = 3, **options: Any) -> Path:
 
 def no_space(*_: Any, **__: Any) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_memory(*_: Any) -> torch.Tensor:
+    raise RuntimeError("out of memory")
 
 
 @pytest.fixture
@@ -281,7 +285,7 @@ def test_many_samples_are_counted(path: Path) -> None:
 
 def test_doubled_samples_are_named(path: Path) -> None:
     recorder = a_recorder(path)
-    with pytest.raises(ValueError, match=r"sample 'image 2' given twice .*DistributedSampler repeats samples"):
+    with pytest.raises(ValueError, match=r"sample 'image 2' given twice for the checkpoint of epoch 0$"):
         recorder.record(logits_of(0)[[2, 3, 2]], epoch=0, sample_ids=[IDS[2], IDS[3], IDS[2]])
     recorder.record(logits_of(0)[:3], epoch=0, sample_ids=IDS[:3])
     with pytest.raises(ValueError, match="sample 'image 2' given twice for the checkpoint of epoch 0"):
@@ -327,7 +331,9 @@ def with_value(value: float) -> np.ndarray:
         ({"predictions": logits_of(1)[0]}, r"must have shape \(samples, classes\), got \(3,\)"),
         ({"predictions": logits_of(1) + 1j}, "must be real numbers"),
         ({"sample_ids": IDS[:3]}, r"sample_ids must name each of 7 predictions, got shape \(3,\)"),
-        ({"epoch": np.nan}, "epoch must be a number"),
+        ({"epoch": np.nan}, "epoch must be finite, got nan"),
+        ({"epoch": None}, "epoch must be one number, got None"),
+        ({"epoch": "1"}, "epoch must be one number, got '1'"),
         (
             {"epoch": -1},
             "epoch -1 does not come after the last checkpoint of run 'pets/supervised/0', epoch 0, step 10",
@@ -335,8 +341,19 @@ def with_value(value: float) -> np.ndarray:
         ({"epoch": 0, "step": None}, "epoch 0 does not come after"),
         ({"step": 10}, "step 10 does not come after"),
         ({"step": 3}, "step 3 does not come after"),
-        ({"step": 11.5}, "step must be a whole number"),
-        ({"label": 1}, "a metric cannot be named 'label'"),
+        ({"step": 11.5}, "step must be a whole number, got 11.5"),
+        ({"step": np.nan}, "step must be a whole number, got nan"),
+        ({"step": "3"}, "step must be one number, got '3'"),
+        *(
+            ({name: 1.0}, f"a metric cannot be named '{name}': .*: call it {name}_metric")
+            for name in ("label", "row", "column", "channel", "component")
+        ),
+        ({"val/loss": 1.0}, "a metric cannot be named 'val/loss': .*: call it val_loss"),
+        ({"val\\loss": 1.0}, "a metric cannot be named .*: call it val_loss"),
+        ({"": 1.0}, "a metric cannot be named '': .*: call it metric"),
+        ({".": 1.0}, r"a metric cannot be named '\.': .*: call it metric"),
+        ({".norm": 1.0}, r"a metric cannot be named '\.norm': .*: call it norm"),
+        ({"zarr.json": 1.0}, r"a metric cannot be named 'zarr\.json': .*: call it zarr_json"),
         ({"norm": [1, 2]}, "metric 'norm' must be one number"),
         ({"norm": "high"}, "metric 'norm' must be one number"),
     ],
@@ -363,6 +380,10 @@ def test_bad_input_leaves_everything_as_it_was(call: dict[str, Any], message: st
         ({"classes": ["cat", "dog", "cat"]}, "'class' names must be unique.*cat"),
         ({"images": np.zeros((7, 2, 2))}, "'image' must be uint8"),
         ({"inputs": "logit"}, "inputs must be 'auto', 'logits' or 'probs', got 'logit'"),
+        ({"seed": "x"}, "seed must be a whole number, got 'x'"),
+        ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
+        ({"task": "pets/small"}, "task must have no '/', got 'pets/small': a run is named task/method/seed"),
+        ({"method": "a/b"}, "method must have no '/', got 'a/b'"),
     ],
 )
 def test_a_bad_description_is_found_before_the_training(options: dict[str, Any], message: str, path: Path) -> None:
@@ -563,7 +584,7 @@ for what in HAPPENS:
 (folder / f"{rank}.json").write_text(json.dumps(errors))
 distributed.destroy_process_group()
 """
-HAPPENS = ("nan", "whole checkpoints", "doubled", "batches", "disk", "alone", "none of its own", "network")
+HAPPENS = ("nan", "whole checkpoints", "doubled", "batches", "disk", "alone", "none of its own", "network", "predict")
 
 
 def as_rank(rank: int, what: str, path: Path) -> None:
@@ -582,10 +603,11 @@ def as_rank(rank: int, what: str, path: Path) -> None:
                 ids[-1] = IDS[0]
             if index == 2 and what == "disk":
                 patch.setattr(zarr.storage._local, "_put", no_space)
-            if what == "network":
+            if what in ("network", "predict"):
                 batches = torch.from_numpy(logits_of(index)).split(2)
-                network = torch.nn.Identity()
-                record_network(recorder, network, batches, network, epoch=index / 2, step=10 * index)
+                network: Any = torch.nn.Identity()
+                predict = no_memory if index == 2 and what == "predict" and rank == 1 else network
+                record_network(recorder, network, batches, predict, epoch=index / 2, step=10 * index)
                 continue
             for part in (slice(0, 2), slice(2, None)) if what == "batches" else (slice(None),):
                 recorder.record(predictions[part], epoch=index / 2, step=10 * index, sample_ids=ids[part], rank=rank)
@@ -617,7 +639,11 @@ def test_ranks_put_their_samples_together(what: str, ranks: tuple[Path, list[dic
     ("what", "message"),
     [
         ("nan", "rank 1: predictions are not finite (NaN or infinity) for sample 'image 3'"),
-        ("doubled", "sample 'image 0' given twice for the checkpoint of epoch 1, step 20"),
+        (
+            "doubled",
+            "sample 'image 0' given twice for the checkpoint of epoch 1, step 20. A DistributedSampler repeats samples",
+        ),
+        ("predict", "rank 1: RuntimeError: out of memory"),
         ("disk", "No space left on device; what was recorded before stays valid"),
     ],
 )
@@ -672,3 +698,31 @@ def test_a_network_is_evaluated_on_all_samples(path: Path) -> None:
 
     with pytest.raises(ValueError, match="4 samples to evaluate, but the recorder has 7 labels"):
         record_network(a_recorder(path), Net(), batches(), torch.nn.Linear(2, 3), epoch=0, step=0)
+
+
+def test_an_error_of_the_network_is_the_one_to_see(path: Path) -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        record_network(a_recorder(path), Net(), [torch.zeros(7, 2)], no_memory, epoch=0, step=0)
+
+
+TEXTS, NUMBERS = ["one sentence", "another", "a third"], torch.zeros(3, 2)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        NUMBERS,
+        (TEXTS, NUMBERS),
+        {"names": ["a"], "more": {"scale": torch.tensor(2.0), "inputs": NUMBERS}},
+        TEXTS,
+        {"text": tuple(TEXTS), "label": [0, 1, 0]},
+    ],
+)
+def test_the_size_of_a_batch(batch: Any) -> None:
+    assert _size_of(batch) == 3
+
+
+@pytest.mark.parametrize("batch", ["one sentence", [], [[1, 2], [3, 4]], {"text": "one sentence"}, None])
+def test_a_batch_of_unknown_size(batch: Any) -> None:
+    with pytest.raises(ValueError, match=r"a batch \(\w+\) with neither a tensor nor a list of texts: .* let it hold"):
+        _size_of(batch)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from predspace_widgets.geometry.distance import FLOOR, angles, check_same_space, overlaps
+from predspace_widgets.geometry.distance import FLOOR, angles, check_same_space
 from predspace_widgets.geometry.probabilities import Array, as_probabilities
 
 ProgressMetric = Literal["bhattacharyya", "great_circle"]
 
 # Below this angle (radians) the two ends of a great circle are one point.
 _COINCIDE = 1e-7
+# Probabilities that a thread works on at a time, so that they stay in its cache.
+_BLOCK = 2**19
 
 
 def geodesic(P: ArrayLike, Q: ArrayLike, t: ArrayLike) -> Array:
@@ -104,22 +107,37 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
     """
     if metric not in ("bhattacharyya", "great_circle"):
         raise ValueError(f"unknown metric of progress {metric!r}: choose 'bhattacharyya' or 'great_circle'")
-    points = as_probabilities(P)
-    with_start, with_end = overlaps(points, start), overlaps(points, end)  # (..., N)
+    values = np.asarray(P)
+    root_start, root_end = np.sqrt(as_probabilities(start, "start")), np.sqrt(as_probabilities(end, "end"))
+    for root in (root_start, root_end):
+        check_same_space(values.shape, root.shape)
     angle = angles(start, end)  # (N,)
-
     if np.ptp(angle) < _COINCIDE**2:
         angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
 
+    def of_block(checkpoints: NDArray[Any]) -> Array:  # (t, N, C)
+        roots = np.sqrt(as_probabilities(checkpoints))
+        with_start, with_end = (np.einsum("tnc,nc->tn", roots, root) for root in (root_start, root_end))
+        return _nearest(with_start, with_end, angle, metric)
+
+    flat = values.reshape(-1, *root_start.shape)  # (T, N, C)
+    length = max(1, _BLOCK // root_start.size)
+    with ThreadPoolExecutor() as pool:  # numpy lets threads run side by side
+        found = list(pool.map(of_block, [flat[k : k + length] for k in range(0, len(flat), length)]))
+    return np.concatenate([np.empty(0), *found]).reshape(values.shape[:-2])
+
+
+def _nearest(with_start: Array, with_end: Array, angle: Array, metric: str) -> Array:
+    """Where on geodesics the nearest points lie, (T,): by overlaps (T, N) with the ends, which are an angle apart."""
     # The overlap of P with P^t is cosine_part * cos(t g) + sine_part * sin(t g).
     apart = angle > _COINCIDE
     cosine_part = with_start
     sine_part = np.where(apart, with_end - with_start * np.cos(angle), 0.0) / np.where(apart, np.sin(angle), 1.0)
 
-    low, high = np.zeros(points.shape[:-2]), np.ones(points.shape[:-2])
+    low, high = np.zeros(len(with_start)), np.ones(len(with_start))
     for _ in range(30):  # 2**-30 is 1e-9
         middle = (low + high) / 2
-        turn = middle[..., None] * angle  # (..., N)
+        turn = middle[:, None] * angle  # (T, N)
         cosine, sine = np.cos(turn), np.sin(turn)
         overlap = cosine_part * cosine + sine_part * sine
         slope = angle * (sine_part * cosine - cosine_part * sine)

@@ -308,3 +308,23 @@ def test_progress_refuses_what_it_cannot_read() -> None:
         geometry.progress(ends[0], ends[0], geometry.truth([0, 1, 2], 3))
     with pytest.raises(ValueError, match="negative"):
         geometry.progress([[2.0, -1.0, 0.0], [0.0, 1.0, 0.0]], *ends)
+
+
+@pytest.mark.parametrize(("bad", "name"), [(0, "P"), (1, "start"), (2, "end")])
+def test_progress_says_which_of_its_arguments_is_no_probabilities(bad: int, name: str) -> None:
+    """The two ends are not called P and Q."""
+    arguments = [np.full((4, 3, 2), 0.5), np.full((3, 2), 0.5), np.eye(2)[[0, 1, 0]]]
+    arguments[bad] = 2 * arguments[bad]
+    with pytest.raises(ValueError, match=f"rows of {name} must sum to 1"):
+        geometry.progress(*arguments)
+
+
+def test_progress_of_many_checkpoints_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks and threads change nothing, whatever the dimensions before the samples."""
+    P = np.random.default_rng(0).dirichlet(np.ones(4), (3, 5, 6))
+    start, end = geometry.ignorance(6, 4), geometry.truth([0, 1, 2, 3, 0, 1], 4)
+    each = [[float(geometry.progress(point, start, end)) for point in row] for row in P]
+    for block in (1, 24, 50, 10**6):
+        monkeypatch.setattr("predspace_widgets.geometry.geodesic._BLOCK", block)
+        np.testing.assert_array_equal(geometry.progress(P, start, end), each)
+    assert geometry.progress(P[:0], start, end).shape == (0, 5)

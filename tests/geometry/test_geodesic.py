@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -325,6 +326,6 @@ def test_progress_of_many_checkpoints_is_that_of_each(monkeypatch: pytest.Monkey
     start, end = geometry.ignorance(6, 4), geometry.truth([0, 1, 2, 3, 0, 1], 4)
     each = [[float(geometry.progress(point, start, end)) for point in row] for row in P]
     for block in (1, 24, 50, 10**6):
-        monkeypatch.setattr("predspace_widgets.geometry.geodesic._BLOCK", block)
+        monkeypatch.setattr(sys.modules["predspace_widgets.geometry.geodesic"], "_BLOCK", block)
         np.testing.assert_array_equal(geometry.progress(P, start, end), each)
     assert geometry.progress(P[:0], start, end).shape == (0, 5)

@@ -34,7 +34,6 @@ from predspace_widgets.trajectories.selection import EmptySelectionError, Select
 N_GEODESIC_POINTS = 33
 
 _EVERYTHING = Selection()
-_BLOCK = 64  # checkpoints whose progress is sought at a time
 _Result = TypeVar("_Result")
 
 
@@ -88,9 +87,7 @@ class Analysis:
         """Geometric progress of all checkpoints from ignorance to truth, (checkpoint,)."""
 
         def compute() -> np.ndarray:
-            probs, (start, end) = self._probs(), self._ends()
-            blocks = range(0, len(probs), _BLOCK)
-            return np.concatenate([progress(probs[k : k + _BLOCK], start, end, metric) for k in blocks])
+            return progress(self._probs(), *self._ends(), metric)
 
         return self._labelled(self._keep(("progress", metric), compute), "progress")
 

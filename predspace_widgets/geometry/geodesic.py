@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ ProgressMetric = Literal["bhattacharyya", "great_circle"]
 
 # Below this angle (radians) the two ends of a great circle are one point.
 _COINCIDE = 1e-7
-# Probabilities that a thread works on at a time, so that they stay in its cache.
+# Probabilities that are worked on at a time, so that they stay in a cache.
 _BLOCK = 2**19
 
 
@@ -122,8 +121,7 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
 
     flat = values.reshape(-1, *root_start.shape)  # (T, N, C)
     length = max(1, _BLOCK // root_start.size)
-    with ThreadPoolExecutor() as pool:  # numpy lets threads run side by side
-        found = list(pool.map(of_block, [flat[k : k + length] for k in range(0, len(flat), length)]))
+    found = [of_block(flat[k : k + length]) for k in range(0, len(flat), length)]
     return np.concatenate([np.empty(0), *found]).reshape(values.shape[:-2])
 
 

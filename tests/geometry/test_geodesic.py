@@ -321,7 +321,7 @@ def test_progress_says_which_of_its_arguments_is_no_probabilities(bad: int, name
 
 
 def test_progress_of_many_checkpoints_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks and threads change nothing, whatever the dimensions before the samples."""
+    """Blocks change nothing, whatever the dimensions before the samples."""
     P = np.random.default_rng(0).dirichlet(np.ones(4), (3, 5, 6))
     start, end = geometry.ignorance(6, 4), geometry.truth([0, 1, 2, 3, 0, 1], 4)
     each = [[float(geometry.progress(point, start, end)) for point in row] for row in P]

@@ -31,6 +31,11 @@ class Network(nn.Module):
         self.backbone = backbone
         self.head = nn.Linear(n_features, n_classes)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """What the last layer sees: from (N, channels, rows, columns) to (N, F)."""
         features: torch.Tensor = self.backbone(images)
@@ -263,7 +268,7 @@ def make_network(name: str, n_channels: int, n_classes: int, seed: int, width: i
     3
     """
     check_network(name, width)
-    with _seeded(seed):
+    with seeded(seed):
         if name.startswith(_TORCHVISION):
             return _torchvision_network(name.removeprefix(_TORCHVISION), n_channels, n_classes)
         return NETWORKS[name](n_channels, n_classes, **({} if width is None else {"width": width}))
@@ -288,7 +293,7 @@ def replace_head(network: Network, n_classes: int, seed: int) -> None:
     >>> network.head
     Linear(in_features=32, out_features=5, bias=True)
     """
-    with _seeded(seed):
+    with seeded(seed):
         head = nn.Linear(network.head.in_features, n_classes, bias=network.head.bias is not None)
     network.head = head.to(network.head.weight)  # its device and precision
 
@@ -311,7 +316,7 @@ def _torchvision_network(name: str, n_channels: int, n_classes: int) -> Network:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Draw from torch's CPU generator with a seed, then give it its state back; those of GPUs are not touched."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -342,11 +347,11 @@ def extract_features(network: Network, images: LabelledImages, batch_size: int =
     >>> extract_features(network, load_images("digits")).shape
     (1797, 32)
     """
-    training, device = network.training, next(network.parameters()).device
+    training = network.training
     network.eval()
     try:
         starts = range(0, len(images), batch_size)
-        parts = [network.features(images.tensor(slice(at, at + batch_size)).to(device)) for at in starts]
+        parts = [network.features(images.tensor(slice(at, at + batch_size)).to(network.device)) for at in starts]
     finally:
         network.train(training)
     return torch.cat(parts).cpu().numpy().astype(np.float64)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import zarr
@@ -23,10 +23,7 @@ from numpy.typing import NDArray
 from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
 from predspace_widgets.trajectories import check_path, make_trajectories
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
-from predspace_widgets.trajectories.storage import append_checkpoints, open_grown
-
-if TYPE_CHECKING:
-    pass
+from predspace_widgets.trajectories.storage import append_checkpoints, array_of, open_grown
 
 Kind = Literal["logits", "probs"]
 
@@ -441,7 +438,7 @@ class Recorder:
         return group
 
     def _compare_with(self, group: zarr.Group) -> None:
-        given, probs = self._described, _array(group, "probs")
+        given, probs = self._described, array_of(group, "probs")
         mine = {
             "labels": ("label", self._labels),
             "sample ids": ("sample", given["sample"]),
@@ -451,7 +448,7 @@ class Recorder:
         different = [
             what
             for what, (name, values) in mine.items()
-            if name not in group or not _same(np.asarray(values), _array(group, name)[...])
+            if name not in group or not _same(np.asarray(values), array_of(group, name)[...])
         ]
         if self._dtype not in (None, str(probs.dtype)):
             different.append("dtype")
@@ -658,14 +655,10 @@ def _distributed() -> Any:
 
 def _end_of(group: zarr.Group, run: str) -> tuple[float, int] | None:
     """Epoch and step of the last checkpoint of a run."""
-    rows = np.flatnonzero(_array(group, "run")[...].astype(object) == run)
+    rows = np.flatnonzero(array_of(group, "run")[...].astype(object) == run)
     if not rows.size:
         return None
-    return float(_array(group, "epoch")[rows[-1]]), int(_array(group, "step")[rows[-1]])
-
-
-def _array(group: zarr.Group, name: str) -> Any:
-    return group[name]
+    return float(array_of(group, "epoch")[rows[-1]]), int(array_of(group, "step")[rows[-1]])
 
 
 def _same(first: NDArray[Any], second: NDArray[Any]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ from predspace_widgets.geometry import (
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
-from predspace_widgets.trajectories.selection import EmptySelectionError, Selection
+from predspace_widgets.trajectories.selection import EmptySelectionError, Selection, rows_of_runs
 
 #: Points drawn of the geodesic from ignorance to truth, both ends included.
 N_GEODESIC_POINTS = 33
@@ -170,7 +170,7 @@ class Analysis:
         rows = selection.rows(self.ds)
         steps = self._step_lengths()
         records = []
-        for run, members in self._by_run(rows):
+        for run, members in rows_of_runs(self.ds, rows).items():
             first, last = members[0], members[-1]
             records.append(
                 {
@@ -289,24 +289,19 @@ class Analysis:
         def compute() -> np.ndarray:
             probs = self._probs()
             lengths = np.zeros(len(probs))
-            for _, members in self._by_run(np.arange(len(probs))):
+            for _, members in rows_of_runs(self.ds).items():
                 for before, after in itertools.pairwise(members):
                     lengths[after] = riemann_length(probs[[before, after]])
             return lengths
 
         return self._keep(("steps",), compute)
 
-    def _by_run(self, rows: NDArray[np.intp]) -> Iterable[tuple[str, NDArray[np.intp]]]:
-        runs = self.ds["run"].values[rows].astype(str)
-        for run in dict.fromkeys(runs.tolist()):
-            yield run, rows[runs == run]
-
     def _runs_of(self, curve: str, selection: Selection) -> list[NDArray[np.intp]]:
         """Rows of each run of a curve, in the seeds and epochs of a selection."""
         if curve not in self.curve_names:
             raise ValueError(f"no curve {curve!r} in this dataset; it has {', '.join(self.curve_names)}")
         rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
-        runs = [members for _, members in self._by_run(rows[self.curves[rows] == curve])]
+        runs = [members for _, members in rows_of_runs(self.ds, rows[self.curves[rows] == curve]).items()]
         if not runs:
             raise EmptySelectionError(f"no checkpoint of {curve!r} is chosen")
         return runs

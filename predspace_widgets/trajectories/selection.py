@@ -62,6 +62,30 @@ class Selection:
         return np.flatnonzero(chosen)
 
 
+def rows_of_runs(ds: xr.Dataset, rows: NDArray[np.intp] | None = None) -> dict[str, NDArray[np.intp]]:
+    """Rows of the checkpoints of each run, in order of training.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+    rows : array of int, optional
+        The rows to sort by run; by default all.
+
+    Returns
+    -------
+    dict of str to array of int
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import geodesic_run
+    >>> rows_of_runs(geodesic_run(n_checkpoints=3))
+    {'geodesic/synthetic/0': array([0, 1, 2])}
+    """
+    rows = np.arange(ds.sizes["checkpoint"]) if rows is None else rows
+    runs = ds["run"].values[rows].astype(str)
+    return {run: rows[runs == run] for run in dict.fromkeys(runs.tolist())}
+
+
 def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:
     if not wanted:
         raise EmptySelectionError(f"no {name} is chosen: choose at least one")

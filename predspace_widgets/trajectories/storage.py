@@ -214,7 +214,7 @@ def open_grown(path: str | os.PathLike[str]) -> zarr.Group:
     """
     try:
         group = zarr.open_consolidated(Path(path), mode="r", zarr_format=3)
-        grown = {"probs", "run", "epoch", "step"} <= {*group.array_keys()} and _array(group, "probs").chunks[0] == 1
+        grown = {"probs", "run", "epoch", "step"} <= {*group.array_keys()} and array_of(group, "probs").chunks[0] == 1
     except (ValueError, OSError):
         grown = False
     if not grown:
@@ -245,7 +245,7 @@ def _begin(ready: xr.Dataset, where: Path) -> None:
 
 def _extend(group: zarr.Group, ready: xr.Dataset) -> None:
     """Write the values of new checkpoints behind those that are there."""
-    n_new, n_before = ready.sizes["checkpoint"], _array(group, "run").shape[0]
+    n_new, n_before = ready.sizes["checkpoint"], array_of(group, "run").shape[0]
     growing = {name for name, array in group.arrays() if _grows(array)}
     new = {str(name): variable for name, variable in ready.variables.items() if "checkpoint" in variable.dims}
     for name in new.keys() - growing:  # a metric that the checkpoints before do not have
@@ -258,7 +258,7 @@ def _extend(group: zarr.Group, ready: xr.Dataset) -> None:
             dimension_names=("checkpoint",),
         )
     for name in sorted(growing | new.keys()):
-        array = _array(group, name)
+        array = array_of(group, name)
         array.resize((n_before + n_new, *array.shape[1:]))
         array[n_before:] = new[name].values if name in new else array.fill_value
 
@@ -281,7 +281,8 @@ def _cut_to_listed(where: Path) -> None:
             array.resize(listed[name])
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+def array_of(group: zarr.Group, name: str) -> Any:
+    """An array of a group by its name."""
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array

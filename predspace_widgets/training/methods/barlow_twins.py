@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from predspace_widgets.training.augment import STRONG, Augmentation, augment
+from predspace_widgets.training.augment import STRONG, Augmentation
 from predspace_widgets.training.datasets import LabelledImages
-from predspace_widgets.training.methods.optimisation import AdamSettings, optimise
-from predspace_widgets.training.networks import Network
-from predspace_widgets.training.snapshots import Snapshot, shuffled_batches
+from predspace_widgets.training.methods.optimisation import AdamSettings
+from predspace_widgets.training.methods.two_views import train_on_two_views
+from predspace_widgets.training.networks import Network, seeded
+from predspace_widgets.training.snapshots import Snapshot
 
 
 @dataclass(frozen=True)
@@ -137,29 +138,19 @@ def train_barlow_twins(
     [0, 2]
     """
     settings = settings or BarlowTwinsSettings()
-    device = next(network.parameters()).device
-    projection = _projection(network.head.in_features, settings.projection, seed).to(device)
+    projection = _projection(network.head.in_features, settings.projection, seed)
 
-    def losses() -> Iterator[torch.Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        for batch in shuffled_batches(len(images), settings.batch_size, generator):
-            inputs = images.tensor(batch).to(device)  # (N, channels, rows, columns)
-            views = torch.cat([augment(inputs, settings.augmentation, generator) for _ in range(2)])
-            first, second = projection(network.features(views)).chunk(2)  # (N, D) each
-            yield barlow_twins_loss(first, second, settings.redundancy_weight)
+    def loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return barlow_twins_loss(first, second, settings.redundancy_weight)
 
-    optimizer = settings.optimizer([*network.parameters(), *projection.parameters()])
-    yield from optimise(
-        network, losses(), optimizer, settings.steps, checkpoints, settings.batch_size, n_images=len(images)
-    )
+    yield from train_on_two_views(network, images, checkpoints, seed, settings, projection, loss)
 
 
 def _projection(n_features: int, width: int, seed: int) -> nn.Module:
     """The paper's projector: three layers, the first two with batch norm and ReLU; nothing where it has no width."""
     if width == 0:
         return nn.Identity()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         layers: list[nn.Module] = []
         for n_inputs in (n_features, width):
             layers += [nn.Linear(n_inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]

@@ -181,7 +181,6 @@ def train_fixmatch(
     [0, 2]
     """
     settings = settings or FixMatchSettings()
-    device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     labelled = images.take(draw_labelled(images.labels, settings.n_labelled, generator))
 
@@ -189,8 +188,8 @@ def train_fixmatch(
         batches = shuffled_batches(len(labelled), settings.batch_size, generator)
         unlabelled_batches = shuffled_batches(len(images), settings.unlabelled_batch_size, generator)
         for batch, unlabelled in zip(batches, unlabelled_batches, strict=True):
-            targets = torch.from_numpy(labelled.labels[batch]).to(device)
-            few, many = labelled.tensor(batch).to(device), images.tensor(unlabelled).to(device)
+            targets = torch.from_numpy(labelled.labels[batch]).to(network.device)
+            few, many = labelled.tensor(batch).to(network.device), images.tensor(unlabelled).to(network.device)
             inputs = [
                 augment(few, settings.weak, generator),
                 augment(many, settings.weak, generator),

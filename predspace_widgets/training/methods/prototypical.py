@@ -173,14 +173,13 @@ def train_prototypical(
     [0, 2]
     """
     settings = settings or PrototypicalSettings()
-    device = next(network.parameters()).device
     n_way = len(images.class_names) if settings.n_way is None else settings.n_way
     per_class = settings.k_shot + settings.n_query
 
     def losses() -> Iterator[torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
         for episode in episodes(images.labels, n_way, per_class, generator):
-            inputs = images.tensor(episode.flatten()).to(device)  # (W (K + Q), channels, rows, columns)
+            inputs = images.tensor(episode.flatten()).to(network.device)  # (W (K + Q), channels, rows, columns)
             features = network.features(augment(inputs, settings.augmentation, generator))  # (W (K + Q), F)
             features = features.reshape(n_way, per_class, -1)  # (W, K + Q, F)
             yield prototypical_loss(features[:, : settings.k_shot], features[:, settings.k_shot :])

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
-from predspace_widgets.training.augment import STRONG, Augmentation, augment
+from predspace_widgets.training.augment import STRONG, Augmentation
 from predspace_widgets.training.datasets import LabelledImages
-from predspace_widgets.training.methods.optimisation import AdamSettings, optimise
-from predspace_widgets.training.networks import Network
-from predspace_widgets.training.snapshots import Snapshot, shuffled_batches
+from predspace_widgets.training.methods.optimisation import AdamSettings
+from predspace_widgets.training.methods.two_views import train_on_two_views
+from predspace_widgets.training.networks import Network, seeded
+from predspace_widgets.training.snapshots import Snapshot
 
 #: Twice the noise of `STRONG`, and more accurate for it; recipes/README.md has what was tried.
 NOISY = replace(STRONG, noise=0.2)
@@ -135,27 +136,17 @@ def train_simclr(
     [0, 2]
     """
     settings = settings or SimCLRSettings()
-    device = next(network.parameters()).device
-    projection = _projection(network.head.in_features, settings.projection, seed).to(device)
+    projection = _projection(network.head.in_features, settings.projection, seed)
 
-    def losses() -> Iterator[torch.Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        for batch in shuffled_batches(len(images), settings.batch_size, generator):
-            inputs = images.tensor(batch).to(device)  # (N, channels, rows, columns)
-            views = torch.cat([augment(inputs, settings.augmentation, generator) for _ in range(2)])
-            first, second = projection(network.features(views)).chunk(2)  # (N, D) each
-            yield nt_xent(first, second, settings.temperature)
+    def loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return nt_xent(first, second, settings.temperature)
 
-    optimizer = settings.optimizer([*network.parameters(), *projection.parameters()])
-    yield from optimise(
-        network, losses(), optimizer, settings.steps, checkpoints, settings.batch_size, n_images=len(images)
-    )
+    yield from train_on_two_views(network, images, checkpoints, seed, settings, projection, loss)
 
 
 def _projection(n_features: int, n_outputs: int, seed: int) -> nn.Module:
     """The paper's projection head, a hidden layer as wide as the features; nothing where it has no outputs."""
     if n_outputs == 0:
         return nn.Identity()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return nn.Sequential(nn.Linear(n_features, n_features), nn.ReLU(), nn.Linear(n_features, n_outputs))

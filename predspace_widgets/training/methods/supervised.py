@@ -86,12 +86,14 @@ def train_supervised(
     2 0.071
     """
     settings = settings or SupervisedSettings()
-    device = next(network.parameters()).device
 
     def losses() -> Iterator[torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
         for batch in shuffled_batches(len(images), settings.batch_size, generator):
-            inputs, targets = images.tensor(batch).to(device), torch.from_numpy(images.labels[batch]).to(device)
+            inputs, targets = (
+                images.tensor(batch).to(network.device),
+                torch.from_numpy(images.labels[batch]).to(network.device),
+            )
             yield cross_entropy(network(augment(inputs, settings.augmentation, generator)), targets)
 
     optimizer = settings.optimizer(network.parameters())

@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from predspace_widgets.geometry import riemann_length
-from predspace_widgets.trajectories.claims.runs import RUN_COORDS, rows_of_runs
+from predspace_widgets.trajectories.claims.runs import RUN_COORDS
+from predspace_widgets.trajectories.selection import rows_of_runs
 
 
 def lengths_by_stride(ds: xr.Dataset, strides: Sequence[int] = (1, 2, 4, 8)) -> pd.DataFrame:

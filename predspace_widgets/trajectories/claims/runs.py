@@ -12,19 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 RUN_COORDS = ("task", "method", "seed")
 
 
-def rows_of_runs(ds: xr.Dataset) -> dict[str, NDArray[np.intp]]:
-    """Rows of the checkpoints of each run, in order of training.
-
-    Examples
-    --------
-    >>> from predspace_widgets.trajectories.testing import geodesic_run
-    >>> rows_of_runs(geodesic_run(n_checkpoints=3))
-    {'geodesic/synthetic/0': array([0, 1, 2])}
-    """
-    runs = ds["run"].values.astype(str)
-    return {run: np.flatnonzero(runs == run) for run in dict.fromkeys(runs.tolist())}
-
-
 def run_coords(ds: xr.Dataset, rows: Mapping[str, NDArray[np.intp]]) -> dict[str, tuple[str, NDArray[np.generic]]]:
     """Name, task, method and seed of runs, as coordinates along "run"."""
     first = [members[0] for members in rows.values()]

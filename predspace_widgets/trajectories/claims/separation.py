@@ -15,7 +15,8 @@ import xarray as xr
 
 from predspace_widgets.geometry import bhattacharyya, reindex
 from predspace_widgets.geometry.geodesic import ProgressMetric
-from predspace_widgets.trajectories.claims.runs import RUN_COORDS, rows_of_runs, run_coords
+from predspace_widgets.trajectories.claims.runs import RUN_COORDS, run_coords
+from predspace_widgets.trajectories.selection import rows_of_runs
 
 
 def end_points(ds: xr.Dataset) -> xr.DataArray:

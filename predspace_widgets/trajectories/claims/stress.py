@@ -8,7 +8,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.geometry import InPCA, geodesic, ignorance, pairwise, truth
-from predspace_widgets.trajectories.claims.runs import rows_of_runs, with_predictions
+from predspace_widgets.trajectories.claims.runs import with_predictions
+from predspace_widgets.trajectories.selection import rows_of_runs
 
 
 def explained_stress(ds: xr.Dataset, n_axes: int = 3) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, validate
+from predspace_widgets.trajectories.selection import places_by_name
 
 
 def make_trajectories(
@@ -144,7 +145,6 @@ def _names(values: Any, length: int, name: str) -> np.ndarray:
 def _count_within(runs: np.ndarray) -> np.ndarray:
     """0, 1, 2, ... within each run."""
     steps = np.empty(len(runs), dtype=np.int64)
-    for name in np.unique(runs):
-        rows = np.flatnonzero(runs == name)
+    for rows in places_by_name(runs).values():
         steps[rows] = np.arange(len(rows))
     return steps

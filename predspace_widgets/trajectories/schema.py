@@ -6,12 +6,16 @@ One row a checkpoint; runs may differ in length. README.md beside this file has 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
+from predspace_widgets.trajectories.selection import rows_of_runs
 
 SCHEMA_VERSION = "1"
 
@@ -148,30 +152,31 @@ def _checkpoint_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
             continue
         bad = np.flatnonzero(~np.isfinite(ds[name].values.astype(np.float64)))
         if bad.size:
-            yield f"{name!r} is not finite at {_listed([describe_checkpoint(ds, int(i)) for i in bad])}"
+            yield f"{name!r} is not finite at {_listed((describe_checkpoint(ds, int(i)) for i in bad), bad.size)}"
     if "run" not in sound:
         return
-    runs = ds["run"].values.astype(str)
-    for run in dict.fromkeys(runs.tolist()):
-        rows = np.flatnonzero(runs == run).tolist()
-        for name in ("task", "method", "seed"):
-            different = dict.fromkeys(map(str, ds[name].values[rows])) if name in sound else {}
+    columns = {name: ds[name].values for name in ("task", "method", "seed") if name in sound}
+    steps = ds["step"].values if "step" in sound else None
+    for run, rows in rows_of_runs(ds).items():
+        for name, column in columns.items():
+            different = dict.fromkeys(map(str, column[rows]))
             if len(different) > 1:
                 yield f"run {run!r} has more than one {name}: {', '.join(different)}"
-        if "step" in sound:
-            yield from _step_problems(ds, rows)
+        if steps is not None:
+            yield from _step_problems(ds, rows, steps)
 
 
-def _step_problems(ds: xr.Dataset, rows: list[int]) -> Iterator[str]:
+def _step_problems(ds: xr.Dataset, rows: NDArray[np.intp], steps: NDArray[Any]) -> Iterator[str]:
     """Steps that do not rise along the checkpoints of a run."""
-    steps = ds["step"].values
-    doubled = [b for a, b in itertools.pairwise(rows) if steps[a] == steps[b]]
-    if doubled:
-        places = [f"{describe_checkpoint(ds, row)}, step {steps[row]}" for row in doubled]
-        yield f"duplicate checkpoints: {_listed(places)}"
-    backwards = [b for a, b in itertools.pairwise(rows) if steps[a] > steps[b]]
-    if backwards:
-        yield f"'step' falls within a run at {_listed([describe_checkpoint(ds, row) for row in backwards])}"
+    before, after = steps[rows[:-1]], steps[rows[1:]]
+    doubled = rows[1:][before == after]
+    if doubled.size:
+        places = (f"{describe_checkpoint(ds, int(row))}, step {steps[row]}" for row in doubled)
+        yield f"duplicate checkpoints: {_listed(places, doubled.size)}"
+    backwards = rows[1:][before > after]
+    if backwards.size:
+        places = (describe_checkpoint(ds, int(row)) for row in backwards)
+        yield f"'step' falls within a run at {_listed(places, backwards.size)}"
 
 
 def _sample_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
@@ -179,20 +184,20 @@ def _sample_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
         if name in ds.coords:
             doubled = _doubled(ds[name].values)
             if doubled:
-                yield f"{name!r} names must be unique, these are not: {_listed([repr(str(v)) for v in doubled])}"
+                names = _listed((repr(str(value)) for value in doubled), len(doubled))
+                yield f"{name!r} names must be unique, these are not: {names}"
     if {"probs", "label"} <= sound:
         labels, n_classes = ds["label"].values, ds.sizes["class"]
         bad = np.flatnonzero((labels < 0) | (labels >= n_classes))
         if bad.size:
-            yield (
-                f"'label' must lie in [0, {n_classes}): "
-                f"{_listed([f'sample {_sample_name(ds, int(i))} has {labels[i]}' for i in bad])}"
-            )
+            places = (f"sample {_sample_name(ds, int(i))} has {labels[i]}" for i in bad)
+            yield f"'label' must lie in [0, {n_classes}): {_listed(places, bad.size)}"
 
 
 def _probability_problems(ds: xr.Dataset) -> list[str]:
     """NaN, negative values and bad row sums, read a block of samples at a time."""
-    found: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
+    named: dict[str, list[str]] = {}  # the first places only: of wrong input, every row may be one
     for start, block in sample_blocks(ds["probs"]):
         values = block.astype(np.promote_types(block.dtype, np.float32), copy=False)  # (T, n, C)
         finite = np.isfinite(values).all(axis=-1)  # (T, n)
@@ -205,10 +210,14 @@ def _probability_problems(ds: xr.Dataset) -> list[str]:
             "rows of 'probs' do not sum to 1": finite & ~negative & (off > ROW_SUM_TOLERANCE),
         }
         for problem, bad in checks.items():
-            for checkpoint, sample in np.argwhere(bad).tolist():
-                where = f"{describe_checkpoint(ds, checkpoint)}, sample {_sample_name(ds, start + sample)}"
-                found.setdefault(problem, []).append(where)
-    return [f"{problem} at {_listed(places)}" for problem, places in found.items()]
+            if not bad.any():
+                continue
+            counts[problem] += np.count_nonzero(bad)
+            named.setdefault(problem, []).extend(
+                f"{describe_checkpoint(ds, checkpoint)}, sample {_sample_name(ds, start + sample)}"
+                for checkpoint, sample in np.argwhere(bad)[:_SHOWN].tolist()
+            )
+    return [f"{problem} at {_listed(places, counts[problem])}" for problem, places in named.items()]
 
 
 def sample_blocks(probs: xr.DataArray) -> Iterator[tuple[int, np.ndarray]]:
@@ -229,6 +238,7 @@ def _doubled(values: np.ndarray) -> list[Hashable]:
     return list(unique[counts > 1])
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return "; ".join(names[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+def _listed(names: Iterable[str], count: int) -> str:
+    """The first of so many names; the others are not even made."""
+    more = count - _SHOWN
+    return "; ".join(itertools.islice(names, _SHOWN)) + (f"; and {more} more" if more > 0 else "")

@@ -54,7 +54,7 @@ class View:
     def draw(self, state: ExplorerState) -> Drawing:
         """The view of a state; what a user can cause becomes a message, and so does a defect, which is also logged."""
         try:
-            return Drawing(self.figure(state), self.how_to_read.format(**self.details(state)))
+            return Drawing(self.figure(state), self.how_to_read.format(**self.details(state)).strip())
         except ValueError as error:
             return Drawing(None, self.caption, str(error))
         except Exception as error:
@@ -66,6 +66,10 @@ class View:
 
 def _picture(state: ExplorerState) -> go.Figure:
     return inpca.inpca_figure(state.picture(), state.colors, state.axes, state.values())
+
+
+def _notes(state: ExplorerState) -> dict[str, str]:
+    return {"notes": inpca.notes(state.picture())}
 
 
 def _stress(state: ExplorerState) -> go.Figure:
@@ -96,6 +100,7 @@ PICTURE = View(
     inpca.HOW_TO_READ,
     (*_CHECKPOINTS, "dimensions", "horizontal", "vertical", "color_by", "progress_metric"),
     _picture,
+    _notes,
 )
 STRESS = View("stress", stress.TITLE, stress.HOW_TO_READ, _CHECKPOINTS, _stress)
 PROGRESS = View("progress", progress.TITLE, progress.HOW_TO_READ, (*_CHECKPOINTS, "progress_metric"), _progress)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
+from numpy.typing import NDArray
 
+from predspace_widgets.trajectories.selection import places_by_name, rows_of_runs
 from predspace_widgets.views.style import (
     COLOR_SCALE,
     FONT,
@@ -21,12 +23,43 @@ from predspace_widgets.views.style import (
     percent,
     tint,
 )
+from predspace_widgets.views.thinning import ordinal, thin
 
 TITLE = "InPCA picture"
 HOW_TO_READ = (
     "A point is a network at a checkpoint; near means predicting alike. Thin lines: runs; thick: mean of seeds. "
-    "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path."
+    "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path. {notes}"
 )
+
+
+def notes(picture: xr.Dataset) -> str:
+    """What a drawing of a picture leaves out, and what its axes come from where that is not all; empty if neither.
+
+    Parameters
+    ----------
+    picture : xarray.Dataset
+        From `Analysis.picture`; its attribute `landmarks` is the number of checkpoints that the axes come from.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> notes(random_trajectories().predspace.inpca())
+    ''
+    """
+    sentences = []
+    if "landmarks" in picture.attrs:
+        count = picture.attrs["landmarks"]
+        sentences.append(f"The axes come from {count:,} landmark checkpoints; the rest are projected.")
+    drawn, k = thin(picture["run"].values)
+    if k > 1:
+        sentences.append(
+            f"Drawn: every {ordinal(k)} checkpoint of each run, with its first and last "
+            f"({len(drawn):,} of {picture.sizes['checkpoint']:,}); everything is computed from all of them."
+        )
+    drawn, k = thin(picture["mean_curve"].values)
+    if k > 1:
+        sentences.append(f"Of the means: every {ordinal(k)} point ({len(drawn):,} of {picture.sizes['mean_point']:,}).")
+    return " ".join(sentences)
 
 
 def inpca_figure(
@@ -35,7 +68,7 @@ def inpca_figure(
     axes: Sequence[int] = (1, 2, 3),
     values: xr.DataArray | None = None,
 ) -> go.Figure:
-    """Draw a picture.
+    """Draw a picture; of very many checkpoints only every k-th of each run, which `notes` tells (see `thin`).
 
     Parameters
     ----------
@@ -60,12 +93,15 @@ def inpca_figure(
     if unknown or len(axes) not in (2, 3):
         raise ValueError(f"this picture has axes 1 to {picture.sizes['component']}; cannot draw {tuple(axes)}")
     figure = new_figure(showlegend=True, legend=_LEGEND, margin={"l": 0, "r": 0, "t": 0, "b": 0})
-    for curve in dict.fromkeys(picture["curve"].values.tolist()):
-        figure.add_trace(_runs(picture, curve, colors[curve], axes, muted=values is not None))
+    checkpoints, _ = thin(picture["run"].values)
+    mean_points, _ = thin(picture["mean_curve"].values)
+    drawn = picture.isel(checkpoint=checkpoints, mean_point=mean_points)
+    for curve, rows in places_by_name(drawn["curve"].values).items():
+        figure.add_trace(_runs(drawn, rows, curve, colors[curve], axes, muted=values is not None))
     if values is not None:
-        figure.add_trace(_colored_checkpoints(picture, values, axes))
-    for curve in dict.fromkeys(picture["mean_curve"].values.tolist()):
-        figure.add_trace(_mean(picture, curve, colors[curve], axes, muted=values is not None))
+        figure.add_trace(_colored_checkpoints(drawn, picture, values, axes))
+    for curve, rows in places_by_name(drawn["mean_curve"].values).items():
+        figure.add_trace(_mean(drawn, rows, curve, colors[curve], axes, muted=values is not None))
     if "geodesic" in picture:
         figure.add_traces(_references(picture, axes))
     titles = [_axis_title(picture, number) for number in axes]
@@ -97,55 +133,61 @@ def _pick(picture: xr.Dataset, variable: str, axes: Sequence[int]) -> np.ndarray
     return picture[variable].sel(component=list(axes)).values
 
 
-def _runs(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], muted: bool) -> go.Scatter | go.Scatter3d:
+def _runs(
+    drawn: xr.Dataset, rows: NDArray[np.intp], curve: str, color: str, axes: Sequence[int], muted: bool
+) -> go.Scatter | go.Scatter3d:
     """All runs of a curve, in one trace with gaps between them."""
-    points, runs = _pick(picture, "embedding", axes), picture["run"].values
-    epochs, seeds = picture["epoch"].values, picture["seed"].values
-    pieces, notes = [], []
-    for run in dict.fromkeys(runs[picture["curve"].values == curve].tolist()):
-        rows = runs == run
-        pieces += [points[rows], np.full((1, len(axes)), np.nan)]
-        notes += [[seed, epoch] for seed, epoch in zip(seeds[rows], epochs[rows], strict=True)] + [[None, None]]
+    points = np.vstack([_pick(drawn, "embedding", axes), np.full((1, len(axes)), np.nan)])
+    gap = -1  # the last point, which is none
+    order = np.concatenate([np.append(run, gap) for run in rows_of_runs(drawn, rows).values()])
+    names = zip(order, drawn["seed"].values[order].tolist(), drawn["epoch"].values[order].tolist(), strict=True)
     return _scatter(
-        np.concatenate(pieces),
+        points[order],
         mode="lines",
         line={"color": GRID if muted else tint(color, 0.5), "width": 2 if len(axes) == 3 else 1.5},
         name=curve,
         showlegend=False,
-        customdata=notes,
+        customdata=[[None, None] if row == gap else [seed, epoch] for row, seed, epoch in names],
         hovertemplate=f"<b>{curve}</b><br>seed %{{customdata[0]}}, epoch %{{customdata[1]:.3g}}<extra></extra>",
         meta="runs",
     )
 
 
-def _mean(picture: xr.Dataset, curve: str, color: str, axes: Sequence[int], muted: bool) -> go.Scatter | go.Scatter3d:
-    rows = picture["mean_curve"].values == curve
+def _mean(
+    drawn: xr.Dataset, rows: NDArray[np.intp], curve: str, color: str, axes: Sequence[int], muted: bool
+) -> go.Scatter | go.Scatter3d:
     return _scatter(
-        _pick(picture, "mean", axes)[rows],
+        _pick(drawn, "mean", axes)[rows],
         mode="lines",
         line={"color": color, "width": (3 if muted else 7) if len(axes) == 3 else (1.5 if muted else 4)},
         name=curve,
         showlegend=False,  # the choices beside the picture carry the colours
-        customdata=picture["mean_epoch"].values[rows],
+        customdata=drawn["mean_epoch"].values[rows],
         hovertemplate=f"<b>{curve}</b>, mean of seeds<br>epoch %{{customdata:.3g}}<extra></extra>",
         meta="mean",
     )
 
 
-def _colored_checkpoints(picture: xr.Dataset, values: xr.DataArray, axes: Sequence[int]) -> go.Scatter | go.Scatter3d:
+def _colored_checkpoints(
+    drawn: xr.Dataset, picture: xr.Dataset, values: xr.DataArray, axes: Sequence[int]
+) -> go.Scatter | go.Scatter3d:
+    """The drawn checkpoints of a picture, on a scale of colours from the lowest to the highest value of all."""
     title = str(values.name)
-    shown = values.values[picture["row"].values]
-    color, ticks = shown, {}
+    shown, everywhere = (values.values[which["row"].values] for which in (drawn, picture))
+    color, span, ticks = shown, everywhere[np.isfinite(everywhere)], {}
     if title == "epoch":
-        scale = EpochScale(shown)
-        color, ticks = scale(shown), {"tickmode": "array", "tickvals": scale.tickvals, "ticktext": scale.ticktext}
+        scale = EpochScale(everywhere)
+        color, span = scale(shown), scale(span)
+        ticks = {"tickmode": "array", "tickvals": scale.tickvals, "ticktext": scale.ticktext}
+    bounds = {"cmin": span.min(), "cmax": span.max()} if span.size else {}
     return _scatter(
-        _pick(picture, "embedding", axes),
+        _pick(drawn, "embedding", axes),
         mode="markers",
         marker={
             "size": 4 if len(axes) == 3 else 6,
             "color": color,
             "colorscale": COLOR_SCALE,
+            **bounds,
             "colorbar": {
                 "title": {"text": title, "side": "top"},
                 "thickness": 12,
@@ -156,7 +198,7 @@ def _colored_checkpoints(picture: xr.Dataset, values: xr.DataArray, axes: Sequen
         },
         name=title,
         showlegend=False,
-        customdata=np.stack([picture["curve"].values, picture["seed"].values, picture["epoch"].values, shown], axis=1),
+        customdata=np.stack([drawn["curve"].values, drawn["seed"].values, drawn["epoch"].values, shown], axis=1),
         hovertemplate=(
             "<b>%{customdata[0]}</b><br>seed %{customdata[1]}, epoch %{customdata[2]:.3g}<br>"
             f"{title} %{{customdata[3]:.3g}}<extra></extra>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import xarray as xr
 
 from predspace_widgets.trajectories import Analysis, Selection
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
@@ -16,6 +17,7 @@ from predspace_widgets.views import (
     progress_figure,
     stress_figure,
 )
+from predspace_widgets.views.inpca import notes
 from predspace_widgets.views.lengths import schedule
 
 
@@ -117,6 +119,103 @@ def test_values_color_every_checkpoint(
     np.testing.assert_allclose(shown, values.values[rows.rows(analysis.ds)])
     order = np.argsort(shown, kind="stable")
     assert np.all(np.diff(np.asarray(points.marker.color)[order]) >= 0)
+
+
+# -- more checkpoints than are drawn ----------------------------------------------------------------------------------
+
+
+def many(n_runs: int, n_curves: int, n_checkpoints: int = 60) -> xr.Dataset:
+    """A picture of many runs, whose checkpoints alternate between the runs."""
+    step, run = (grid.ravel() for grid in np.meshgrid(np.arange(n_checkpoints), np.arange(n_runs), indexing="ij"))
+    columns = {
+        "task": [f"task {number}" for number in run % n_curves],
+        "method": ["supervised"] * len(run),
+        "seed": run // n_curves,
+        "epoch": step.astype(float),
+        "step": step,
+        "run": [f"run {number}" for number in run],
+    }
+    embedding = np.stack([run, step, run * step], axis=1).astype(float)
+    ds = xr.Dataset(
+        {"embedding": (("checkpoint", "component"), embedding), "eigenvalue": ("component", [3.0, 2.0, 1.0])},
+        coords={name: ("checkpoint", column) for name, column in columns.items()},
+    )
+    return Analysis(ds).picture()
+
+
+@pytest.fixture(scope="module")
+def crowd() -> xr.Dataset:
+    """500 runs of 60 checkpoints, 30,000: every 2nd of each run and its last are 31 x 500."""
+    return many(500, 2)
+
+
+@pytest.mark.parametrize("axes", [(1, 2, 3), (1, 2)])
+def test_of_very_many_checkpoints_every_kth_of_each_run_is_drawn(crowd: xr.Dataset, axes: tuple[int, ...]) -> None:
+    figure = inpca_figure(crowd, curve_colors(["task 0", "task 1"]), axes)
+    seen = 0
+    for trace in traces(figure, "runs"):
+        gaps = np.flatnonzero(np.isnan(trace.x))
+        for start, end in zip([0, *(gaps[:-1] + 1)], gaps, strict=True):
+            assert trace.y[start:end].tolist() == [*range(0, 60, 2), 59]
+            [number] = set(trace.x[start:end].tolist())
+            names = [(int(number) // 2, float(epoch)) for epoch in trace.y[start:end]]
+            assert [tuple(note) for note in trace.customdata[start:end]] == names
+            assert trace.name == f"task {int(number) % 2}"
+            seen += 1
+    assert seen == 500
+    assert [len(trace.x) for trace in traces(figure, "mean")] == [60, 60]
+
+
+def test_the_caption_says_what_is_not_drawn(crowd: xr.Dataset) -> None:
+    assert notes(crowd) == (
+        "Drawn: every 2nd checkpoint of each run, with its first and last (15,500 of 30,000); everything is computed "
+        "from all of them."
+    )
+    assert notes(crowd.isel(checkpoint=slice(20_000))) == ""
+    assert notes(crowd.isel(checkpoint=slice(20_001))) != ""
+
+
+def test_colored_checkpoints_are_the_drawn_ones_on_the_scale_of_all(crowd: xr.Dataset) -> None:
+    values = xr.DataArray(-np.abs(crowd["epoch"].values - 31.0), dims="checkpoint", name="accuracy")  # highest at 31
+    figure = inpca_figure(crowd, curve_colors(["task 0", "task 1"]), values=values)
+    [points] = traces(figure, "values")
+    lines = traces(figure, "runs")
+    drawn = np.concatenate([np.stack([line.x, line.y], axis=1)[~np.isnan(line.x)] for line in lines])
+    assert sorted(zip(points.x, points.y, strict=True)) == sorted(map(tuple, drawn))
+    np.testing.assert_array_equal(points.marker.color, -np.abs(np.asarray(points.y) - 31))
+    assert (points.marker.cmin, points.marker.cmax) == (-31, 0)
+    assert max(points.marker.color) == -1
+
+
+def test_the_scale_of_epochs_is_that_of_all_checkpoints(crowd: xr.Dataset) -> None:
+    epochs = xr.DataArray(crowd["epoch"].values / 10, dims="checkpoint", name="epoch")
+    [points] = traces(inpca_figure(crowd, curve_colors(["task 0", "task 1"]), values=epochs), "values")
+    np.testing.assert_allclose(points.marker.color, np.log1p(points.y))  # in units of 0.1, which is not drawn
+    assert points.marker.cmax == pytest.approx(np.log1p(59))
+
+
+def test_values_that_are_not_there_leave_the_scale_to_the_others(crowd: xr.Dataset) -> None:
+    few = crowd.isel(checkpoint=slice(4))
+    for values, bounds in (([np.nan, 0.25, 0.75, np.nan], (0.25, 0.75)), ([np.nan] * 4, (None, None))):
+        column = xr.DataArray(values, dims="checkpoint", name="accuracy")
+        [points] = traces(inpca_figure(few, curve_colors(["task 0", "task 1"]), values=column), "values")
+        assert (points.marker.cmin, points.marker.cmax) == bounds
+
+
+def test_very_many_points_of_means_are_thinned_too() -> None:
+    picture = many(70, 70, n_checkpoints=300)  # a curve a run
+    figure = inpca_figure(picture, curve_colors([f"task {number}" for number in range(70)]))
+    for mean in traces(figure, "mean"):
+        assert mean.y.tolist() == [*range(0, 300, 2), 299]
+        assert mean.customdata.tolist() == mean.y.tolist()
+    assert notes(picture).endswith("Of the means: every 2nd point (10,570 of 21,000).")
+
+
+def test_the_caption_says_that_axes_come_from_landmarks(analysis: Analysis, crowd: xr.Dataset) -> None:
+    sentence = "The axes come from 1,500 landmark checkpoints; the rest are projected."
+    assert notes(analysis.picture()) == ""
+    assert notes(analysis.picture().assign_attrs(landmarks=1500)) == sentence
+    assert notes(crowd.assign_attrs(landmarks=1500)) == f"{sentence} {notes(crowd)}"
 
 
 def test_unknown_axes_are_an_error(analysis: Analysis, colors: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from bokeh.models import CustomJSTickFormatter
 from bokeh.server.server import Server
 
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
-from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.explorers.state import MOST_CHECKBOXES, ExplorerState
 from predspace_widgets.trajectories import Analysis
 
 _FOLDER = Path(__file__).parent
@@ -104,10 +104,7 @@ def _sidebar(state: ExplorerState, others: Mapping[str, str]) -> list[Any]:
     if len(state.param.methods.objects) > 1:
         items += _checkbox_list(state, "methods", "Methods")
     items += [
-        _html("heading", "Seeds", above=10),
-        pn.widgets.CheckBoxGroup.from_param(
-            state.param.seeds, inline=True, stylesheets=[_CSS], margin=0, css_classes=["choose-seeds"]
-        ),
+        *_seed_list(state),
         _html("heading", "Epochs", above=10),
         _epoch_slider(state),
         _html("heading", "Colour of the picture", above=10),
@@ -128,20 +125,36 @@ def _summary(ds: xr.Dataset) -> str:
 
 
 def _checkbox_list(state: ExplorerState, name: str, title: str) -> list[Any]:
-    known = state.param[name].objects
     rules = (_swatch_rule(number, colors) for number, colors in enumerate(_swatches(state, name), start=1))
     swatches = "\n".join(rules)
     boxes = pn.widgets.CheckBoxGroup.from_param(
         state.param[name], stylesheets=[_CSS, swatches], margin=0, css_classes=[f"choose-{name}"]
     )
+    return [_heading_with_toggle(state, name, title), boxes]
+
+
+def _seed_list(state: ExplorerState) -> list[Any]:
+    """A checkbox a seed in rows, or a list to select from where there are many."""
+    options: dict[str, Any] = {"stylesheets": [_CSS], "margin": 0, "css_classes": ["choose-seeds"]}
+    if len(state.param.seeds.objects) <= MOST_CHECKBOXES:
+        boxes = pn.widgets.CheckBoxGroup.from_param(state.param.seeds, inline=True, **options)
+        return [_html("heading", "Seeds", above=10), boxes]
+    chooser = pn.widgets.MultiSelect.from_param(
+        state.param.seeds, name="", size=6, sizing_mode="stretch_width", **options
+    )
+    return [_heading_with_toggle(state, "seeds", "Seeds"), chooser]
+
+
+def _heading_with_toggle(state: ExplorerState, name: str, title: str) -> pn.Row:
+    """The heading of a list of choices, with a link that chooses all of them or none."""
+    known = state.param[name].objects
     toggle = pn.widgets.Button(name="all / none", css_classes=["link"], stylesheets=[_CSS], margin=(2, 0, 0, 0))
 
     def turn_all(_: Any) -> None:
         setattr(state, name, [] if getattr(state, name) == known else known)
 
     toggle.on_click(turn_all)
-    header = pn.Row(_html("heading", title), pn.HSpacer(), toggle, sizing_mode="stretch_width", margin=(10, 0, 0, 0))
-    return [header, boxes]
+    return pn.Row(_html("heading", title), pn.HSpacer(), toggle, sizing_mode="stretch_width", margin=(10, 0, 0, 0))
 
 
 def _swatches(state: ExplorerState, name: str) -> list[list[str]]:

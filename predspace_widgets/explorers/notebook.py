@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
-from predspace_widgets.explorers.state import COLORINGS, N_AXES, PROGRESS_METRICS, ExplorerState
+from predspace_widgets.explorers.state import COLORINGS, MOST_CHECKBOXES, N_AXES, PROGRESS_METRICS, ExplorerState
 from predspace_widgets.trajectories import Analysis
 
 _VIEWS = {view.name: view for view in (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)}
@@ -137,7 +137,9 @@ def _checkpoint_choices(state: ExplorerState) -> widgets.VBox:
 
     epochs.observe(to_state, "index")
     state.param.watch(to_slider, "epochs")
-    parts += [_heading("Seeds"), _checkboxes(state, "seeds"), _heading("Epochs"), epochs]
+    many_seeds = len(state.param.seeds.objects) > MOST_CHECKBOXES
+    seeds = _list_box(state, "seeds") if many_seeds else _checkboxes(state, "seeds")
+    parts += [_heading("Seeds"), seeds, _heading("Epochs"), epochs]
     return widgets.VBox(parts, layout={"width": "230px", "flex": "0 0 auto"})
 
 
@@ -192,6 +194,23 @@ def _checkboxes(state: ExplorerState, name: str, colors: dict[str, str] | None =
         for value, box in zip(known, boxes, strict=True)
     ]
     return (widgets.HBox if name == "seeds" else widgets.VBox)(rows)
+
+
+def _list_box(state: ExplorerState, name: str) -> widgets.SelectMultiple:
+    """Many values to select from; as everywhere else, Ctrl and Shift take several."""
+    box = widgets.SelectMultiple(options=state.param[name].objects, rows=6, layout={"width": "210px"})
+
+    def to_state(change: Any) -> None:
+        if list(change.new) != getattr(state, name):
+            setattr(state, name, list(change.new))
+
+    def to_box(*_: Any) -> None:
+        box.value = tuple(getattr(state, name))
+
+    to_box()
+    box.observe(to_state, "value")
+    state.param.watch(to_box, name)
+    return box
 
 
 def _dropdown(state: ExplorerState, name: str, options: Any, width: str = "120px") -> widgets.Dropdown:

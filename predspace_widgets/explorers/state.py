@@ -13,6 +13,9 @@ from predspace_widgets.views.style import curve_colors
 #: Axes that a picture is computed with: what the explained stress shows, and what any two axes are chosen from.
 N_AXES = 5
 
+#: So many seeds have a checkbox each; more are a list to select from.
+MOST_CHECKBOXES = 12
+
 COLORINGS = ("task", "epoch", "progress", "accuracy")
 PROGRESS_METRICS = {"Bhattacharyya": "bhattacharyya", "great circle": "great_circle"}
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import panel as pn
 import plotly.graph_objects as go
 import pytest
 
+from predspace_widgets.explorers import app
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS
 from predspace_widgets.explorers.notebook import Explorer
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import Analysis
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
+from predspace_widgets.views import inpca
 
 VIEWS = (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)
 
@@ -20,6 +23,12 @@ VIEWS = (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)
 @pytest.fixture(scope="module")
 def analysis() -> Analysis:
     return Analysis(random_trajectories(n_seeds=2, n_checkpoints=6))
+
+
+@pytest.fixture(scope="module")
+def crowded() -> Analysis:
+    """Two tasks of 13 seeds, too many for checkboxes."""
+    return Analysis(random_trajectories(tasks=("red", "blue"), n_seeds=13, n_checkpoints=2, n_samples=4))
 
 
 @pytest.fixture
@@ -58,6 +67,48 @@ def test_choices_that_leave_nothing_are_a_message(state: ExplorerState, choices:
     assert message in drawing.message
     state.param.update(tasks=["red", "blue"], seeds=[0, 1], epochs=(0.0, 10.0))
     assert PICTURE.draw(state).figure is not None
+
+
+def test_the_caption_says_what_the_picture_leaves_out(state: ExplorerState, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PICTURE.draw(state).caption.endswith("dashed: the shortest path.")
+    monkeypatch.setattr(inpca, "notes", lambda picture: f"Of {picture.sizes['checkpoint']}.")
+    state.tasks = ["red"]
+    assert PICTURE.draw(state).caption.endswith("dashed: the shortest path. Of 12.")
+    assert any("path. Of 12." in text.value for text in _find(Explorer(state.analysis, tasks=["red"]).widget, "HTML"))
+
+
+class TestManySeeds:
+    def test_the_page_has_a_list_to_select_from(self, analysis: Analysis, crowded: Analysis) -> None:
+        state = ExplorerState(crowded)
+        [heading, chooser] = app._seed_list(state)
+        assert isinstance(chooser, pn.widgets.MultiSelect)
+        assert chooser.value == list(range(13))
+        chooser.value = [3, 4]
+        assert state.seeds == [3, 4]
+        state.seeds = [7]
+        assert chooser.value == [7]
+        [toggle] = heading.select(pn.widgets.Button)
+        toggle.clicks += 1
+        assert state.seeds == chooser.value == list(range(13))
+        toggle.clicks += 1
+        assert state.seeds == []
+        assert isinstance(app._seed_list(ExplorerState(analysis))[1], pn.widgets.CheckBoxGroup)
+
+    def test_the_notebook_has_a_list_to_select_from(self, analysis: Analysis, crowded: Analysis) -> None:
+        explorer = Explorer(crowded, seeds=[1, 2])
+        [chooser] = _find(explorer.widget, "SelectMultiple")
+        assert chooser.value == (1, 2)
+        chooser.value = (3, 4)
+        assert explorer.state.seeds == [3, 4]
+        explorer.state.seeds = [7]
+        assert chooser.value == (7,)
+        assert len(_find(explorer.widget, "Checkbox")) == 2  # the tasks
+        assert not _find(Explorer(analysis).widget, "SelectMultiple")
+
+    def test_twelve_seeds_still_have_checkboxes(self) -> None:
+        state = ExplorerState(random_trajectories(n_seeds=12, n_checkpoints=2, n_samples=4))
+        assert isinstance(app._seed_list(state)[1], pn.widgets.CheckBoxGroup)
+        assert len(_find(Explorer(state.analysis).widget, "Checkbox")) == 3 + 12
 
 
 def test_comparing_a_curve_with_itself_is_a_message(state: ExplorerState) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import version
 from typing import Any
 
@@ -82,6 +83,14 @@ def test_steps_are_counted_within_each_run() -> None:
     ds = make_trajectories(PROBS, LABELS, task=["a", "b", "a", "a"], epoch=[0, 0, 1, 2])
     assert ds["run"].values.tolist() == ["a/supervised/0", "b/supervised/0", "a/supervised/0", "a/supervised/0"]
     assert ds["step"].values.tolist() == [0, 0, 1, 2]
+
+
+def test_many_runs_take_no_longer() -> None:
+    n_runs = 20_000
+    start = time.process_time()
+    ds = make_trajectories(np.full((5 * n_runs, 1, 2), 0.5), [0], task="a", epoch=0, seed=np.repeat(range(n_runs), 5))
+    assert time.process_time() - start < 10  # looking for each run among all checkpoints takes minutes
+    assert ds["step"].values.reshape(n_runs, 5).tolist() == [[0, 1, 2, 3, 4]] * n_runs
 
 
 def test_seeds_and_methods_make_runs_of_their_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import dask.array
@@ -288,6 +289,15 @@ def test_a_row_that_is_no_probabilities(row: list[float], problem: str) -> None:
 def test_values_too_large_for_float32() -> None:
     problem = only_problem(with_probs({(0, 0): [1e300, 0.0, 0.0]}))
     assert problem.endswith("at checkpoint 0 (run 'A', epoch 0), sample s0")
+
+
+def test_places_of_a_problem_are_counted_not_made() -> None:
+    probs = np.full((2000, 200, 2), 0.4)
+    ds = random_trajectories(("a",), n_seeds=1, n_checkpoints=2000, n_samples=200, n_classes=2).chunk(sample=100)
+    ds["probs"] = ds["probs"].dims, dask.array.from_array(probs, chunks=(2000, 100, 2))
+    start = time.process_time()
+    assert only_problem(ds).endswith("; and 399997 more")
+    assert time.process_time() - start < 5  # naming all of them takes minutes
 
 
 @pytest.mark.parametrize("last", [0.2018, 0.1982])

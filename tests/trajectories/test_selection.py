@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from predspace_widgets.trajectories import EmptySelectionError, Selection, make_trajectories
+from predspace_widgets.trajectories.selection import rows_of_runs
 from predspace_widgets.trajectories.testing import random_trajectories
 from tests.trajectories.samples import datasets, embedding_only, random_probs
 
@@ -85,6 +86,18 @@ def test_the_dataset_of_a_choice_holds_its_rows(data: st.DataObject) -> None:
     assume(rows)
     chosen = TRAININGS.predspace.select(selection.tasks, selection.methods, selection.seeds, selection.epochs)
     xr.testing.assert_identical(chosen, TRAININGS.isel(checkpoint=rows))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "", "nan", "a\0b", "a\0c"]), min_size=1), st.data())
+def test_rows_of_runs_match_a_plain_loop(runs: list[str], data: st.DataObject) -> None:
+    ds = xr.Dataset(coords={"run": ("checkpoint", runs)})
+    chosen = data.draw(st.none() | st.lists(st.integers(0, len(runs) - 1), unique=True).map(sorted))
+    rows = range(len(runs)) if chosen is None else chosen
+    expected: dict[str, list[int]] = {}
+    for row in rows:
+        expected[runs[row]] = [*expected.get(runs[row], []), row]
+    found = rows_of_runs(ds, None if chosen is None else np.array(chosen, dtype=np.intp))
+    assert [(run, members.tolist()) for run, members in found.items()] == list(expected.items())
 
 
 def test_no_choice_is_everything() -> None:

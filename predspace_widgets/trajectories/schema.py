@@ -212,7 +212,7 @@ def _probability_problems(ds: xr.Dataset) -> list[str]:
         for problem, bad in checks.items():
             if not bad.any():
                 continue
-            counts[problem] += np.count_nonzero(bad)
+            counts[problem] += int(np.count_nonzero(bad))
             named.setdefault(problem, []).extend(
                 f"{describe_checkpoint(ds, checkpoint)}, sample {_sample_name(ds, start + sample)}"
                 for checkpoint, sample in np.argwhere(bad)[:_SHOWN].tolist()

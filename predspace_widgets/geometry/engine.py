@@ -27,6 +27,7 @@ _Result = TypeVar("_Result")
 # beside, tens of times slower: every operation then waits for a thread that waits for a core.
 _TILE = 160
 _GPU_TILE = 2048
+_SMALL_TILE = 64  # with fewer checkpoints the loops of a tile are short
 # Overlaps held at a time by a thread, 6 MB in float32: operations long enough for threads not to wait for the
 # interpreter, which starts one at a time, and blocks small enough for a shared cache.
 _BLOCK_ELEMENTS = 64 * _TILE**2
@@ -35,7 +36,9 @@ _FEW = 4  # below so many, a product saves less than it costs to start it
 _NOISE = 4 * float(np.finfo(np.float32).eps)
 
 
-def pairwise(P: ArrayLike, Q: ArrayLike | None, metric: str, dtype: str | None, device: str) -> Array:
+def pairwise(
+    P: ArrayLike, Q: ArrayLike | None, metric: str, dtype: str | None, device: str, threads: int | None = None
+) -> Array:
     """See `predspace_widgets.geometry.pairwise`."""
     if str(device).startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"device {device!r} is not there: torch sees no CUDA on this machine; use device='cpu'")
@@ -48,8 +51,8 @@ def pairwise(P: ArrayLike, Q: ArrayLike | None, metric: str, dtype: str | None, 
     within = Q is None
     distances = np.zeros((p.shape[0], q.shape[0]))
     read, sum_over_samples, largest = _choose(metric, work, device, n_classes=p.shape[2])
-    rows, columns = _tiles(p.shape[0], largest), _tiles(q.shape[0], largest)
-    n_threads = torch.get_num_threads() if device == "cpu" else 1
+    n_threads = (threads or torch.get_num_threads()) if device == "cpu" else 1
+    rows, columns = _tiles(p.shape[0], largest, n_threads), _tiles(q.shape[0], largest, n_threads)
     # Within P rows and columns are the same tiles, and half of the pairs of them are enough.
     column_points = _map(lambda tile: read(q[tile], "P" if within else "Q"), columns, n_threads)
     row_points = column_points if within else _map(lambda tile: read(p[tile], "P"), rows, n_threads)
@@ -65,6 +68,7 @@ def pairwise(P: ArrayLike, Q: ArrayLike | None, metric: str, dtype: str | None, 
             distances[columns[j], rows[i]] = sums.T
 
     pairs = [(i, j) for i in range(len(rows)) for j in range(i if within else 0, len(columns))]
+    pairs.sort(key=lambda pair: within and pair[0] == pair[1])  # the halves last, when threads run out of work
     _map(fill, pairs, n_threads)
     distances /= p.shape[1]
     # Points that coincide are 0 apart, whatever rounding makes of that.
@@ -93,12 +97,13 @@ def _map(work: Callable[[_Task], _Result], tasks: Sequence[_Task], n_threads: in
     """Results of all tasks, done by a pool of threads, in each of which torch runs on one thread."""
     if n_threads == 1 or len(tasks) < 2:
         return [work(task) for task in tasks]
+    before = torch.get_num_threads()
     pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         return list(pool.map(work, tasks))
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(n_threads)  # the matrix library has one number for all threads
+        torch.set_num_threads(before)  # the matrix library has one number for all threads
 
 
 def _as_checkpoints(predictions: ArrayLike, name: str) -> torch.Tensor:
@@ -117,9 +122,12 @@ def _plain(predictions: ArrayLike) -> np.ndarray:
     return values if plain else values.astype(values.dtype.newbyteorder("="))
 
 
-def _tiles(n_checkpoints: int, largest: int) -> list[slice]:
-    """Slices of about equal length, so that no thread waits for a last large one."""
+def _tiles(n_checkpoints: int, largest: int, n_threads: int) -> list[slice]:
+    """Slices of about equal length, as many for each thread unless that makes them small: no thread waits long."""
     n_tiles = -(-n_checkpoints // largest)
+    for_all = -(-n_tiles // n_threads) * n_threads
+    if n_checkpoints >= for_all * _SMALL_TILE:
+        n_tiles = for_all
     edges = [n_checkpoints * k // n_tiles for k in range(n_tiles + 1)] if n_tiles else [0]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 

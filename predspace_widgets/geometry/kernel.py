@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -17,20 +18,21 @@ from numpy.typing import NDArray
 
 from predspace_widgets.geometry.distance import FLOOR
 
-#: A tile of checkpoints, packed: (N', C', t').
+#: A tile of checkpoints, packed: (N, C', t').
 Tile = NDArray[np.float32]
 
-#: Checkpoints in a tile. What the innermost loop reads over and over, `_CLASSES` x TILE numbers, fits a core's cache.
-TILE = 384
 #: With more classes the sums are so long that a matrix product, tuned for each processor, is as fast or faster.
 MOST_CLASSES = 200
 
-# Samples whose overlaps are multiplied before the exponent is taken off: FLOOR**4 is a normal number in float32.
-_GROUP = 4
 _ROWS = 4  # checkpoints that share what is read of the others
 _VECTOR = 16  # float32 values in the widest register: columns are a multiple, so that no loop has a slow tail
 _CLASSES = 10  # of a loop at most: compilers unroll no more
-_FLOOR = np.float32(FLOOR)
+# Overlaps are scaled by 2**15, which rounds nothing, so that they lie in [3e-5, 3e4] and that products of eight of
+# them are normal numbers in float32; only then the exponent is taken off.
+_GROUP = 8
+_SCALE_BITS = 15
+_SCALE = np.float32(2**_SCALE_BITS)
+_SCALED_FLOOR = np.float32(FLOOR) * _SCALE
 _LOG_2 = math.log(2.0)
 
 # "contract" lets a multiplication and an addition be one instruction; nothing else is reordered.
@@ -38,25 +40,25 @@ _compile: Callable[[Any], Any] = numba.njit(nogil=True, cache=True, fastmath={"c
 
 
 def pack(roots: NDArray[np.float32]) -> Tile:
-    """Roots of probabilities (t, N, C) as `sum_log_overlaps` wants them: (N', C', t'), filled up to whole loops.
+    """Roots of probabilities (t, N, C) as `sum_log_overlaps` wants them: (N, C', t'), filled up to whole loops.
 
-    A class that is added has probability 0. A sample that is added has overlap 1 with itself, whose logarithm is 0.
-    What is added to the checkpoints is cut off again.
+    A class that is added has probability 0. What is added to the checkpoints is cut off again.
     """
     n_checkpoints, n_samples, n_classes = roots.shape
-    shape = (_up(n_samples, _GROUP), _up(n_classes, _n_loops(n_classes)), _up(n_checkpoints, _VECTOR))
-    packed = np.zeros(shape, dtype=np.float32)  # (N', C', t')
-    packed[:n_samples, :n_classes, :n_checkpoints] = roots.transpose(1, 2, 0)
-    packed[n_samples:, 0] = 1
+    shape = (n_samples, _up(n_classes, _n_loops(n_classes)), _up(n_checkpoints, _VECTOR))
+    packed = np.zeros(shape, dtype=np.float32)  # (N, C', t')
+    packed[:, :n_classes, :n_checkpoints] = roots.transpose(1, 2, 0)
     return packed
 
 
 def sum_log_overlaps(p: Tile, q: Tile) -> NDArray[np.float64]:
-    """-sum_n log max(b_n, FLOOR) of two packed tiles, shape (t', s')."""
-    sums = np.empty((p.shape[2], q.shape[2]))
+    """-sum_n log max(b_n, FLOOR) of two packed tiles, shape (t', s').
+
+    Of a tile with itself only the half below the diagonal is computed, and mirrored.
+    """
     n_classes = p.shape[1]
     # The length of a tuple is known when the loop is compiled, so that it is unrolled for just as many classes.
-    _sum_log_overlaps(p, q, sums, (0,) * (n_classes // _n_loops(n_classes)))
+    sums: NDArray[np.float64] = _sum_log_overlaps(p, q, p is q, (0,) * (n_classes // _n_loops(n_classes)))
     return sums
 
 
@@ -64,64 +66,129 @@ def _n_loops(n_classes: int) -> int:
     return -(-n_classes // _CLASSES)
 
 
+def _cache_size(file: Path = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")) -> int:
+    """Bytes of a core's second cache, as Linux tells them ("1024K"), or a cautious guess."""
+    try:
+        return int(file.read_text().strip().removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return 2**19
+
+
+def _largest_tile(cache: int) -> int:
+    """Checkpoints in a tile whose pairs, a mantissa and an exponent each, fill twice the cache.
+
+    They are read in order, so that half of them arrive ahead; more would wait, and fewer make the loops short.
+    """
+    return max(_VECTOR, math.isqrt(2 * cache // 8) // _VECTOR * _VECTOR)
+
+
+#: Checkpoints in a tile, at most.
+TILE = _largest_tile(_cache_size())
+
+
+@_compile
 def _up(size: int, step: int) -> int:
     return -(-size // step) * step
 
 
 @_compile
-def _sum_log_overlaps(p, q, sums, classes):  # type: ignore[no-untyped-def]
+def _sum_log_overlaps(p, q, is_same, classes):  # type: ignore[no-untyped-def]
     n_samples, n_classes, n_rows = p.shape
     n_columns = q.shape[2]
+    n_loops = n_classes // len(classes)
     mantissa = np.ones((n_rows, n_columns), np.float32)
     exponent = np.zeros((n_rows, n_columns), np.int32)
     bits = mantissa.view(np.int32)
-    overlap = np.zeros((_ROWS, _GROUP, n_columns), np.float32)
-    left = np.empty((_ROWS, len(classes)), np.float32)
-    for group in range(0, n_samples, _GROUP):
+    part = np.zeros((_ROWS, n_columns), np.float32)
+    left = np.empty((_GROUP, n_loops, _ROWS * len(classes)), np.float32)
+    for start in range(0, n_samples, _GROUP):
+        stop = min(start + _GROUP, n_samples)
         for row in range(0, n_rows, _ROWS):
-            for n in range(_GROUP):
-                for c in range(0, n_classes, len(classes)):
-                    for k in range(len(classes)):
-                        for r in range(_ROWS):
-                            left[r, k] = p[group + n, c + k, row + r]
-                    _add_products(
-                        left[0], left[1], left[2], left[3], q[group + n, c:], c > 0, classes,
-                        overlap[0, n], overlap[1, n], overlap[2, n], overlap[3, n],
-                    )  # fmt: skip
-            for r in range(_ROWS):
-                _multiply(mantissa[row + r], overlap[r, 0], overlap[r, 1], overlap[r, 2], overlap[r, 3])
-                _take_exponent(bits[row + r], exponent[row + r])
+            last = _up(row + _ROWS, _VECTOR) if is_same else n_columns  # columns up to this one are wanted
+            for n in range(stop - start):
+                for c in range(n_classes):
+                    loop, k = divmod(c, len(classes))
+                    for r in range(_ROWS):
+                        left[n, loop, r * len(classes) + k] = p[start + n, c, row + r] * _SCALE
+            _multiply_group(
+                left[: stop - start], q[start:stop], classes, part,
+                mantissa[row][:last], mantissa[row + 1][:last], mantissa[row + 2][:last], mantissa[row + 3][:last],
+            )  # fmt: skip
+            for r in range(row, row + _ROWS):
+                _take_exponent(bits[r][:last], exponent[r][:last])
+    sums = np.empty((n_rows, n_columns))
     for row in range(n_rows):
-        for column in range(n_columns):
-            sums[row, column] = -(math.log(mantissa[row, column]) + exponent[row, column] * _LOG_2)
+        for column in range(row + 1 if is_same else n_columns):
+            log = math.log(mantissa[row, column]) + (exponent[row, column] - n_samples * _SCALE_BITS) * _LOG_2
+            sums[row, column] = -log
+            if is_same:
+                sums[column, row] = -log
+    return sums
 
 
 @_compile
-def _add_products(a, b, c, d, q, has_part, classes, to_a, to_b, to_c, to_d):  # type: ignore[no-untyped-def]
-    """Set `to_a` to sum_k a[k] q[k], and so on, or add it where `to_a` holds a part of the sum already.
+def _multiply_group(left, q, classes, part, a, b, c, d):  # type: ignore[no-untyped-def]
+    """Multiply the products of four rows by the overlaps of a group of samples, `left` (n, loops, 4 x classes)."""
+    n_loops, n_columns = left.shape[1], a.shape[0]
+    part_a, part_b, part_c, part_d = part[0][:n_columns], part[1][:n_columns], part[2][:n_columns], part[3][:n_columns]
+    for n in range(left.shape[0]):
+        if n_loops == 1:
+            _multiply_overlaps(left[n, 0], q[n], classes, a, b, c, d)
+        else:
+            part[:] = 0
+            for loop in range(n_loops):
+                some = q[n, loop * len(classes) :]
+                _add_products(left[n, loop], some, classes, part_a, part_b, part_c, part_d)
+            _multiply_floored(part_a, part_b, part_c, part_d, a, b, c, d)
 
-    Four rows by name, since only then the compiler keeps all of them in registers.
-    """
+
+# Four rows by name, since only then the compiler keeps all of them in registers. The arrays that a function is given
+# are counted one by one at each call: few of them, for calls are short.
+
+
+@_compile
+def _multiply_overlaps(left, q, classes, to_a, to_b, to_c, to_d):  # type: ignore[no-untyped-def]
+    """Multiply `to_a` by the overlaps of a row whose classes are few enough for one loop, and so on."""
+    n = len(classes)
     for s in range(to_a.shape[0]):
-        sum_a = sum_b = sum_c = sum_d = np.float32(0)  # from 0 for each loop: rounding grows with the terms in a row
+        a = b = c = d = np.float32(0)
         for k in range(len(classes)):
             value = q[k, s]
-            sum_a += a[k] * value
-            sum_b += b[k] * value
-            sum_c += c[k] * value
-            sum_d += d[k] * value
-        to_a[s] = to_a[s] + sum_a if has_part else sum_a
-        to_b[s] = to_b[s] + sum_b if has_part else sum_b
-        to_c[s] = to_c[s] + sum_c if has_part else sum_c
-        to_d[s] = to_d[s] + sum_d if has_part else sum_d
+            a += left[k] * value
+            b += left[n + k] * value
+            c += left[2 * n + k] * value
+            d += left[3 * n + k] * value
+        to_a[s] *= max(a, _SCALED_FLOOR)
+        to_b[s] *= max(b, _SCALED_FLOOR)
+        to_c[s] *= max(c, _SCALED_FLOOR)
+        to_d[s] *= max(d, _SCALED_FLOOR)
 
 
 @_compile
-def _multiply(product, a, b, c, d):  # type: ignore[no-untyped-def]
-    for s in range(product.shape[0]):
-        ab = max(a[s], _FLOOR) * max(b[s], _FLOOR)
-        cd = max(c[s], _FLOOR) * max(d[s], _FLOOR)
-        product[s] *= ab * cd
+def _add_products(left, q, classes, to_a, to_b, to_c, to_d):  # type: ignore[no-untyped-def]
+    """Add some classes' part of the overlaps. It is summed from 0: rounding grows with the terms in a row."""
+    n = len(classes)
+    for s in range(to_a.shape[0]):
+        a = b = c = d = np.float32(0)
+        for k in range(len(classes)):
+            value = q[k, s]
+            a += left[k] * value
+            b += left[n + k] * value
+            c += left[2 * n + k] * value
+            d += left[3 * n + k] * value
+        to_a[s] += a
+        to_b[s] += b
+        to_c[s] += c
+        to_d[s] += d
+
+
+@_compile
+def _multiply_floored(a, b, c, d, to_a, to_b, to_c, to_d):  # type: ignore[no-untyped-def]
+    for s in range(to_a.shape[0]):
+        to_a[s] *= max(a[s], _SCALED_FLOOR)
+        to_b[s] *= max(b[s], _SCALED_FLOOR)
+        to_c[s] *= max(c[s], _SCALED_FLOOR)
+        to_d[s] *= max(d[s], _SCALED_FLOOR)
 
 
 @_compile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,11 +137,11 @@ def test_tiles_and_blocks_change_nothing(
 
 
 @every_metric
-@pytest.mark.parametrize("n_checkpoints", [400, 800])
+@pytest.mark.parametrize("n_tiles", [1.1, 2.1])
 @pytest.mark.usefixtures("_both_ways")
-def test_more_checkpoints_than_one_tile(metric: str, n_checkpoints: int) -> None:
+def test_more_checkpoints_than_one_tile(metric: str, n_tiles: float) -> None:
     """The tile as it is; broadcasting is the other way to the same numbers."""
-    assert n_checkpoints > max(engine._TILE, kernel.TILE)
+    n_checkpoints = int(n_tiles * max(engine._TILE, kernel.TILE))
     P = dirichlet(n_checkpoints, 6, 3)
     one_by_one = getattr(geometry, metric)(P[:, None], P[None])  # (T, T)
     D = geometry.pairwise(P, metric=metric)
@@ -209,6 +210,75 @@ def test_loops_that_are_filled_up_change_nothing(n_classes: int, n_checkpoints: 
     for second in (None, Q):
         expected = geometry.bhattacharyya(P[:, None], (P if second is None else second)[None])
         np.testing.assert_allclose(geometry.pairwise(P, second), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_samples", [7, 8, 9, 40])
+@pytest.mark.parametrize("n_classes", [2, 10, 20])
+def test_a_group_of_samples_neither_underflows_nor_overflows(n_samples: int, n_classes: int) -> None:
+    """All overlaps at the floor, or all 1: the ends of what is multiplied before exponents are taken off."""
+    P = geometry.truth([0] * n_samples, n_classes), geometry.truth([1] * n_samples, n_classes)
+    tile = kernel.pack(np.stack(P).astype(np.float32))
+    expected = -n_samples * math.log(1e-9) * (1 - np.eye(2))
+    for other in (tile, tile.copy()):
+        np.testing.assert_allclose(kernel.sum_log_overlaps(tile, other)[:2, :2], expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_classes", [10, 20])
+def test_a_tile_with_itself_is_that_with_its_copy(n_classes: int) -> None:
+    """Half of it is computed, and mirrored."""
+    tile = kernel.pack(np.sqrt(dirichlet(50, 9, n_classes)).astype(np.float32))
+    within, between = kernel.sum_log_overlaps(tile, tile), kernel.sum_log_overlaps(tile, tile.copy())
+    np.testing.assert_array_equal(within, within.T)
+    np.testing.assert_allclose(within[:50, :50], between[:50, :50], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("content", "size"), [("1024K\n", 2**20), ("48K", 48 * 1024), ("unknown", 2**19)])
+def test_tiles_are_as_large_as_the_cache_allows(tmp_path: Path, content: str, size: int) -> None:
+    """It is read from a file of Linux; where there is none, or another text, it counts as small."""
+    file = tmp_path / "size"
+    assert kernel._cache_size(file) == 2**19
+    file.write_text(content)
+    assert kernel._cache_size(file) == size
+    tile = kernel._largest_tile(size)
+    assert tile % 16 == 0
+    assert 8 * tile**2 <= 2 * size < 8 * (tile + 16) ** 2
+    assert kernel._largest_tile(0) == 16
+
+
+@pytest.mark.parametrize(
+    ("n_checkpoints", "n_threads", "lengths"),
+    [
+        (0, 4, []),
+        (100, 1, [100]),
+        (200, 2, [100, 100]),
+        (201, 1, [67, 67, 67]),
+        (100, 4, [100]),  # of four each would be small
+        (256, 4, [64] * 4),
+        (520, 4, [65] * 8),
+        (410, 3, [68, 68, 69, 68, 68, 69]),
+        (330, 3, [82, 83, 82, 83]),
+    ],
+)
+def test_tiles_are_as_many_for_each_thread(n_checkpoints: int, n_threads: int, lengths: list[int]) -> None:
+    """Equally long, not more than the largest (here 100), and not small for the sake of the threads."""
+    tiles = engine._tiles(n_checkpoints, 100, n_threads)
+    assert [tile.stop - tile.start for tile in tiles] == lengths
+    assert [tile.start for tile in tiles] == [0, *np.cumsum(lengths)][: len(lengths)]
+
+
+@pytest.mark.usefixtures("_restore_threads")
+def test_threads_asked_for_are_used_and_those_of_torch_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of a cluster asks for one, and goes on training with as many as before."""
+    torch.set_num_threads(3)
+    P = dirichlet(200, 4, 3)
+    seen = []
+    tiles = engine._tiles
+    monkeypatch.setattr(engine, "_tiles", lambda *args: seen.append(args[2]) or tiles(*args))
+    for threads, expected in ((1, 1), (2, 2), (None, 3)):
+        engine.pairwise(P, None, "bhattacharyya", None, "cpu", threads)
+        assert set(seen) == {expected}
+        assert torch.get_num_threads() == 3
+        seen.clear()
 
 
 INPUTS = {

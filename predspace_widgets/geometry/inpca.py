@@ -6,10 +6,13 @@ component analysis" (PNAS 2019); used on trainings in Ramesh et al. (ICML 2023) 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any, Self
 
 import numpy as np
 import scipy.linalg
+import scipy.linalg.blas
 import scipy.sparse.linalg
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -22,6 +25,11 @@ from predspace_widgets.geometry.probabilities import Array
 _NOISE = 1e-12
 # From this many points on a few axes come faster from Lanczos iterations than from the full spectrum.
 _ITERATIVE_FROM = 300
+# Of an eigenvalue: what the iterations may leave, and what the check of their result lets pass, of the largest.
+_TOLERANCE = 1e-9
+_RESIDUAL = 1e-6
+# Points to a side of a block that fits a core's cache.
+_BLOCK = 128
 
 
 class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -97,7 +105,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
         self._row_means = distances.mean(axis=1)  # (T,)
         centred = _double_centre(distances, self._row_means)  # W, (T, T)
-        total = float(np.square(centred).sum())
+        total = float(np.vdot(centred, centred))
         eigenvalues, vectors = _largest_eigenpairs(centred, self.n_components)
         eigenvalues[np.abs(eigenvalues) <= _NOISE * np.sqrt(total)] = 0.0
         explained = np.cumsum(eigenvalues**2) / total if total > 0 else np.ones(self.n_components)
@@ -189,29 +197,56 @@ def _check_distances(X: ArrayLike) -> Array:
         raise ValueError(f"precomputed distances must be a square matrix, got shape {distances.shape}")
     if not np.all(np.isfinite(distances)):
         raise ValueError("precomputed distances must be finite")
-    if not np.allclose(distances, distances.T, rtol=1e-6, atol=1e-9):
+    if not _is_symmetric(distances):
         raise ValueError("precomputed distances must be symmetric")
     return distances
 
 
+def _is_symmetric(distances: Array) -> bool:
+    """Up to rounding. Square blocks, since both they and their transpose must fit a cache to be read quickly."""
+    starts = range(0, len(distances), _BLOCK)
+    for i, j in itertools.combinations_with_replacement(starts, 2):
+        block, other = distances[i : i + _BLOCK, j : j + _BLOCK], distances[j : j + _BLOCK, i : i + _BLOCK].T
+        if not (np.array_equal(block, other) or np.allclose(block, other, rtol=1e-6, atol=1e-9)):
+            return False
+    return True
+
+
 def _double_centre(distances: Array, row_means: Array) -> Array:
-    return -0.5 * (distances - row_means[:, None] - row_means[None, :] + row_means.mean())
+    centred = np.empty_like(distances)
+    mean = row_means.mean()
+    for start in range(0, len(distances), _BLOCK):  # rows that stay in a cache from the first step to the last
+        rows = slice(start, start + _BLOCK)
+        np.subtract(distances[rows], row_means, out=centred[rows])
+        centred[rows] -= (row_means[rows] - mean)[:, None]
+        centred[rows] *= -0.5
+    return centred
 
 
 def _largest_eigenpairs(matrix: Array, k: int) -> tuple[Array, Array]:
     """The k eigenvalues of largest magnitude of a symmetric matrix, in that order, and their vectors (T, k)."""
     n_points = len(matrix)
-    eigenvalues = None
+    found = None
     if n_points >= _ITERATIVE_FROM and k <= n_points // 10:
         start = np.random.default_rng(0).standard_normal(n_points)
-        try:
-            eigenvalues, vectors = scipy.sparse.linalg.eigsh(matrix, k, which="LM", v0=start)
-        except scipy.sparse.linalg.ArpackError:
-            eigenvalues = None  # all points coincide, or no convergence: the full spectrum always comes
-    if eigenvalues is None:
-        eigenvalues, vectors = scipy.linalg.eigh(matrix)
+        # Products by scipy read half of the matrix, and numpy's threads would wait for those of eigsh.
+        product = scipy.sparse.linalg.LinearOperator(
+            matrix.shape, matvec=lambda vector: scipy.linalg.blas.dsymv(1.0, matrix.T, vector), dtype=matrix.dtype
+        )
+        with contextlib.suppress(scipy.sparse.linalg.ArpackError):  # all points coincide, or no convergence
+            found = scipy.sparse.linalg.eigsh(product, k, which="LM", v0=start, tol=_TOLERANCE)
+    if found is None or not _are_eigenpairs(matrix, *found):
+        found = scipy.linalg.eigh(matrix)  # the full spectrum always comes
+    eigenvalues, vectors = found
     order = np.argsort(-np.abs(eigenvalues), kind="stable")[:k]
     return eigenvalues[order], vectors[:, order]
+
+
+def _are_eigenpairs(matrix: Array, eigenvalues: Array, vectors: Array) -> bool:
+    """Whether vectors (T, k) of length 1 at right angles to each other are what the matrix only stretches."""
+    residuals = np.linalg.norm(matrix @ vectors - vectors * eigenvalues, axis=0)
+    overlaps = np.abs(vectors.T @ vectors - np.eye(len(eigenvalues)))
+    return bool(residuals.max() <= _RESIDUAL * np.abs(eigenvalues).max() and overlaps.max() <= _RESIDUAL)
 
 
 def _fix_signs(vectors: Array) -> Array:

@@ -220,6 +220,68 @@ def test_the_iterative_solver_that_gives_up_is_replaced(monkeypatch: pytest.Monk
     np.testing.assert_allclose(InPCA(metric="precomputed").fit(D).eigenvalues_, [3.0, -2.0, 1.0], rtol=1e-10)
 
 
+def _turned(eigenvalues: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two vectors mixed: a thousandth of the one in the other."""
+    mixed = vectors.copy()
+    mixed[:, 0] += 1e-3 * vectors[:, 1]
+    return eigenvalues, mixed / np.linalg.norm(mixed, axis=0)
+
+
+WRONG = {
+    "other vectors": lambda values, vectors: (values, np.roll(vectors, 1, axis=0)),
+    "slightly turned": _turned,
+    "another eigenvalue": lambda values, vectors: (values * [1, 1, 1 + 1e-4], vectors),
+    "one vector twice": lambda values, vectors: (values[[0, 2, 2]], vectors[:, [0, 2, 2]]),
+    "too long": lambda values, vectors: (values, vectors * (1 + 1e-3)),
+    "not a number": lambda values, vectors: (values, vectors * [1, 1, np.nan]),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_the_iterative_solver_that_is_wrong_is_replaced(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    """Its result is put to the test: only eigenvectors of length 1 at right angles pass."""
+    D, vectors = distances_with_spectrum(np.array([3.0, -2.0, 1.0]), n_points=320)
+    original, full = scipy.sparse.linalg.eigsh, scipy.linalg.eigh
+    calls = []
+    monkeypatch.setattr(scipy.sparse.linalg, "eigsh", lambda *args, **kw: WRONG[mistake](*original(*args, **kw)))
+    monkeypatch.setattr(scipy.linalg, "eigh", lambda *args: calls.append(1) or full(*args))
+    model = InPCA(metric="precomputed").fit(D)
+    assert len(calls) == 1
+    np.testing.assert_allclose(model.eigenvalues_, [3.0, -2.0, 1.0], rtol=1e-10)
+    expected = vectors * np.sqrt([3.0, 2.0, 1.0])
+    np.testing.assert_allclose(up_to_signs(model.embedding_, expected), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-7])
+def test_the_iterative_solver_that_is_right_is_believed(monkeypatch: pytest.MonkeyPatch, spread: float) -> None:
+    """The full spectrum is not computed too, nor where distances are symmetric but for rounding in float32."""
+    D, _ = distances_with_spectrum(np.array([3.0, -2.0, 1.0]), n_points=320)
+    D = D * (1 + spread * np.random.default_rng(0).standard_normal(D.shape))
+    monkeypatch.setattr(scipy.linalg, "eigh", lambda *args: pytest.fail("the full spectrum"))
+    np.testing.assert_allclose(InPCA(metric="precomputed").fit(D).eigenvalues_, [3.0, -2.0, 1.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("row", "column"), [(5, 3), (299, 0), (299, 290), (130, 127)])
+@pytest.mark.parametrize("error", [2e-6, np.nan, np.inf])
+def test_one_distance_that_is_not_symmetric_is_found(row: int, column: int, error: float) -> None:
+    """In any block; what is rounding passes."""
+    D = distances_with_spectrum(np.array([3.0, -2.0]), n_points=300)[0] + 1.0
+    D[row, column] *= 1 + 5e-7
+    InPCA(n_components=1, metric="precomputed").fit(D)
+    D[row, column] *= 1 + error
+    with pytest.raises(ValueError, match="finite" if not np.isfinite(error) else "symmetric"):
+        InPCA(n_components=1, metric="precomputed").fit(D)
+
+
+@pytest.mark.parametrize("n_points", [3, 130, 300])
+def test_centred_distances_have_means_of_zero(n_points: int) -> None:
+    """In all rows and columns: W = -1/2 L D L, whatever the blocks."""
+    D = np.random.default_rng(0).uniform(0, 1, (n_points, n_points))
+    D = D + D.T
+    L = np.eye(n_points) - 1 / n_points
+    np.testing.assert_allclose(inpca._double_centre(D, D.mean(axis=1)), -0.5 * L @ D @ L, rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize("n_points", [40, 320])
 def test_equal_eigenvalues_are_all_found(n_points: int) -> None:
     """Four groups at equal distances span three equal axes; one start vector alone would find one of them."""

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predspace_widgets.geometry.distance import FLOOR, angles, check_same_space
-from predspace_widgets.geometry.probabilities import Array, as_probabilities
+from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE, Array, as_probabilities
 
 ProgressMetric = Literal["bhattacharyya", "great_circle"]
 
 # Below this angle (radians) the two ends of a great circle are one point.
 _COINCIDE = 1e-7
-# Probabilities that are worked on at a time, so that they stay in a cache.
-_BLOCK = 2**19
+# Probabilities that are worked on at a time: few to hold a copy of, many to search at once.
+_BLOCK = 2**21
 
 
 def geodesic(P: ArrayLike, Q: ArrayLike, t: ArrayLike) -> Array:
@@ -115,14 +115,25 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
         angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
 
     def of_block(checkpoints: NDArray[Any]) -> Array:  # (t, N, C)
-        roots = np.sqrt(as_probabilities(checkpoints))
-        with_start, with_end = (np.einsum("tnc,nc->tn", roots, root) for root in (root_start, root_end))
-        return _nearest(with_start, with_end, angle, metric)
+        return _nearest(*_overlaps_with_ends(checkpoints, root_start, root_end), angle, metric)
 
     flat = values.reshape(-1, *root_start.shape)  # (T, N, C)
     length = max(1, _BLOCK // root_start.size)
     found = [of_block(flat[k : k + length]) for k in range(0, len(flat), length)]
     return np.concatenate([np.empty(0), *found]).reshape(values.shape[:-2])
+
+
+def _overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> tuple[Array, Array]:
+    """Overlaps (t, N) of probabilities (t, N, C) with both ends, read in one pass."""
+    from predspace_widgets.geometry import kernel  # late: numba takes a while to import
+
+    if P.dtype not in (np.float32, np.float64) or not P.dtype.isnative:
+        P = P.astype(np.float32 if P.dtype == np.float16 else np.float64)
+    with_start, with_end = np.empty(P.shape[:2]), np.empty(P.shape[:2])
+    ends_and_result = root_start, root_end, ROW_SUM_TOLERANCE, with_start, with_end
+    if not kernel.overlaps_with_two(np.ascontiguousarray(P), *ends_and_result):
+        kernel.overlaps_with_two(as_probabilities(P), *ends_and_result)  # which says what is wrong, or sums otherwise
+    return with_start, with_end
 
 
 def _nearest(with_start: Array, with_end: Array, angle: Array, metric: str) -> Array:

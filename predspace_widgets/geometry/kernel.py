@@ -1,4 +1,5 @@
-"""The innermost loop of `pairwise`, compiled by numba: overlaps of all pairs of two tiles, and their log product.
+"""The innermost loops, compiled by numba: of `pairwise`, the log product of the overlaps of all pairs of two tiles; of
+`progress`, the overlaps with two ends.
 
 A Bhattacharyya distance is a mean of logarithms, hence one logarithm of a product. The overlaps are multiplied where
 they arise, in the registers of the processor, and never written: with few classes, writing them would be most of the
@@ -197,3 +198,28 @@ def _take_exponent(bits, exponent):  # type: ignore[no-untyped-def]
     for s in range(bits.shape[0]):
         exponent[s] += (bits[s] >> 23) - 127
         bits[s] = (bits[s] & 0x7FFFFF) | 0x3F800000
+
+
+# "reassoc" lets several terms of a sum be added at a time.
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def overlaps_with_two(P, root_start, root_end, tolerance, with_start, with_end):  # type: ignore[no-untyped-def]
+    """Overlaps (t, N) of probabilities (t, N, C) with two points, given by roots (N, C), in one pass.
+
+    False, with the overlaps unfinished, if a row holds what is no probability or misses the sum of 1 by more than the
+    tolerance: a root is no number then, or the sum is none or wrong.
+    """
+    for t in range(P.shape[0]):
+        for n in range(P.shape[1]):
+            total = start = end = 0.0
+            for c in range(P.shape[2]):
+                value = np.float64(P[t, n, c])
+                root = math.sqrt(value)
+                total += value
+                start += root * root_start[n, c]
+                end += root * root_end[n, c]
+            if not (abs(total - 1) <= tolerance and start == start and end == end):
+                return False
+            scale = math.sqrt(total)
+            with_start[t, n] = start / scale
+            with_end[t, n] = end / scale
+    return True

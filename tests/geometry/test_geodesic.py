@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 
 import numpy as np
@@ -329,3 +330,79 @@ def test_progress_of_many_checkpoints_is_that_of_each(monkeypatch: pytest.Monkey
         monkeypatch.setattr(sys.modules["predspace_widgets.geometry.geodesic"], "_BLOCK", block)
         np.testing.assert_array_equal(geometry.progress(P, start, end), each)
     assert geometry.progress(P[:0], start, end).shape == (0, 5)
+
+
+KINDS = {
+    "list": np.ndarray.tolist,
+    "objects": lambda P: P.astype(object),
+    "big-endian": lambda P: P.astype(">f8"),
+    "fortran order": np.asfortranarray,
+    "reversed view": lambda P: P[::-1].copy()[::-1],
+    "extended precision": lambda P: P.astype(np.longdouble),
+    "float32": lambda P: P.astype(np.float32),
+    "float16": lambda P: P.astype(np.float16),
+}
+
+
+@every_metric
+@pytest.mark.parametrize("kind", KINDS)
+def test_progress_reads_any_array(metric: str, kind: str) -> None:
+    """As `as_probabilities` reads it, and without writing into it."""
+    P = np.random.default_rng(0).dirichlet(np.ones(4), (5, 6))
+    given = KINDS[kind](P)
+    before = np.array(given)
+    if isinstance(given, np.ndarray):
+        given.flags.writeable = False
+    ends = geometry.ignorance(6, 4), geometry.truth([0, 1, 2, 3, 0, 1], 4)
+    found = geometry.progress(given, *ends, metric)
+    np.testing.assert_allclose(found, geometry.progress(geometry.as_probabilities(given), *ends, metric), atol=2e-9)
+    np.testing.assert_array_equal(np.array(given), before)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("where", [(0, 0), (8, 3)])
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([np.nan, 1.0], "not finite"),
+        ([1.0, np.nan], "not finite"),
+        ([np.inf, 0.0], "not finite"),
+        ([np.inf, -np.inf], "not finite"),
+        ([1.001, -0.001], "negative values.*logits"),
+        ([0.6, 0.5], "must sum to 1, one misses it by 0.1"),
+        ([0.5, 0.497], "must sum to 1, one misses it by 0.00"),
+        ([0.0, 0.0], "must sum to 1, one misses it by 1"),
+    ],
+)
+def test_progress_finds_a_row_of_other_values(
+    monkeypatch: pytest.MonkeyPatch, dtype: type, where: tuple[int, int], row: list[float], message: str
+) -> None:
+    """Anywhere, in the words of `as_probabilities`."""
+    monkeypatch.setattr(sys.modules["predspace_widgets.geometry.geodesic"], "_BLOCK", 20)
+    P = np.random.default_rng(0).dirichlet(np.ones(2), (9, 4)).astype(dtype)
+    P[where] = row
+    with pytest.raises(ValueError, match=f"P.*{message}"):
+        geometry.progress(P, geometry.ignorance(4, 2), geometry.truth([0, 1, 0, 1], 2))
+
+
+def test_progress_of_rows_that_miss_1_is_that_of_the_renormalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the sum is too large in one order of its terms and not in the other."""
+    P = np.random.default_rng(0).dirichlet(np.ones(4), (5, 6))
+    ends = geometry.ignorance(6, 4), geometry.truth([0, 1, 2, 3, 0, 1], 4)
+    expected = geometry.progress(P, *ends)
+    np.testing.assert_allclose(geometry.progress(P * (1 + 1.9e-3), *ends), expected, rtol=0, atol=2e-9)
+    monkeypatch.setattr(sys.modules["predspace_widgets.geometry.geodesic"], "ROW_SUM_TOLERANCE", 1e-12)
+    np.testing.assert_allclose(geometry.progress(P * (1 + 1.9e-3), *ends), expected, rtol=0, atol=2e-9)
+
+
+def test_numba_is_imported_only_where_it_is_needed() -> None:
+    """The package, and geodesics, are there without it."""
+    code = """
+import sys, predspace_widgets as pw
+pw.geometry.geodesic([[0.5, 0.5]], [[1.0, 0.0]], 0.5)
+assert "numba" not in sys.modules
+pw.geometry.progress([[0.5, 0.5]], [[0.5, 0.5]], [[1.0, 0.0]])
+assert "numba" in sys.modules
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

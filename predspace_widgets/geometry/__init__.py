@@ -19,10 +19,11 @@ from predspace_widgets.geometry.distance import (
     symmetric_kl,
 )
 from predspace_widgets.geometry.geodesic import geodesic, progress
+from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.probabilities import as_probabilities, ignorance, truth
 
 if TYPE_CHECKING:
-    from predspace_widgets.geometry.inpca import InPCA, align_signs
+    from predspace_widgets.geometry.inpca import InPCA, align_signs, explained_stress
 
 __all__ = [
     "FLOOR",
@@ -32,6 +33,8 @@ __all__ = [
     "angles",
     "as_probabilities",
     "bhattacharyya",
+    "choose_landmarks",
+    "explained_stress",
     "geodesic",
     "great_circle",
     "ignorance",
@@ -49,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # scikit-learn takes a second to import: a page or a command can answer before it.
-    if name in ("InPCA", "align_signs"):
+    if name in ("InPCA", "align_signs", "explained_stress"):
         from predspace_widgets.geometry import inpca
 
         return getattr(inpca, name)

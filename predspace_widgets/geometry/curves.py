@@ -200,19 +200,30 @@ def trajectory_distance(
             f"progress must be given for each run, of {len(U)} and {len(V)} there is that of {len(progress_u)} and "
             f"{len(progress_v)}"
         )
+    grid = common_grid([*progress_u, *progress_v], n_points)
+    mean_u = _mean_at(U, progress_u, grid)
+    mean_v = _mean_at(V, progress_v, grid)
+    curve = bhattacharyya(mean_u, mean_v)  # (K,)
+    return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+
+
+def common_grid(progress: Sequence[ArrayLike], n_points: int) -> Array:
+    """Equally spaced values of progress over the range that all of some runs cover, shape (n_points,).
+
+    Raises
+    ------
+    ValueError
+        No common range, or fewer than two points.
+    """
     if n_points < 2:
         raise ValueError(f"n_points must be at least 2, got {n_points}")
-    reached = [np.asarray(values, dtype=np.float64) for values in [*progress_u, *progress_v]]
+    reached = [np.asarray(values, dtype=np.float64) for values in progress]
     low, high = max(values[0] for values in reached), min(values.max() for values in reached)
     if not low < high:
         raise ValueError(
             f"the runs share no range of progress: {low:.3g} is where the last starts, {high:.3g} the first ends"
         )
-    grid = np.linspace(low, high, n_points)
-    mean_u = _mean_at(U, progress_u, grid)
-    mean_v = _mean_at(V, progress_v, grid)
-    curve = bhattacharyya(mean_u, mean_v)  # (K,)
-    return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+    return np.linspace(low, high, n_points)
 
 
 def _mean_at(runs: Sequence[ArrayLike], progress: Sequence[ArrayLike], grid: Array) -> Array:

@@ -168,6 +168,7 @@ def pairwise(
     *,
     dtype: Literal["float32", "float64"] | None = None,
     device: str = "cpu",
+    threads: int | None = None,
 ) -> Array:
     """Matrix of distances between all checkpoints of P, or from those of P to those of Q.
 
@@ -184,7 +185,9 @@ def pairwise(
         than 5e-7 counts as 0), and float64 for the others: an arc cosine near 1 and a difference of logarithms lose
         too many digits in float32.
     device : str
-        Where torch computes: "cpu" (all threads of `torch.get_num_threads`) or "cuda".
+        Where torch computes: "cpu" or "cuda".
+    threads : int, optional
+        On "cpu"; by default `torch.get_num_threads`.
 
     Returns
     -------
@@ -209,4 +212,4 @@ def pairwise(
     # torch takes a second or two to import, which nothing else in this package needs.
     from predspace_widgets.geometry import engine
 
-    return engine.pairwise(P, Q, metric, dtype, device)
+    return engine.pairwise(P, Q, metric, dtype, device, threads)

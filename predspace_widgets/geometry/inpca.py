@@ -14,11 +14,12 @@ import numpy as np
 import scipy.linalg
 import scipy.linalg.blas
 import scipy.sparse.linalg
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from predspace_widgets.geometry.distance import check_metric, pairwise
+from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks
 from predspace_widgets.geometry.probabilities import Array
 
 # Eigenvalues below this share of the norm of W are rounding: their axes hold nothing.
@@ -28,6 +29,9 @@ _ITERATIVE_FROM = 300
 # Of an eigenvalue: what the iterations may leave, and what the check of their result lets pass, of the largest.
 _TOLERANCE = 1e-9
 _RESIDUAL = 1e-6
+# Points that are projected at a time, and points that are held out to see what landmarks cost.
+_ROWS = 4096
+_HELD_OUT = 1000
 # Points to a side of a block that fits a core's cache.
 _BLOCK = 128
 
@@ -45,6 +49,12 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         Number of axes, at most the number of points.
     metric : {"bhattacharyya", "great_circle", "symmetric_kl", "precomputed"}
         Distance between points. With "precomputed", `fit` takes D (T, T) and `transform` distances (n, T).
+    landmarks : int or array of int, shape (m,), optional
+        For more points than a T x T matrix can hold: the axes come from m of them, to which alone all others are
+        measured, and `transform` gives the coordinates of all. A number chooses that many (see `choose_landmarks`);
+        indices name them, and then `fit` and `transform` take precomputed distances to these, (T, m) and (n, m).
+    random_state : int
+        Seed of the choice of landmarks.
 
     Attributes
     ----------
@@ -56,6 +66,11 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         +1 for a real axis, -1 for an imaginary one.
     explained_stress_ : array, shape (n_components,)
         Of the first 1, 2, ... axes: 1 - sqrt(1 - sum_{i<=k} lambda_i^2 / |W|_F^2). 1 where all points coincide.
+    landmarks_ : array of int, shape (m,)
+        Only with landmarks: their indices. Eigenvalues and explained stress are then those of the landmarks.
+    held_out_stress_ : array, shape (n_components,), or None
+        Only with landmarks: the explained stress of up to 1,000 other points (see `explained_stress`). Where it falls
+        behind `explained_stress_`, the landmarks miss something. None where distances among others are not given.
 
     Examples
     --------
@@ -66,9 +81,17 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     (4, 2)
     """
 
-    def __init__(self, n_components: int = 3, metric: str = "bhattacharyya") -> None:
+    def __init__(
+        self,
+        n_components: int = 3,
+        metric: str = "bhattacharyya",
+        landmarks: int | ArrayLike | None = None,
+        random_state: int = 0,
+    ) -> None:
         self.n_components = n_components
         self.metric = metric
+        self.landmarks = landmarks
+        self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Find the axes.
@@ -86,23 +109,31 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         Raises
         ------
         ValueError
-            Fewer than two points, more axes than points, an unknown metric, distances that are not finite or not
-            symmetric, or X is no array of probabilities.
+            Fewer than two points, more axes than points (or landmarks), landmarks that are not fewer than the points,
+            an unknown metric, distances that are not finite or not symmetric, or X is no array of probabilities.
         """
-        if self.metric == "precomputed":
-            distances = _check_distances(X)
-        else:
+        if self.metric != "precomputed":
             check_metric(self.metric)
-            distances = pairwise(X, metric=self.metric)  # type: ignore[arg-type]
+        if self.landmarks is not None:
+            self._fit_landmarks(X)
+        else:
+            self._fit_axes(_check_distances(X) if self.metric == "precomputed" else self._pairwise(X))
             self._fit_points = X
+            self.embedding_ = self._vectors * np.sqrt(np.abs(self.eigenvalues_))  # (T, k)
+        return self
+
+    def _fit_axes(self, distances: Array) -> None:
+        """The axes, from the distances among all points or among landmarks, (T, T)."""
         n_points = len(distances)
         if n_points < 2:
-            raise ValueError(f"InPCA needs at least two checkpoints, got {n_points}")
-        if not (isinstance(self.n_components, int | np.integer) and 1 <= self.n_components <= n_points):
             raise ValueError(
-                f"n_components must be a whole number from 1 to the {n_points} points, got {self.n_components}"
+                f"InPCA needs at least two {'checkpoints' if self.landmarks is None else 'landmarks'}, got {n_points}"
             )
-
+        if not (isinstance(self.n_components, int | np.integer) and 1 <= self.n_components <= n_points):
+            what = "points" if self.landmarks is None else "landmarks"
+            raise ValueError(
+                f"n_components must be a whole number from 1 to the {n_points} {what}, got {self.n_components}"
+            )
         self._row_means = distances.mean(axis=1)  # (T,)
         centred = _double_centre(distances, self._row_means)  # W, (T, T)
         total = float(np.vdot(centred, centred))
@@ -114,8 +145,41 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self.signature_ = np.where(eigenvalues < 0, -1, 1)
         self.explained_stress_ = 1 - np.sqrt(np.clip(1 - explained, 0.0, 1.0))
         self._vectors = _fix_signs(vectors)  # (T, k)
-        self.embedding_ = self._vectors * np.sqrt(np.abs(eigenvalues))  # (T, k)
-        return self
+
+    def _fit_landmarks(self, X: ArrayLike) -> None:
+        """The axes from landmarks, the coordinates of all points from distances to these, and what that costs."""
+        values: Any = X if hasattr(X, "shape") else np.asarray(X)
+        are_given, are_distances = np.ndim(self.landmarks) > 0, self.metric == "precomputed"  # type: ignore[arg-type]
+        if are_distances:
+            n_given = np.size(self.landmarks)  # type: ignore[arg-type]
+            values = _check_distances_to(values, n_given) if are_given else _check_distances(values)
+
+        def among(rows: Any, columns: Any) -> Array:
+            found: Array = values[rows][:, columns] if are_distances else self._pairwise(values[rows], values[columns])
+            return found
+
+        every = slice(None)  # a view of all points, not a copy
+        if are_given:
+            self.landmarks_ = check_landmarks(self.landmarks, len(values))  # type: ignore[arg-type]
+            distances = values if are_distances else among(every, self.landmarks_)
+        else:
+            n_landmarks: Any = self.landmarks
+            self.landmarks_, distances = choose_landmarks(
+                lambda chosen: among(every, chosen), len(values), n_landmarks, self.random_state
+            )
+        of_landmarks = distances[self.landmarks_]
+        self._fit_axes((of_landmarks + of_landmarks.T) / 2)
+        self._fit_points = values[:0] if are_distances else values[self.landmarks_]
+        self.embedding_ = self._project(distances)
+        self.held_out_stress_ = None
+        if not (are_given and are_distances):
+            held_out = _hold_out(len(values), self.landmarks_, self.random_state)
+            self.held_out_stress_ = explained_stress(
+                self.embedding_[held_out], self.signature_, among(held_out, held_out)
+            )
+
+    def _pairwise(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
+        return pairwise(P, Q, metric=self.metric)  # type: ignore[arg-type]
 
     def fit_transform(self, X: ArrayLike, y: Any = None, **fit_params: Any) -> Array:
         """`fit`, and the coordinates of the fitted points, shape (T, n_components)."""
@@ -146,17 +210,72 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         check_is_fitted(self, "embedding_")
         if self.metric == "precomputed":
             distances = np.asarray(X, dtype=np.float64)
-            if distances.ndim != 2 or distances.shape[1] != len(self.embedding_):
-                raise ValueError(f"expected distances to {len(self.embedding_)} points, got shape {distances.shape}")
+            if distances.ndim != 2 or distances.shape[1] != len(self._row_means):
+                raise ValueError(f"expected distances to {len(self._row_means)} points, got shape {distances.shape}")
         else:
-            distances = pairwise(X, self._fit_points, metric=self.metric)  # type: ignore[arg-type]
-        centred = -0.5 * (
-            distances - distances.mean(axis=1, keepdims=True) - self._row_means + self._row_means.mean()
-        )  # (n, T)
+            distances = self._pairwise(X, self._fit_points)
+        return self._project(distances)
+
+    def _project(self, distances: Array) -> Array:
+        """Coordinates of points by their distances (n, T) to the fitted ones, or to landmarks."""
         scale = np.sqrt(np.abs(self.eigenvalues_))
         inverse = np.divide(self.signature_, scale, out=np.zeros_like(scale), where=scale > 0)
-        coordinates: Array = centred @ self._vectors * inverse  # (n, k)
+        coordinates = np.empty((len(distances), len(scale)))
+        for start in range(0, len(distances), _ROWS):
+            rows = distances[start : start + _ROWS]
+            centred = -0.5 * (rows - rows.mean(axis=1, keepdims=True) - self._row_means + self._row_means.mean())
+            coordinates[start : start + _ROWS] = centred @ self._vectors * inverse  # (n, T) @ (T, k)
         return coordinates
+
+
+def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: ArrayLike) -> Array:
+    """How much of the distances among points their coordinates explain, by the first 1, 2, ... axes.
+
+    1 - |W - X S X'|_F / |W|_F, with W the doubly centred distances, X the centred coordinates and S the signature. Of
+    the points that InPCA was fitted to it is `explained_stress_`; of others it tells how well they are projected.
+
+    Parameters
+    ----------
+    embedding : array, shape (n, k)
+        Coordinates of the points.
+    signature : array, shape (k,)
+        +1 for a real axis, -1 for an imaginary one.
+    distances : array, shape (n, n)
+        Among the same points.
+
+    Returns
+    -------
+    array, shape (k,)
+        At most 1; 1 where all points coincide. Negative where the coordinates are worse than none.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or distances that are not finite or not symmetric.
+
+    Examples
+    --------
+    >>> points = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 1.0]])
+    >>> squares = np.square(points[:, None] - points[None]).sum(axis=-1)
+    >>> explained_stress(points, [1, 1], squares).round(2)
+    array([0.89, 1.  ])
+    """
+    D = _check_distances(distances)
+    X, signs = np.asarray(embedding, dtype=np.float64), np.asarray(signature, dtype=np.float64)
+    if X.ndim != 2 or X.shape != (len(D), len(signs)):
+        raise ValueError(
+            f"embedding, signature and distances do not fit: their shapes are {X.shape}, {signs.shape}, {D.shape}"
+        )
+    W = _double_centre(D, D.mean(axis=1))  # (n, n)
+    X = X - X.mean(axis=0)
+    # |W - XSX'|^2 = |W|^2 - 2 tr(S X'WX) + |XSX'|^2, whose last two terms are sums over axes and over pairs of them.
+    total = float(np.vdot(W, W))
+    if total == 0:
+        return np.ones(len(signs))
+    crossed = np.cumsum(signs * np.einsum("nk,nk->k", X, W @ X))
+    squares = np.square(X.T @ X) * np.outer(signs, signs)
+    own = np.array([squares[:k, :k].sum() for k in range(1, len(signs) + 1)])
+    return 1 - np.sqrt(np.maximum(total - 2 * crossed + own, 0) / total)
 
 
 def align_signs(embedding: ArrayLike, reference: ArrayLike) -> Array:
@@ -212,6 +331,22 @@ def _is_symmetric(distances: Array) -> bool:
     return True
 
 
+def _check_distances_to(X: ArrayLike, n_landmarks: int) -> Array:
+    distances = np.asarray(X, dtype=np.float64)
+    if distances.ndim != 2 or distances.shape[1] != n_landmarks:
+        raise ValueError(f"expected distances from all points to {n_landmarks} landmarks, got shape {distances.shape}")
+    if not np.all(np.isfinite(distances)):
+        raise ValueError("precomputed distances must be finite")
+    return distances
+
+
+def _hold_out(n_points: int, landmarks: NDArray[np.intp], random_state: int) -> NDArray[np.intp]:
+    """Some points that are no landmarks, in order."""
+    others = np.setdiff1d(np.arange(n_points), landmarks)
+    random = np.random.default_rng(random_state)
+    return np.sort(random.choice(others, min(_HELD_OUT, len(others)), replace=False))
+
+
 def _double_centre(distances: Array, row_means: Array) -> Array:
     centred = np.empty_like(distances)
     mean = row_means.mean()
@@ -229,7 +364,7 @@ def _largest_eigenpairs(matrix: Array, k: int) -> tuple[Array, Array]:
     found = None
     if n_points >= _ITERATIVE_FROM and k <= n_points // 10:
         start = np.random.default_rng(0).standard_normal(n_points)
-        # Products by scipy read half of the matrix, and numpy's threads would wait for those of eigsh.
+        # By scipy, which reads half of the matrix. numpy's own threads would keep those of eigsh waiting.
         product = scipy.sparse.linalg.LinearOperator(
             matrix.shape, matvec=lambda vector: scipy.linalg.blas.dsymv(1.0, matrix.T, vector), dtype=matrix.dtype
         )
@@ -244,7 +379,7 @@ def _largest_eigenpairs(matrix: Array, k: int) -> tuple[Array, Array]:
 
 def _are_eigenpairs(matrix: Array, eigenvalues: Array, vectors: Array) -> bool:
     """Whether vectors (T, k) of length 1 at right angles to each other are what the matrix only stretches."""
-    residuals = np.linalg.norm(matrix @ vectors - vectors * eigenvalues, axis=0)
+    residuals = np.linalg.norm(scipy.linalg.blas.dsymm(1.0, matrix.T, vectors) - vectors * eigenvalues, axis=0)
     overlaps = np.abs(vectors.T @ vectors - np.eye(len(eigenvalues)))
     return bool(residuals.max() <= _RESIDUAL * np.abs(eigenvalues).max() and overlaps.max() <= _RESIDUAL)
 

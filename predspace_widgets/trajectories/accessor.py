@@ -65,9 +65,43 @@ class PredspaceAccessor:
         """InPCA picture; see `Analysis.picture`."""
         return self.analysis.picture(n_components=n_components)
 
-    def distances(self, metric: Metric = "bhattacharyya") -> xr.DataArray:
-        """Pairwise distances (checkpoint, other); see `predspace_widgets.geometry.pairwise`."""
-        return self.analysis.distances(metric)
+    def distances(
+        self,
+        metric: Metric = "bhattacharyya",
+        *,
+        device: str = "cpu",
+        keep: bool | None = None,
+        show_progress: bool = True,
+    ) -> xr.DataArray:
+        """Pairwise distances (checkpoint, other); see `predspace_widgets.geometry.pairwise`.
+
+        Predictions that are larger than 256 MB are read block by block, on the workers of the active
+        `distributed.Client` if there is one. What was computed is kept in a folder DATA.results beside the dataset, so
+        that a call that was stopped goes on where it ended, and the next one only reads.
+
+        Parameters
+        ----------
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
+        device : str
+            Where torch computes: "cpu" or "cuda".
+        keep : bool, optional
+            Whether results are kept on disk; by default those of predictions larger than 256 MB.
+        show_progress : bool
+            Of work that takes more than a few seconds.
+
+        Raises
+        ------
+        ValueError
+            An unknown metric, chunks that split the classes of a sample, or nothing on disk to keep results beside.
+        OSError
+            The dataset on disk has changed since it was opened, a worker lacks this package, or `keep` is True and
+            results cannot be kept.
+        MemoryError
+            All distances do not fit: see `save_distances`.
+        RuntimeError
+            The device is not there.
+        """
+        return self.analysis.distances(metric, device, keep, show_progress)
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> xr.DataArray:
         """Geometric progress (checkpoint,); see `predspace_widgets.geometry.progress`."""

@@ -1,44 +1,32 @@
 """Everything that is measured on a trajectories dataset, with labels.
 
-Costly results are computed once, for all checkpoints, and kept; a selection of checkpoints then only picks from them.
+Costly results are computed once, for all checkpoints (see `measurements`); a selection of checkpoints then only picks
+from them.
 """
 
 from __future__ import annotations
 
-import itertools
-import threading
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from predspace_widgets.geometry import (
-    geodesic,
-    ignorance,
-    pairwise,
-    progress,
-    riemann_length,
-    trajectory_distance,
-    truth,
-)
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.trajectories.measurements import N_GEODESIC_POINTS, Measurements
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection, rows_of_runs
 
-#: Points drawn of the geodesic from ignorance to truth, both ends included.
-N_GEODESIC_POINTS = 33
+#: A picture of more checkpoints than these has its axes from this many landmarks.
+MOST_EXACT = 8_000
+N_LANDMARKS = 1_500
 
 _EVERYTHING = Selection()
-_Result = TypeVar("_Result")
-
-
-class NoPredictionsError(ValueError):
-    """The dataset holds an embedding but no predictions, so this cannot be measured on it."""
+# With fewer landmarks among the chosen checkpoints, these are measured among each other, unless they are too many.
+_ENOUGH_LANDMARKS = 200
 
 
 class Analysis:
@@ -66,8 +54,7 @@ class Analysis:
         self.ds = ds
         self.curves = _curve_names(ds)  # (T,)
         self.curve_names: list[str] = list(dict.fromkeys(self.curves.tolist()))
-        self._kept: dict[tuple[Any, ...], Any] = {}
-        self._lock = threading.RLock()  # several sessions of one server share an analysis
+        self.measured = Measurements(ds)
 
     # -- on all checkpoints, computed once -----------------------------------------------------------------------------
 
@@ -76,38 +63,38 @@ class Analysis:
         """False for an embedding-only dataset."""
         return "probs" in self.ds
 
-    def distances(self, metric: Metric = "bhattacharyya") -> xr.DataArray:
-        """Pairwise distances of all checkpoints, (checkpoint, other)."""
-        values = self._keep(("distances", metric), lambda: pairwise(self._probs(), metric=metric))
+    def distances(
+        self,
+        metric: Metric = "bhattacharyya",
+        device: str = "cpu",
+        keep: bool | None = None,
+        show_progress: bool = True,
+    ) -> xr.DataArray:
+        """Pairwise distances of all checkpoints, (checkpoint, other); see `PredspaceAccessor.distances`."""
+        values = self.measured.distances(metric, device, keep, show_progress)
         coords = {name: ("checkpoint", self.ds[name].values) for name in CHECKPOINT_COORDS}
         others = {f"other_{name}": ("other", self.ds[name].values) for name in CHECKPOINT_COORDS}
         return xr.DataArray(values, dims=("checkpoint", "other"), coords=coords | others, name=f"{metric} distance")
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> xr.DataArray:
         """Geometric progress of all checkpoints from ignorance to truth, (checkpoint,)."""
-
-        def compute() -> np.ndarray:
-            return progress(self._probs(), *self._ends(), metric)
-
-        return self._labelled(self._keep(("progress", metric), compute), "progress")
+        return self._labelled(self.measured.progress(metric), "progress")
 
     def accuracy(self) -> xr.DataArray:
         """Share of samples whose most probable class is the true one, (checkpoint,); the recorded one if there is."""
-        if "accuracy" in self.ds:
-            return self._labelled(self.ds["accuracy"].values, "accuracy")
-
-        def compute() -> np.ndarray:
-            return np.asarray((self._probs().argmax(axis=-1) == self.ds["label"].values).mean(axis=-1))
-
-        return self._labelled(self._keep(("accuracy",), compute), "accuracy")
+        recorded = "accuracy" in self.ds
+        return self._labelled(self.ds["accuracy"].values if recorded else self.measured.accuracy(), "accuracy")
 
     def prepare(self) -> None:
         """Compute all that is kept, so that selections are quick from now on."""
         if self.has_predictions:
-            self.distances()
-            self._geodesic_distances()
-            self.progress()
-            self._step_lengths()
+            if self.ds.sizes["checkpoint"] > MOST_EXACT:
+                self.measured.landmark_distances(N_LANDMARKS)
+            else:
+                self.measured.distances()
+            self.measured.geodesic_distances()
+            self.measured.progress()
+            self.measured.step_lengths()
 
     # -- on a selection ------------------------------------------------------------------------------------------------
 
@@ -128,7 +115,8 @@ class Analysis:
         xarray.Dataset
             `embedding` (checkpoint, component) and its `mean` over seeds (mean_point, component); `geodesic`
             (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress` (cumulative) and
-            `axis_stress` (of each axis), all (component,).
+            `axis_stress` (of each axis), all (component,). Of more than `MOST_EXACT` checkpoints the axes come from
+            landmarks, whose number is the attribute `landmarks`; `explained_stress` is then that of the landmarks.
 
         Raises
         ------
@@ -140,17 +128,32 @@ class Analysis:
             return self._stored_picture(rows, n_components)
         if len(rows) < 2:
             raise EmptySelectionError("only one checkpoint is chosen: a picture needs at least two")
-        from predspace_widgets.geometry import InPCA  # late: see there
-
-        n_found = min(n_components, len(rows))
-        inpca = InPCA(n_found, metric="precomputed").fit(self.distances().values[np.ix_(rows, rows)])
-        line = inpca.transform(self._geodesic_distances()[:, rows])  # (point, component)
-        signs = np.ones(n_found)
+        inpca, landmarks = self._fit(rows, n_components)
+        measured_from = rows if landmarks is None else landmarks
+        line = inpca.transform(self.measured.geodesic_distances()[:, measured_from])  # (point, component)
+        signs = np.ones(len(inpca.eigenvalues_))
         if align_to is not None:
             signs = _signs_like(align_to, rows, inpca.embedding_)
-        return self._picture_dataset(
+        picture = self._picture_dataset(
             rows, inpca.embedding_ * signs, inpca.eigenvalues_, inpca.explained_stress_, line * signs
         )
+        if landmarks is not None:
+            picture.attrs["landmarks"] = len(landmarks)
+        return picture
+
+    def _fit(self, rows: NDArray[np.intp], n_components: int) -> tuple[Any, NDArray[np.intp] | None]:
+        """InPCA of some checkpoints, and the landmarks that its axes come from, or None where it is exact."""
+        from predspace_widgets.geometry import InPCA  # late: see there
+
+        exact = InPCA(min(n_components, len(rows)), metric="precomputed")
+        if self.ds.sizes["checkpoint"] <= MOST_EXACT:
+            return exact.fit(self.measured.distances()[np.ix_(rows, rows)]), None
+        landmarks, distances = self.measured.landmark_distances(N_LANDMARKS)
+        _, among, columns = np.intersect1d(rows, landmarks, return_indices=True)
+        if len(among) < _ENOUGH_LANDMARKS and len(rows) <= MOST_EXACT:
+            return exact.fit(self.measured.distances_among(rows)), None
+        inpca = InPCA(min(n_components, len(among)), metric="precomputed", landmarks=among)
+        return inpca.fit(distances[np.ix_(rows, columns)]), rows[among]
 
     def progress_curves(
         self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya"
@@ -168,7 +171,7 @@ class Analysis:
         number of checkpoints: compare those on equal schedules.
         """
         rows = selection.rows(self.ds)
-        steps = self._step_lengths()
+        steps = self.measured.step_lengths()
         records = []
         for run, members in rows_of_runs(self.ds, rows).items():
             first, last = members[0], members[-1]
@@ -221,7 +224,7 @@ class Analysis:
         if first == second:
             raise ValueError(f"choose two different curves to compare, both are {first!r}")
         sides = self._runs_of(first, selection), self._runs_of(second, selection)
-        between = self._trajectory_distance(sides[0], sides[1], metric, n_points)
+        between = self.measured.trajectory_distance(sides[0], sides[1], metric, n_points)
         result = xr.Dataset(
             {"distance": ("progress", between.curve)},
             coords={"progress": between.grid},
@@ -230,7 +233,7 @@ class Analysis:
         for side, curve, runs in zip(("first", "second"), (first, second), sides, strict=True):
             if len(runs) > 1:
                 rows = tuple(int(row) for run in runs for row in run)
-                floor = self._keep(
+                floor = self.measured.keep(
                     ("floor", curve, rows, metric, n_points), partial(self._floor, runs, metric, n_points)
                 )
                 result[f"floor_{side}"] = floor.rename({"progress": f"floor_progress_{side}"})
@@ -258,44 +261,6 @@ class Analysis:
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _keep(self, key: tuple[Any, ...], compute: Callable[[], _Result]) -> _Result:
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = compute()
-            result: _Result = self._kept[key]
-            return result
-
-    def _probs(self) -> np.ndarray:
-        if not self.has_predictions:
-            raise NoPredictionsError("this dataset holds an embedding but no predictions: this needs predictions")
-        return self._keep(("probs",), lambda: self.ds["probs"].values)  # (T, N, C)
-
-    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        n_samples, n_classes = self.ds.sizes["sample"], self.ds.sizes["class"]
-        return ignorance(n_samples, n_classes), truth(self.ds["label"].values, n_classes)
-
-    def _geodesic_distances(self) -> np.ndarray:
-        """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
-
-        def compute() -> np.ndarray:
-            line = geodesic(*self._ends(), np.linspace(0, 1, N_GEODESIC_POINTS))  # (point, N, C)
-            return pairwise(line, self._probs())
-
-        return self._keep(("geodesic",), compute)
-
-    def _step_lengths(self) -> np.ndarray:
-        """Riemann length of the step from the checkpoint before it in its run to each checkpoint, (T,)."""
-
-        def compute() -> np.ndarray:
-            probs = self._probs()
-            lengths = np.zeros(len(probs))
-            for _, members in rows_of_runs(self.ds).items():
-                for before, after in itertools.pairwise(members):
-                    lengths[after] = riemann_length(probs[[before, after]])
-            return lengths
-
-        return self._keep(("steps",), compute)
-
     def _runs_of(self, curve: str, selection: Selection) -> list[NDArray[np.intp]]:
         """Rows of each run of a curve, in the seeds and epochs of a selection."""
         if curve not in self.curve_names:
@@ -306,22 +271,11 @@ class Analysis:
             raise EmptySelectionError(f"no checkpoint of {curve!r} is chosen")
         return runs
 
-    def _trajectory_distance(
-        self, us: Sequence[NDArray[np.intp]], vs: Sequence[NDArray[np.intp]], metric: ProgressMetric, n_points: int
-    ) -> Any:
-        probs, reached = self._probs(), self.progress(metric).values
-        return trajectory_distance(
-            [probs[u] for u in us],
-            [probs[v] for v in vs],
-            [reached[u] for u in us],
-            [reached[v] for v in vs],
-            n_points,
-        )
-
     def _floor(self, runs: list[NDArray[np.intp]], metric: ProgressMetric, n_points: int) -> xr.DataArray:
         """Distance of each run to the mean of the others, averaged over the runs, on the range they all cover."""
         splits = [
-            self._trajectory_distance([run], runs[:k] + runs[k + 1 :], metric, n_points) for k, run in enumerate(runs)
+            self.measured.trajectory_distance([run], runs[:k] + runs[k + 1 :], metric, n_points)
+            for k, run in enumerate(runs)
         ]
         return xr.DataArray(
             np.mean([split.curve for split in splits], axis=0),

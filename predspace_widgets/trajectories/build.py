@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.base import is_dask_collection
 from numpy.typing import ArrayLike
 
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, validate
@@ -39,7 +40,7 @@ def make_trajectories(
     ----------
     probs : array, shape (T, N, C)
         Predicted probabilities of T checkpoints (of all runs, one run after the other, in order of training) on the
-        same N samples.
+        same N samples. A dask array stays lazy, and is read a block of samples at a time to check it.
     label : array of int, shape (N,)
         Index of the true class of each sample.
     task, method, seed, epoch : a value for all checkpoints, or T of them
@@ -74,7 +75,7 @@ def make_trajectories(
     >>> ds.sizes["checkpoint"], str(ds.run.values[0])
     (2, 'coin/supervised/0')
     """
-    values = np.asarray(probs)  # (T, N, C)
+    values: Any = probs if is_dask_collection(probs) else np.asarray(probs)  # (T, N, C)
     if values.ndim != 3:
         raise ValueError(f"probs must have shape (checkpoints, samples, classes), got {values.shape}")
     if not np.issubdtype(values.dtype, np.floating):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 import warnings
 import zipfile
 from collections.abc import Hashable
@@ -11,15 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import fsspec
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from predspace_widgets.trajectories.kept import note_source
 from predspace_widgets.trajectories.schema import TrajectoriesError, find_problems, validate
 
 # Blocks of samples are about this large on disk; each holds all checkpoints.
 _CHUNK_BYTES = 4 * 2**20
+# Blocks of samples that are read at a time are up to this large in memory: several of those on disk.
+_BLOCK_BYTES = 64 * 2**20
 # Many checkpoints share a file of a variable that has one number a checkpoint: few files to read, little to rewrite.
 _CHECKPOINTS_PER_CHUNK = 1024
 # Datasets up to this size have every value checked on opening; larger ones when they are used.
@@ -35,8 +41,9 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
 
     Parameters
     ----------
-    path : path
-        A .zarr directory, a .zarr.zip file or a NetCDF .nc file.
+    path : path or address
+        A .zarr directory, a .zarr.zip file or a NetCDF .nc file; or the address of a Zarr directory in object storage,
+        such as "s3://bucket/mine.zarr", for which fsspec needs its package (s3fs, gcsfs, ...).
 
     Returns
     -------
@@ -56,20 +63,31 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> sorted(pw.demo().sizes)
     ['checkpoint', 'class', 'column', 'row', 'sample']
     """
-    where = Path(path)
+    where = os.fspath(path)
     kind = check_path(where)
-    if not where.exists():
+    if "://" in where and kind != ".zarr":
+        raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
+    files, root = fsspec.url_to_fs(where)
+    if not files.exists(root):
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
         raw = _open(where, kind)
         problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES)
     except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TrajectoriesError([f"it cannot be read as {kind}: {reason}"], str(where)) from error
+        raise TrajectoriesError([f"it cannot be read as {kind}: {reason}"], where) from error
     if problems:
         raw.close()
-        raise TrajectoriesError(problems, str(where))
-    return _renormalise(raw)
+        raise TrajectoriesError(problems, where)
+    if "probs" not in raw:
+        return raw
+    ds = raw.assign(probs=_renormalise(raw["probs"]))
+    note_source(
+        ds["probs"],
+        where,
+        n_rows=-(-raw.sizes["checkpoint"] // raw["probs"].encoding["preferred_chunks"]["checkpoint"]),
+    )
+    return ds
 
 
 def save_trajectories(
@@ -292,16 +310,31 @@ def _grows(array: zarr.Array[Any]) -> bool:
     return "checkpoint" in (getattr(array.metadata, "dimension_names", None) or ())
 
 
-def _open(path: Path, kind: str) -> xr.Dataset:
+def _open(path: str, kind: str) -> xr.Dataset:
     if kind == ".nc":
-        ds = xr.open_dataset(path, engine="h5netcdf", chunks={})
+        ds = xr.open_dataset(path, engine="h5netcdf", chunks=None, cache=False)
     else:
         store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
         # While checkpoints are appended, the list of arrays alone is right at any time.
         metadata = zarr.open_group(store, mode="r", zarr_format=3).metadata
         listed = metadata.consolidated_metadata is not None
-        ds = xr.open_zarr(store, chunks={}, consolidated=listed, zarr_format=3)
-    return _with_text(ds, "OT", object, str)
+        ds = xr.open_dataset(store, engine="zarr", chunks=None, cache=False, consolidated=listed, zarr_format=3)
+    lazy = {
+        name: variable.chunk(_blocks(variable), name_prefix=f"stored-{name}-", token=uuid.uuid4().hex)
+        for name, variable in ds.data_vars.items()
+    }
+    return _with_text(ds.assign(lazy), "OT", object, str)
+
+
+def _blocks(variable: xr.DataArray) -> dict[Hashable, int]:
+    """Sizes of the blocks that are read at a time: those on disk; of predictions several, with all checkpoints."""
+    sizes: dict[Hashable, int] = variable.encoding.get("preferred_chunks") or dict(variable.sizes)
+    if variable.name != "probs" or "sample" not in sizes:
+        return sizes
+    whole = dict(variable.sizes)
+    bytes_per_sample = 4 * variable.size // max(whole["sample"], 1)
+    on_disk = sizes["sample"]
+    return {**whole, "sample": max(1, _BLOCK_BYTES // max(bytes_per_sample * on_disk, 1)) * on_disk}
 
 
 def _with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:
@@ -318,14 +351,18 @@ def _with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:
     )
 
 
-def _renormalise(ds: xr.Dataset) -> xr.Dataset:
-    if "probs" not in ds:
-        return ds
-    stored = ds["probs"]
-    probs = stored.astype(np.promote_types(stored.dtype, np.float32))
-    probs = probs / probs.sum("class")
-    probs.attrs, probs.encoding = stored.attrs, {"dtype": stored.dtype}
-    return ds.assign(probs=probs)
+def _renormalise(stored: xr.DataArray) -> xr.DataArray:
+    dtype = np.promote_types(stored.dtype, np.float32)
+    lazy = stored.data.map_blocks(_normal_rows, dtype, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
+    probs = stored.copy(data=lazy)
+    probs.encoding = {"dtype": stored.dtype}
+    return probs
+
+
+def _normal_rows(probs: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    values = probs.astype(dtype)
+    values /= values.sum(axis=-1, keepdims=True)
+    return values
 
 
 def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, dict[Hashable, dict[str, Any]]]:

@@ -519,19 +519,19 @@ def test_predictions_come_before_a_stored_embedding() -> None:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the costly functions of the geometry, one each time that the analysis calls one."""
     made: list[str] = []
-    module = sys.modules["predspace_widgets.trajectories.analysis"]
+    module = sys.modules["predspace_widgets.trajectories.measurements"]
 
     def counted(name: str) -> Any:
         original = getattr(module, name)
 
         def call(*args: Any, **options: Any) -> Any:
-            made.append(name if name != "pairwise" or len(args) == 1 else "pairwise to the geodesic")
+            made.append(name if name != "pairwise" or args[1] is None else "pairwise to the geodesic")
             time.sleep(0.01)  # lets another thread in
             return original(*args, **options)
 
         return call
 
-    for name in ("pairwise", "progress", "riemann_length", "trajectory_distance"):
+    for name in ("pairwise", "progress", "bhattacharyya", "trajectory_distance"):
         monkeypatch.setattr(module, name, counted(name))
     return made
 
@@ -562,7 +562,7 @@ def test_lengths_are_computed_once(calls: list[str]) -> None:
     analysis = Analysis(TRAININGS.isel(checkpoint=slice(9)))
     for selection in (Selection(), Selection(epochs=(0, 5)), Selection(epochs=(5, 10))):
         analysis.riemann_lengths(selection)
-    assert calls == ["riemann_length"] * 8  # steps between 9 checkpoints
+    assert calls == ["bhattacharyya"]  # of all steps at once
 
 
 def test_floors_are_computed_once_for_each_choice(calls: list[str]) -> None:

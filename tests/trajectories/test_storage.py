@@ -266,11 +266,15 @@ def test_a_block_of_samples_holds_all_checkpoints(
         group = zarr.open_group(store, mode="r")
         chunks = {name: group[name].chunks for name in ("probs", "image", "loss")}
     assert chunks == {"probs": (7, n_samples, 3), "image": (1 if n_chunk_bytes == 1 else 5, 2, 3), "loss": (7,)}
-    opened = open_trajectories(path)["probs"]
-    assert opened.chunks is not None
-    assert opened.chunks[0] == (7,)
-    assert max(opened.chunks[1]) == n_samples
-    assert_same(open_trajectories(path), two_runs())
+    # A block in memory is of whole blocks on disk, as many as fit; 7 x 3 float32 numbers are 84 bytes a sample.
+    for block_bytes, expected in ((1, n_samples), (84 * 2, min(max(n_samples, 2), 5)), (2**20, 5)):
+        monkeypatch.setattr(storage, "_BLOCK_BYTES", block_bytes)
+        opened = open_trajectories(path)
+        chunks_in_memory = opened["probs"].chunks
+        assert chunks_in_memory is not None
+        assert (chunks_in_memory[0], chunks_in_memory[2]) == ((7,), (3,))
+        assert max(chunks_in_memory[1]) == expected
+        assert_same(opened, two_runs())
 
 
 # -- whole or not at all ----------------------------------------------------------------------------------------------

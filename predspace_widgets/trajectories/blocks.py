@@ -1,0 +1,205 @@
+"""Means over the samples of predictions that need not fit in memory: block by block, here or on a cluster.
+
+Distances are means over samples, so a block of samples gives its share and is forgotten. Dask maps the blocks and adds
+the shares as a tree: on the workers of the active `distributed.Client`, or else one block after the other in this
+process, where the engine uses all threads on each.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from importlib import metadata
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.diagnostics import ProgressBar
+from numpy.typing import NDArray
+
+from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.kept import Results
+
+#: What is computed of a block: from its predictions (T, n, C) and the slice of samples that it holds.
+OfBlock = Callable[[NDArray[Any], slice], Array]
+
+# Parts that are kept on disk: a computation that was stopped loses at most one of them a worker.
+_PARTS = 32
+_ADDED_AT_ONCE = 2  # as few results in memory as can be
+_SHOWN_AFTER = 3.0  # seconds; shorter work needs no progress bar
+
+
+def mean_over_samples(
+    probs: xr.DataArray,
+    of_block: OfBlock,
+    shape: tuple[int, ...],
+    name: str = "",
+    results: Results | None = None,
+    show_progress: bool = True,
+) -> Array:
+    """The mean over all samples of what a function gives as the mean over those of a block.
+
+    Parameters
+    ----------
+    probs : xarray.DataArray (checkpoint, sample, class)
+        In memory, where it is a single block, or lazy.
+    of_block : function
+        See `OfBlock`; it must be picklable where workers compute.
+    shape : tuple of int
+        Of what it gives.
+    name : str
+        What the shares are called in `results`.
+    results : Results, optional
+        Where finished shares are kept, and looked for.
+    show_progress : bool
+
+    Returns
+    -------
+    array of the given shape, float64
+
+    Raises
+    ------
+    ValueError
+        Chunks split the classes of a sample, which belong together.
+    OSError
+        A worker lacks this package, or has another version of it; shares cannot be kept.
+    """
+    if probs.chunks is None:
+        return of_block(probs.values, slice(0, probs.sizes["sample"]))
+    lazy = _whole_rows(probs)
+    size = int(np.prod(shape))
+    shares = da.map_blocks(
+        _share_of_block,
+        lazy,
+        of_block,
+        dtype=np.float64,
+        chunks=((size,), (1,) * lazy.numblocks[1], (1,)),
+        meta=np.empty((0, 0, 0)),
+    )  # (size, block, 1)
+    if results is None:
+        total = _compute(_added(shares), show_progress)
+    else:
+        total = _kept_sum(shares, name, results, show_progress)
+    return total.reshape(shape)
+
+
+def of_each_sample(probs: xr.DataArray, of_block: OfBlock, n_values: int, show_progress: bool = True) -> Array:
+    """What a function gives for each checkpoint and sample of a block, (T, n, n_values), for all samples.
+
+    Parameters, errors : see `mean_over_samples`.
+
+    Returns
+    -------
+    array, shape (T, N, n_values), float64
+    """
+    if probs.chunks is None:
+        return of_block(probs.values, slice(0, probs.sizes["sample"]))
+    lazy = _whole_rows(probs)
+    chunks = (lazy.chunks[0], lazy.chunks[1], (n_values,))
+    values = da.map_blocks(_call, lazy, of_block, dtype=np.float64, chunks=chunks, meta=np.empty((0, 0, 0)))
+    return _compute(values, show_progress)
+
+
+def threads_of_a_task() -> int | None:
+    """Threads that the engine may use: one in a task of a cluster, which runs as many tasks as it has cores."""
+    if "distributed" in sys.modules:
+        from distributed import get_worker
+
+        try:
+            get_worker()
+        except ValueError:
+            return None
+        return 1
+    return None
+
+
+def active_client() -> Any:
+    """The `distributed.Client` that computations go to, or None."""
+    if "distributed" not in sys.modules:  # it takes a second to import, and nobody has
+        return None
+    from distributed import Client
+
+    try:
+        return Client.current()
+    except ValueError:
+        return None
+
+
+def check_workers(client: Any) -> None:
+    """Raise OSError, naming them, unless all workers of a client have this version of this package."""
+    package = __name__.partition(".")[0].replace("_", "-")
+    here = metadata.version(package)
+    found = client.run(metadata.version, package, on_error="return")
+    for worker, version in found.items():
+        if version != here:
+            has = "has no" if isinstance(version, Exception) else f"has version {version} of"
+            raise OSError(f"the worker {worker} {has} {package}: install version {here} there, as it is here")
+
+
+def _whole_rows(probs: xr.DataArray) -> da.Array:
+    """The lazy array with whole checkpoints and classes in every block."""
+    lazy: da.Array = probs.transpose("checkpoint", "sample", "class").data
+    if lazy.numblocks[2] > 1:
+        raise ValueError("the chunks of probs split the classes of a sample: use ds.chunk({'class': -1}) first")
+    return lazy if lazy.numblocks[0] == 1 else lazy.rechunk({0: -1})
+
+
+def _call(block: NDArray[Any], of_block: OfBlock, block_info: Any = None) -> Array:
+    start, stop = block_info[0]["array-location"][1]
+    return of_block(block, slice(start, stop))
+
+
+def _share_of_block(block: NDArray[Any], of_block: OfBlock, block_info: Any = None) -> Array:
+    share = block.shape[1] / block_info[0]["shape"][1]
+    return share * _call(block, of_block, block_info).reshape(-1, 1, 1)
+
+
+def _added(shares: da.Array) -> da.Array:
+    return shares.sum(axis=1, split_every=_ADDED_AT_ONCE)  # (size, block, 1) -> (size, 1)
+
+
+def _kept_sum(shares: da.Array, name: str, results: Results, show_progress: bool) -> Array:
+    """The sum of all shares; what those of some blocks add up to is taken from disk or written there."""
+    size, n_blocks = shares.shape[0], shares.shape[1]
+    n_parts = min(n_blocks, _PARTS)
+    edges = [n_blocks * k // n_parts for k in range(n_parts + 1)]
+    name = f"{name}.of-{n_blocks}-blocks"
+    results.begin(name, n_parts, size)
+    total, missing = np.zeros((size, 1)), []
+    for number in range(n_parts):
+        found = results.part(name, number)
+        if found is not None:
+            total += found[:, None]
+            continue
+        part: Any = _added(shares[:, edges[number] : edges[number + 1]])  # (size, 1)
+        missing.append(part.map_blocks(_write, results, name, number, dtype=np.float64, meta=np.empty((0, 0))))
+    if missing:
+        total += _compute(_added(da.stack(missing, axis=1)), show_progress)
+    return total
+
+
+def _write(part: Array, results: Results, name: str, number: int) -> Array:
+    results.write(name, part.ravel(), number)
+    return part
+
+
+def _compute(lazy: da.Array, show_progress: bool) -> Array:
+    client = active_client()
+    if client is None:
+        bar = ProgressBar(minimum=_SHOWN_AFTER) if show_progress else nullcontext()
+        with bar, dask.config.set(scheduler="synchronous"):
+            return np.asarray(lazy.compute())
+    check_workers(client)
+    from distributed import progress
+
+    future = client.compute(lazy)
+    try:
+        if show_progress:
+            progress(future, notebook=False)
+        return np.asarray(future.result())
+    except BaseException:
+        future.cancel()
+        raise

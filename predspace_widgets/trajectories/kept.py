@@ -1,0 +1,249 @@
+"""Results that are kept beside a dataset on disk: found again as long as its predictions are the same, never after.
+
+Beside DATA lies a folder DATA.results with one folder for each content: its name is the digest of the stored bytes of
+the predictions, and of what else the results depend on. Deleting it loses nothing but time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+import fsspec
+import numpy as np
+import xarray as xr
+import zarr
+from dask.diagnostics import ProgressBar
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from predspace_widgets.geometry.probabilities import Array
+
+SUFFIX = ".results"
+# Raised whenever the same predictions would give other results: what older versions kept is not found any more.
+_VERSION = 1
+_log = logging.getLogger(__name__)
+
+
+class StoreChangedError(OSError):
+    """The files of a dataset are not those that it was opened from."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url} has changed since it was opened: open it again")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the predictions of a dataset came from.
+
+    Attributes
+    ----------
+    url : str
+        Path or address of the dataset.
+    signature : str
+        Of its files' names, sizes and times when it was opened: another one, other content.
+    n_rows : int
+        Rows of chunks that were there when it was opened; a recording may add some.
+    array : str
+        The name that dask gave the predictions; whatever is derived from them has another one.
+    """
+
+    url: str
+    signature: str
+    n_rows: int
+    array: str
+
+    def check_unchanged(self) -> None:
+        """Raise StoreChangedError unless the files are still those that were opened."""
+        if _signature(_files(self.url, self.n_rows)) != self.signature:
+            raise StoreChangedError(self.url)
+
+
+def note_source(probs: xr.DataArray, url: str, n_rows: int) -> None:
+    """Let predictions that were opened lazily know where they came from (see `source_of`)."""
+    signature = _signature(_files(url, n_rows))
+    probs.encoding["source_of_results"] = Source(url, signature, n_rows, probs.data.name)
+
+
+def source_of(probs: xr.DataArray) -> Source | None:
+    """Where predictions came from; None for those in memory, and for a choice or a change of those of a file."""
+    source: Source | None = probs.encoding.get("source_of_results")
+    return source if source is not None and getattr(probs.data, "name", None) == source.array else None
+
+
+class Results:
+    """Arrays kept beside a dataset, in parts that are written one by one, by any process.
+
+    A part is there whole or not at all, and carries a checksum: one that cannot be read counts as not there.
+
+    Parameters
+    ----------
+    source : Source
+    depends_on : list of arrays
+        What the results follow from beside the predictions: labels, runs.
+
+    Raises
+    ------
+    StoreChangedError
+    OSError
+        Nothing can be written there.
+    """
+
+    def __init__(self, source: Source, depends_on: Sequence[Array]) -> None:
+        self.source = source
+        folder = source.url.rstrip("/") + SUFFIX
+        digest = hashlib.blake2b(_content(source, folder).encode(), digest_size=10)
+        digest.update(repr((_VERSION, [values.tolist() for values in depends_on])).encode())
+        self.url = f"{folder}/{digest.hexdigest()}"
+        _forget_others(self.url)
+
+    def part(self, name: str, number: int = 0) -> Array | None:
+        """A part of an array, or None where it is not there."""
+        if not self.has(name, number):
+            return None
+        try:
+            values: Array = np.asarray(zarr.open_array(f"{self.url}/{name}", mode="r")[number])
+        except Exception as error:  # a damaged file can make the libraries that read it raise anything
+            _log.warning("%s cannot be read and is computed again: %s", f"{self.url}/{name}", error)
+            return None
+        return values
+
+    def has(self, name: str, number: int = 0) -> bool:
+        """Whether a part was written."""
+        files, root = fsspec.url_to_fs(self.url)
+        return bool(files.exists(f"{root}/{name}/c/{number}/0"))
+
+    def begin(self, name: str, n_parts: int, size: int) -> None:
+        """Make an array (n_parts, size) of float64 ready to be written.
+
+        Raises
+        ------
+        OSError
+            The disk has too little room for it, or it cannot be written.
+        """
+        files, root = fsspec.url_to_fs(self.url)
+        if files.exists(f"{root}/{name}/zarr.json"):
+            return
+        check_room(self.url, 8 * n_parts * size, "keep=False computes without keeping anything")
+        zarr.create_array(
+            f"{self.url}/{name}",
+            shape=(n_parts, size),
+            chunks=(1, size),
+            dtype=np.float64,
+            fill_value=np.nan,
+            compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec()],
+            overwrite=True,
+        )
+
+    def write(self, name: str, values: Array, number: int = 0) -> None:
+        """Write a part, if the dataset is still the one that it was computed from.
+
+        Raises
+        ------
+        StoreChangedError
+        OSError
+        """
+        self.source.check_unchanged()
+        array: Any = zarr.open_array(f"{self.url}/{name}", mode="r+")
+        array[number] = values
+
+    def forget(self, name: str) -> None:
+        """Delete an array that is needed no more."""
+        files, root = fsspec.url_to_fs(self.url)
+        if files.exists(f"{root}/{name}"):
+            files.rm(f"{root}/{name}", recursive=True)
+
+
+def check_room(url: str, n_bytes: int, otherwise: str) -> None:
+    """Raise OSError if a local disk has no room for so many bytes; `otherwise` says what else can be done."""
+    if not _is_local(url):
+        return  # object storage does not say
+    _, root = fsspec.url_to_fs(url)
+    there = Path(root)
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if free < n_bytes:
+        raise OSError(
+            f"{root} needs {n_bytes / 1e9:.2f} GB of disk and {free / 1e9:.2f} GB are free: make room, or {otherwise}"
+        )
+
+
+def _forget_others(url: str) -> None:
+    """Delete what was kept of other content of the same dataset."""
+    files, root = fsspec.url_to_fs(url)
+    folder, name = os.path.split(root)
+    if files.exists(folder):
+        for other in files.ls(folder, detail=False):
+            if os.path.basename(other) not in (name, _DIGESTS):
+                files.rm(other, recursive=True)
+
+
+# -- what the predictions on disk are ----------------------------------------------------------------------------------
+
+_DIGESTS = "content.json"
+_BATCHES = 64  # of files that are read side by side
+
+
+def _files(url: str, n_rows: int) -> dict[str, dict[str, Any]]:
+    """What the file system knows of each file of the predictions, by its name."""
+    files, root = fsspec.url_to_fs(url)
+    if not url.rstrip("/").endswith(".zarr"):
+        return {"": files.info(root)}
+    found = files.find(f"{root.rstrip('/')}/probs/c", detail=True)
+    names = {str(path).rpartition("/probs/c/")[2]: info for path, info in found.items()}
+    return {name: names[name] for name in sorted(names) if int(name.partition("/")[0]) < n_rows}
+
+
+def _signature(files: dict[str, dict[str, Any]]) -> str:
+    told = {name: {key: info[key] for key in sorted(info) if key != "nlink"} for name, info in files.items()}
+    return hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
+
+
+def _content(source: Source, folder: str) -> str:
+    """Digest of the stored bytes of the predictions; files of a known signature are not read again."""
+    files, root = fsspec.url_to_fs(folder)
+    noted = f"{root}/{_DIGESTS}"
+    if files.exists(noted):
+        with suppress(ValueError, KeyError), files.open(noted, "rt") as file:  # a damaged note is none
+            remembered = json.load(file)
+            if remembered["signature"] == source.signature:
+                return str(remembered["digest"])
+    digest = _digest(source)
+    source.check_unchanged()
+    files.makedirs(root, exist_ok=True)
+    with files.transaction, files.open(noted, "wt") as file:  # whole or not at all
+        json.dump({"signature": source.signature, "digest": digest}, file)
+    return digest
+
+
+def _digest(source: Source) -> str:
+    if not _is_local(source.url):
+        return source.signature  # which holds the checksums that object storage keeps; reading all of it costs
+    files = _files(source.url, source.n_rows)
+    batches = np.array_split(np.array([info["name"] for info in files.values()]), min(_BATCHES, len(files)))
+    found = [dask.delayed(_digest_of)(batch.tolist()) for batch in batches]
+    with ProgressBar(minimum=3):
+        digests = dask.compute(*found, scheduler="threads")
+    return hashlib.blake2b(repr((list(files), digests)).encode(), digest_size=16).hexdigest()
+
+
+def _digest_of(paths: list[str]) -> list[str]:
+    digests = []
+    for path in paths:
+        with open(path, "rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests
+
+
+def _is_local(url: str) -> bool:
+    protocol = fsspec.url_to_fs(url)[0].protocol
+    return "file" in ((protocol,) if isinstance(protocol, str) else protocol)

@@ -1,0 +1,273 @@
+"""What is measured on all checkpoints of a dataset, once: in memory, or block by block where they do not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import psutil
+import xarray as xr
+from numpy.typing import NDArray
+
+from predspace_widgets.geometry import (
+    TrajectoryDistance,
+    bhattacharyya,
+    geodesic,
+    ignorance,
+    pairwise,
+    progress,
+    trajectory_distance,
+    truth,
+)
+from predspace_widgets.geometry.curves import common_grid
+from predspace_widgets.geometry.distance import Metric, check_metric
+from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.landmarks import choose_landmarks
+from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.blocks import OfBlock, active_client, mean_over_samples, threads_of_a_task
+from predspace_widgets.trajectories.kept import Results, StoreChangedError, source_of
+from predspace_widgets.trajectories.selection import rows_of_runs
+
+#: Points of the geodesic from ignorance to truth, both ends included.
+N_GEODESIC_POINTS = 33
+
+# Predictions up to this size are read into memory once; larger ones are read block by block for each measurement, whose
+# result is then kept on disk beside them.
+_IN_MEMORY = 2**28
+_FLOAT64_AT_A_TIME = 2**20  # probabilities of neighbouring checkpoints
+_Result = TypeVar("_Result")
+_Rows = NDArray[np.intp]
+_log = logging.getLogger(__name__)
+
+
+class NoPredictionsError(ValueError):
+    """The dataset holds an embedding but no predictions, so this cannot be measured on it."""
+
+
+class Measurements:
+    """Results on all checkpoints of one dataset, each computed once.
+
+    Results on predictions too large for memory are also kept on disk beside them (see `kept`), where they are found
+    when the dataset is opened again.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A valid trajectories dataset.
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self.ds = ds
+        self._kept: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.RLock()  # several sessions of one server share the results
+
+    def keep(self, key: tuple[Any, ...], compute: Callable[[], _Result]) -> _Result:
+        """A result in memory, computed when it is first asked for."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = compute()
+            result: _Result = self._kept[key]
+            return result
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    def distances(
+        self,
+        metric: Metric = "bhattacharyya",
+        device: str = "cpu",
+        keep: bool | None = None,
+        show_progress: bool = True,
+    ) -> Array:
+        """Pairwise distances, (T, T); `keep` on disk by default where the predictions do not fit in memory."""
+        check_metric(metric)
+        n_points = self.ds.sizes["checkpoint"]
+        name = f"distances-{metric}"
+
+        def compute() -> Array:
+            _check_memory(n_points)
+            of_block = partial(_condensed_distances, metric=metric, device=device)
+            condensed = self._mean(name, of_block, (n_points * (n_points - 1) // 2,), keep, show_progress)
+            return _squareform(condensed)
+
+        return self.keep((name,), compute)
+
+    def landmark_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
+        """Landmarks (m,), as rows of the dataset, and Bhattacharyya distances from all checkpoints to them, (T, m)."""
+        n_points = self.ds.sizes["checkpoint"]
+
+        def measure(rows: _Rows) -> Array:
+            digest = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
+            return self._mean(f"distances-to-{digest}", partial(_distances, columns=rows), (n_points, len(rows)))
+
+        return self.keep(("landmarks", n_landmarks), lambda: choose_landmarks(measure, n_points, n_landmarks))
+
+    def distances_among(self, rows: _Rows) -> Array:
+        """Bhattacharyya distances among some checkpoints, (n, n)."""
+        return self._mean("", partial(_distances, rows=rows), (len(rows), len(rows)), keep=False)
+
+    def geodesic_distances(self) -> Array:
+        """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
+        shape = (N_GEODESIC_POINTS, self.ds.sizes["checkpoint"])
+        of_block = partial(_geodesic_distances, labels=self._labels())
+        return self.keep(("geodesic",), lambda: self._mean("distances-to-geodesic", of_block, shape))
+
+    def progress(self, metric: ProgressMetric = "bhattacharyya") -> Array:
+        """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
+
+        def compute() -> Array:
+            probs = self.probs()
+            n_samples, n_classes = probs.shape[1:]
+            return progress(probs.values, ignorance(n_samples, n_classes), truth(self._labels(), n_classes), metric)
+
+        return self.keep(("progress", metric), compute)
+
+    def accuracy(self) -> Array:
+        """Share of samples whose most probable class is the true one, (T,)."""
+        of_block = partial(_accuracy, labels=self._labels())
+        return self.keep(("accuracy",), lambda: self._mean("accuracy", of_block, (self.ds.sizes["checkpoint"],)))
+
+    def step_lengths(self) -> Array:
+        """Riemann length of the step from the checkpoint before it in its run to each checkpoint, (T,)."""
+
+        def compute() -> Array:
+            runs = rows_of_runs(self.ds).values()
+            before = np.concatenate([rows[:-1] for rows in runs])
+            after = np.concatenate([rows[1:] for rows in runs])
+            lengths = np.zeros(self.ds.sizes["checkpoint"])
+            if len(after):
+                of_block = partial(_step_distances, before=before, after=after)
+                lengths[after] = 2 * np.sqrt(self._mean("steps", of_block, (len(after),)))
+            return lengths
+
+        return self.keep(("steps",), compute)
+
+    def trajectory_distance(
+        self, us: Sequence[_Rows], vs: Sequence[_Rows], metric: ProgressMetric, n_points: int
+    ) -> TrajectoryDistance:
+        """Distance of two curves, runs given as rows; see `predspace_widgets.geometry.trajectory_distance`."""
+        reached = self.progress(metric)
+        at_u, at_v = [reached[rows] for rows in us], [reached[rows] for rows in vs]
+        grid = common_grid([*at_u, *at_v], n_points)
+        of_block = partial(_curve, us=us, vs=vs, at_u=at_u, at_v=at_v, n_points=n_points)
+        curve = self._mean("", of_block, (n_points,), keep=False)
+        return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+
+    # -- how they are computed -----------------------------------------------------------------------------------------
+
+    def probs(self) -> xr.DataArray:
+        """The predictions (checkpoint, sample, class), in memory if they fit."""
+        self._check_predictions()
+        probs = self.ds["probs"].transpose("checkpoint", "sample", "class")
+        if probs.chunks is None or probs.nbytes > _IN_MEMORY or active_client() is not None:
+            return probs
+        return self.keep(("probs",), probs.compute)
+
+    def _labels(self) -> NDArray[Any]:
+        self._check_predictions()  # without them there need be no labels
+        return self.keep(("labels",), lambda: np.asarray(self.ds["label"].values))
+
+    def _check_predictions(self) -> None:
+        if "probs" not in self.ds:
+            raise NoPredictionsError("this dataset holds an embedding but no predictions: this needs predictions")
+
+    def _mean(
+        self, name: str, of_block: OfBlock, shape: tuple[int, ...], keep: bool | None = None, show_progress: bool = True
+    ) -> Array:
+        """The mean over samples of what a function gives for blocks of them, taken from disk if it is there."""
+        probs = self.probs()
+        results = self._results(name, int(np.prod(shape)), keep)
+        if results is None:
+            return mean_over_samples(probs, of_block, shape, show_progress=show_progress)
+        found = results.part(name)
+        if found is None:
+            found = mean_over_samples(probs, of_block, shape, name, results, show_progress).ravel()
+            results.write(name, found)
+        return found.reshape(shape)
+
+    def _results(self, name: str, size: int, keep: bool | None) -> Results | None:
+        """Where a result is kept on disk, ready to be written; None where it is not kept."""
+        source = source_of(self.ds["probs"])
+        if source is None and keep:
+            raise ValueError("keep=True needs a dataset as it was opened from disk: not in memory, not a choice of it")
+        if source is None or keep is False or (keep is None and self.ds["probs"].nbytes <= _IN_MEMORY):
+            return None
+        try:
+            depends_on = [self.ds[name].values for name in ("label", "run", "step")]
+            results = self.keep(("results",), lambda: Results(source, depends_on))
+            results.begin(name, 1, size)
+        except StoreChangedError:
+            raise
+        except OSError as error:
+            if keep:
+                raise
+            _log.warning("results are not kept: %s", error)
+            return None
+        return results
+
+
+# -- of one block of samples -------------------------------------------------------------------------------------------
+
+
+def _distances(block: NDArray[Any], samples: slice, rows: _Rows | None = None, columns: _Rows | None = None) -> Array:
+    chosen = block if rows is None else block[rows]
+    return pairwise(chosen, None if columns is None else block[columns], threads=threads_of_a_task())
+
+
+def _condensed_distances(block: NDArray[Any], samples: slice, metric: Metric, device: str) -> Array:
+    """The distances above the diagonal, row by row: half of the numbers."""
+    distances = pairwise(block, None, metric=metric, device=device, threads=threads_of_a_task())
+    return _squareform(distances)
+
+
+def _squareform(distances: Array) -> Array:
+    """A matrix of distances from those above its diagonal, or these from the matrix."""
+    from scipy.spatial.distance import squareform  # late: it takes a while to import
+
+    return np.asarray(squareform(distances, checks=False))
+
+
+def _geodesic_distances(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:
+    n_classes = block.shape[2]
+    ends = ignorance(block.shape[1], n_classes), truth(labels[samples], n_classes)
+    line = geodesic(*ends, np.linspace(0, 1, N_GEODESIC_POINTS))  # (point, n, C)
+    return pairwise(line, block, threads=threads_of_a_task())
+
+
+def _accuracy(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:
+    found: Array = (block.argmax(axis=-1) == labels[samples]).mean(axis=-1)
+    return found
+
+
+def _step_distances(block: NDArray[Any], samples: slice, before: _Rows, after: _Rows) -> Array:
+    """d_B from checkpoints `before` to those `after`, which is tiny: hence in float64, a few at a time."""
+    n = max(1, _FLOAT64_AT_A_TIME // (block.shape[1] * block.shape[2]))
+    parts = [bhattacharyya(block[before[k : k + n]], block[after[k : k + n]]) for k in range(0, len(after), n)]
+    return np.concatenate(parts)
+
+
+def _curve(
+    block: NDArray[Any],
+    samples: slice,
+    us: Sequence[_Rows],
+    vs: Sequence[_Rows],
+    at_u: Sequence[Array],
+    at_v: Sequence[Array],
+    n_points: int,
+) -> Array:
+    u, v = [block[rows] for rows in us], [block[rows] for rows in vs]
+    return trajectory_distance(u, v, at_u, at_v, n_points).curve
+
+
+def _check_memory(n_points: int) -> None:
+    needed = 3 * 8 * n_points**2  # a block's distances, their sum, and a copy on the way
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise MemoryError(
+            f"all distances between {n_points:,} checkpoints need {needed / 1e9:.0f} GB of memory, "
+            f"{available / 1e9:.0f} GB are free: write them to disk with save_distances, or take a picture by landmarks"
+        )

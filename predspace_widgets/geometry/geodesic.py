@@ -127,7 +127,7 @@ def _overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> 
     """Overlaps (t, N) of probabilities (t, N, C) with both ends, read in one pass."""
     from predspace_widgets.geometry import kernel  # late: numba takes a while to import
 
-    if P.dtype not in (np.float32, np.float64) or not P.dtype.isnative:
+    if P.dtype not in (np.float32, np.float64):
         P = P.astype(np.float32 if P.dtype == np.float16 else np.float64)
     with_start, with_end = np.empty(P.shape[:2]), np.empty(P.shape[:2])
     ends_and_result = root_start, root_end, ROW_SUM_TOLERANCE, with_start, with_end

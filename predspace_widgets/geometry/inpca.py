@@ -136,7 +136,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             )
         self._row_means = distances.mean(axis=1)  # (T,)
         centred = _double_centre(distances, self._row_means)  # W, (T, T)
-        total = float(np.vdot(centred, centred))
+        total = float(scipy.linalg.blas.ddot(centred.ravel(), centred.ravel()))
         eigenvalues, vectors = _largest_eigenpairs(centred, self.n_components)
         eigenvalues[np.abs(eigenvalues) <= _NOISE * np.sqrt(total)] = 0.0
         explained = np.cumsum(eigenvalues**2) / total if total > 0 else np.ones(self.n_components)

@@ -385,14 +385,15 @@ def test_progress_finds_a_row_of_other_values(
         geometry.progress(P, geometry.ignorance(4, 2), geometry.truth([0, 1, 0, 1], 2))
 
 
-def test_progress_of_rows_that_miss_1_is_that_of_the_renormalised(monkeypatch: pytest.MonkeyPatch) -> None:
+@every_metric
+def test_progress_of_rows_that_miss_1_is_that_of_the_renormalised(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the sum is too large in one order of its terms and not in the other."""
     P = np.random.default_rng(0).dirichlet(np.ones(4), (5, 6))
     ends = geometry.ignorance(6, 4), geometry.truth([0, 1, 2, 3, 0, 1], 4)
-    expected = geometry.progress(P, *ends)
-    np.testing.assert_allclose(geometry.progress(P * (1 + 1.9e-3), *ends), expected, rtol=0, atol=2e-9)
+    expected = geometry.progress(P, *ends, metric)
+    np.testing.assert_allclose(geometry.progress(P * (1 + 1.9e-3), *ends, metric), expected, rtol=0, atol=2e-9)
     monkeypatch.setattr(sys.modules["predspace_widgets.geometry.geodesic"], "ROW_SUM_TOLERANCE", 1e-12)
-    np.testing.assert_allclose(geometry.progress(P * (1 + 1.9e-3), *ends), expected, rtol=0, atol=2e-9)
+    np.testing.assert_allclose(geometry.progress(P * (1 + 1.9e-3), *ends, metric), expected, rtol=0, atol=2e-9)
 
 
 def test_numba_is_imported_only_where_it_is_needed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.trajectories.analysis import Analysis
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.tiles import save_distances
 
 
 @xr.register_dataset_accessor("predspace")  # type: ignore[no-untyped-call]
@@ -102,6 +104,42 @@ class PredspaceAccessor:
             The device is not there.
         """
         return self.analysis.distances(metric, device, keep, show_progress)
+
+    def save_distances(
+        self,
+        path: str | os.PathLike[str],
+        metric: Metric = "bhattacharyya",
+        *,
+        device: str = "cpu",
+        show_progress: bool = True,
+    ) -> xr.DataArray:
+        """Pairwise distances of any number of checkpoints on disk, in tiles of a Zarr directory, as float32.
+
+        Strip by strip, each a pass over the predictions, on the workers of the active `distributed.Client` if there is
+        one. A call that was stopped goes on with the strips that are missing.
+
+        Parameters
+        ----------
+        path : path or address
+            A new directory whose name ends in .zarr, or the one that an earlier call has begun.
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
+        device : str
+        show_progress : bool
+
+        Returns
+        -------
+        xarray.DataArray (checkpoint, other)
+            Opened lazily from there.
+
+        Raises
+        ------
+        ValueError
+            An unknown metric, another ending, or something else is there.
+        OSError
+            The disk has too little room, or a worker lacks this package.
+        """
+        validate(self._ds, values=False)
+        return save_distances(self._ds, path, metric, device, show_progress)
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> xr.DataArray:
         """Geometric progress (checkpoint,); see `predspace_widgets.geometry.progress`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib import metadata
 from typing import Any
 
@@ -193,12 +193,15 @@ def _compute(lazy: da.Array, show_progress: bool) -> Array:
         with bar, dask.config.set(scheduler="synchronous"):
             return np.asarray(lazy.compute())
     check_workers(client)
-    from distributed import progress
+    from distributed import progress, wait
 
     future = client.compute(lazy)
     try:
         if show_progress:
-            progress(future, notebook=False)
+            with suppress(TimeoutError):
+                wait(future, timeout=_SHOWN_AFTER)
+            if not future.done():
+                progress(future, notebook=False)
         return np.asarray(future.result())
     except BaseException:
         future.cancel()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dask
 import fsspec
@@ -52,31 +52,33 @@ class Source:
         Of its files' names, sizes and times when it was opened: another one, other content.
     n_rows : int
         Rows of chunks that were there when it was opened; a recording may add some.
-    array : str
-        The name that dask gave the predictions; whatever is derived from them has another one.
     """
 
     url: str
     signature: str
     n_rows: int
-    array: str
+
+    @classmethod
+    def now(cls, url: str, n_rows: int) -> Self:
+        """The source as it is at this moment."""
+        return cls(url, _signature(_files(url, n_rows)), n_rows)
 
     def check_unchanged(self) -> None:
         """Raise StoreChangedError unless the files are still those that were opened."""
-        if _signature(_files(self.url, self.n_rows)) != self.signature:
+        if Source.now(self.url, self.n_rows) != self:
             raise StoreChangedError(self.url)
 
 
-def note_source(probs: xr.DataArray, url: str, n_rows: int) -> None:
+def note_source(probs: xr.DataArray, source: Source) -> None:
     """Let predictions that were opened lazily know where they came from (see `source_of`)."""
-    signature = _signature(_files(url, n_rows))
-    probs.encoding["source_of_results"] = Source(url, signature, n_rows, probs.data.name)
+    probs.encoding["source_of_results"] = source, probs.data.name
 
 
 def source_of(probs: xr.DataArray) -> Source | None:
     """Where predictions came from; None for those in memory, and for a choice or a change of those of a file."""
-    source: Source | None = probs.encoding.get("source_of_results")
-    return source if source is not None and getattr(probs.data, "name", None) == source.array else None
+    # Whatever is derived from a lazy array has another name.
+    source, name = probs.encoding.get("source_of_results", (None, None))
+    return source if source is not None and getattr(probs.data, "name", None) == name else None
 
 
 class Results:

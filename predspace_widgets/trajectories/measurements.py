@@ -102,13 +102,15 @@ class Measurements:
 
         def measure(rows: _Rows) -> Array:
             digest = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
-            return self._mean(f"distances-to-{digest}", partial(_distances, columns=rows), (n_points, len(rows)))
+            return self._mean(
+                f"distances-to-{digest}", partial(distances_of_block, columns=rows), (n_points, len(rows))
+            )
 
         return self.keep(("landmarks", n_landmarks), lambda: choose_landmarks(measure, n_points, n_landmarks))
 
     def distances_among(self, rows: _Rows) -> Array:
         """Bhattacharyya distances among some checkpoints, (n, n)."""
-        return self._mean("", partial(_distances, rows=rows), (len(rows), len(rows)), keep=False)
+        return self._mean("", partial(distances_of_block, rows=rows), (len(rows), len(rows)), keep=False)
 
     def geodesic_distances(self) -> Array:
         """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
@@ -213,15 +215,23 @@ class Measurements:
 # -- of one block of samples -------------------------------------------------------------------------------------------
 
 
-def _distances(block: NDArray[Any], samples: slice, rows: _Rows | None = None, columns: _Rows | None = None) -> Array:
+def distances_of_block(
+    block: NDArray[Any],
+    samples: slice,
+    rows: _Rows | None = None,
+    columns: _Rows | None = None,
+    metric: Metric = "bhattacharyya",
+    device: str = "cpu",
+) -> Array:
+    """Distances of a block of samples from some checkpoints to others, or among some; see `blocks.OfBlock`."""
     chosen = block if rows is None else block[rows]
-    return pairwise(chosen, None if columns is None else block[columns], threads=threads_of_a_task())
+    others = None if columns is None else block[columns]
+    return pairwise(chosen, others, metric=metric, device=device, threads=threads_of_a_task())
 
 
 def _condensed_distances(block: NDArray[Any], samples: slice, metric: Metric, device: str) -> Array:
     """The distances above the diagonal, row by row: half of the numbers."""
-    distances = pairwise(block, None, metric=metric, device=device, threads=threads_of_a_task())
-    return _squareform(distances)
+    return _squareform(distances_of_block(block, samples, metric=metric, device=device))
 
 
 def _squareform(distances: Array) -> Array:

@@ -19,7 +19,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from predspace_widgets.trajectories.kept import note_source
+from predspace_widgets.trajectories.kept import Source, note_source
 from predspace_widgets.trajectories.schema import TrajectoriesError, find_problems, validate
 
 # Blocks of samples are about this large on disk; each holds all checkpoints.
@@ -71,7 +71,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if not files.exists(root):
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
-        raw = _open(where, kind)
+        raw, source = _open(where, kind)
         problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES)
     except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -82,11 +82,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if "probs" not in raw:
         return raw
     ds = raw.assign(probs=_renormalise(raw["probs"]))
-    note_source(
-        ds["probs"],
-        where,
-        n_rows=-(-raw.sizes["checkpoint"] // raw["probs"].encoding["preferred_chunks"]["checkpoint"]),
-    )
+    note_source(ds["probs"], source)
     return ds
 
 
@@ -310,7 +306,7 @@ def _grows(array: zarr.Array[Any]) -> bool:
     return "checkpoint" in (getattr(array.metadata, "dimension_names", None) or ())
 
 
-def _open(path: str, kind: str) -> xr.Dataset:
+def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
     if kind == ".nc":
         ds = xr.open_dataset(path, engine="h5netcdf", chunks=None, cache=False)
     else:
@@ -319,16 +315,29 @@ def _open(path: str, kind: str) -> xr.Dataset:
         metadata = zarr.open_group(store, mode="r", zarr_format=3).metadata
         listed = metadata.consolidated_metadata is not None
         ds = xr.open_dataset(store, engine="zarr", chunks=None, cache=False, consolidated=listed, zarr_format=3)
+    n_rows = 0
+    if "probs" in ds and ds["probs"].ndim:
+        n_rows = -(-len(ds["probs"]) // _sizes_on_disk(ds["probs"])[ds["probs"].dims[0]])
+    source = Source.now(path, n_rows)
     lazy = {
-        name: variable.chunk(_blocks(variable), name_prefix=f"stored-{name}-", token=uuid.uuid4().hex)
+        # Dask goes by names: those of the predictions are the same whenever the same files are opened.
+        name: variable.chunk(
+            _blocks(variable),
+            name_prefix=f"stored-{name}-",
+            token=f"{path} {source.signature}" if name == "probs" else uuid.uuid4().hex,
+        )
         for name, variable in ds.data_vars.items()
     }
-    return _with_text(ds.assign(lazy), "OT", object, str)
+    return _with_text(ds.assign(lazy), "OT", object, str), source
+
+
+def _sizes_on_disk(variable: xr.DataArray) -> dict[Hashable, int]:
+    return variable.encoding.get("preferred_chunks") or dict(variable.sizes)
 
 
 def _blocks(variable: xr.DataArray) -> dict[Hashable, int]:
     """Sizes of the blocks that are read at a time: those on disk; of predictions several, with all checkpoints."""
-    sizes: dict[Hashable, int] = variable.encoding.get("preferred_chunks") or dict(variable.sizes)
+    sizes = _sizes_on_disk(variable)
     if variable.name != "probs" or "sample" not in sizes:
         return sizes
     whole = dict(variable.sizes)

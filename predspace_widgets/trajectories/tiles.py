@@ -1,0 +1,90 @@
+"""All pairwise distances on disk, in tiles, where a T x T matrix does not fit in memory."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import fsspec
+import numpy as np
+import xarray as xr
+import zarr
+from dask.base import tokenize
+from rich.progress import track
+
+from predspace_widgets.geometry.distance import Metric, check_metric
+from predspace_widgets.trajectories.blocks import mean_over_samples
+from predspace_widgets.trajectories.kept import check_room
+from predspace_widgets.trajectories.measurements import distances_of_block
+from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+
+# Rows of the matrix are computed in strips of up to this size; a few of them are in memory at a time.
+_STRIP_BYTES = 2**29
+_VERSION = 1
+
+
+def save_distances(
+    ds: xr.Dataset,
+    path: str | os.PathLike[str],
+    metric: Metric = "bhattacharyya",
+    device: str = "cpu",
+    show_progress: bool = True,
+) -> xr.DataArray:
+    """Write all distances to a Zarr directory, strip by strip; see `PredspaceAccessor.save_distances`.
+
+    Every strip is a pass over the predictions. Its tiles are written on both sides of the diagonal, and then noted as
+    done; the same call again goes on with those that are not.
+    """
+    check_metric(metric)
+    where = os.fspath(path)
+    if not where.endswith(".zarr"):
+        raise ValueError(f"distances are written to a directory whose name ends in .zarr, not to {where}")
+    probs = ds["probs"].transpose("checkpoint", "sample", "class")
+    n_points = len(probs)
+    height = int(np.clip(_STRIP_BYTES // (8 * n_points), 1, n_points))
+    group = _begin(ds, where, metric, height)
+    array: Any = group["distance"]
+    done: Any = group["done"]
+    missing = np.flatnonzero(~done[:])
+    for strip in track(missing, "distances", disable=not show_progress or len(missing) < 2, transient=True):
+        start = int(strip) * height
+        rows = np.arange(start, min(start + height, n_points))
+        columns = np.arange(start, n_points)
+        of_block = partial(distances_of_block, rows=rows, columns=columns, metric=metric, device=device)
+        values = mean_over_samples(probs, of_block, (len(rows), n_points - start), show_progress=False)
+        array[start : start + len(rows), start:] = values
+        array[start:, start : start + len(rows)] = values.T
+        done[int(strip)] = True
+    found = xr.open_zarr(where, zarr_format=3, consolidated=False)["distance"]
+    return found.assign_coords({name: ("checkpoint", ds[name].values) for name in CHECKPOINT_COORDS})
+
+
+def _begin(ds: xr.Dataset, where: str, metric: str, height: int) -> zarr.Group:
+    """The Zarr group of these distances: a new one, or the one that an earlier call has begun."""
+    n_points = ds.sizes["checkpoint"]
+    content = tokenize(ds["probs"].variable.data, metric, height, _VERSION)
+    files, root = fsspec.url_to_fs(where)
+    if files.exists(root):
+        try:
+            group = zarr.open_group(where, mode="r+", zarr_format=3)
+        except (OSError, ValueError):
+            group = None
+        if group is None or group.attrs.get("content") != content:
+            raise ValueError(
+                f"{where} is there and holds no distances of these predictions: delete it or choose another name"
+            )
+        return group
+    check_room(where, 4 * n_points**2, "take a picture by landmarks, which needs no T x T matrix")
+    coords = {name: ("checkpoint", ds[name].values.astype(object)) for name in CHECKPOINT_COORDS}
+    empty = da.full((n_points, n_points), np.nan, chunks=(height, height), dtype=np.float32)
+    matrix = xr.Dataset(
+        {"distance": (("checkpoint", "other"), empty), "done": ("strip", np.zeros(-(-n_points // height), dtype=bool))},
+        coords=coords,
+        attrs={"metric": metric},
+    )
+    matrix.to_zarr(where, mode="w-", compute=False, zarr_format=3, consolidated=False)
+    group = zarr.open_group(where, mode="r+", zarr_format=3)
+    group.attrs["content"] = content  # last: a directory without it was never ready
+    return group

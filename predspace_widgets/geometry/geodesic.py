@@ -111,11 +111,9 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
     for root in (root_start, root_end):
         check_same_space(values.shape, root.shape)
     angle = angles(start, end)  # (N,)
-    if np.ptp(angle) < _COINCIDE**2:
-        angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
 
     def of_block(checkpoints: NDArray[Any]) -> Array:  # (t, N, C)
-        return _nearest(*_overlaps_with_ends(checkpoints, root_start, root_end), angle, metric)
+        return nearest_by_overlaps(*overlaps_with_ends(checkpoints, root_start, root_end), angle, metric)
 
     flat = values.reshape(-1, *root_start.shape)  # (T, N, C)
     length = max(1, _BLOCK // root_start.size)
@@ -123,8 +121,8 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
     return np.concatenate([np.empty(0), *found]).reshape(values.shape[:-2])
 
 
-def _overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> tuple[Array, Array]:
-    """Overlaps (t, N) of probabilities (t, N, C) with both ends, read in one pass."""
+def overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> tuple[Array, Array]:
+    """Overlaps (t, N) of probabilities (t, N, C) with both ends, given by their roots (N, C), read in one pass."""
     from predspace_widgets.geometry import kernel  # late: numba takes a while to import
 
     if P.dtype not in (np.float32, np.float64):
@@ -136,8 +134,10 @@ def _overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> 
     return with_start, with_end
 
 
-def _nearest(with_start: Array, with_end: Array, angle: Array, metric: str) -> Array:
+def nearest_by_overlaps(with_start: Array, with_end: Array, angle: Array, metric: ProgressMetric) -> Array:
     """Where on geodesics the nearest points lie, (T,): by overlaps (T, N) with the ends, which are an angle apart."""
+    if np.ptp(angle) < _COINCIDE**2:
+        angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
     # The overlap of P with P^t is cosine_part * cos(t g) + sine_part * sin(t g).
     apart = angle > _COINCIDE
     cosine_part = with_start

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from predspace_widgets.geometry import (
     TrajectoryDistance,
+    angles,
     bhattacharyya,
     geodesic,
     ignorance,
@@ -26,10 +27,16 @@ from predspace_widgets.geometry import (
 )
 from predspace_widgets.geometry.curves import common_grid
 from predspace_widgets.geometry.distance import Metric, check_metric
-from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.geodesic import ProgressMetric, nearest_by_overlaps, overlaps_with_ends
 from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.blocks import OfBlock, active_client, mean_over_samples, threads_of_a_task
+from predspace_widgets.trajectories.blocks import (
+    OfBlock,
+    active_client,
+    mean_over_samples,
+    of_each_sample,
+    threads_of_a_task,
+)
 from predspace_widgets.trajectories.kept import Results, StoreChangedError, source_of
 from predspace_widgets.trajectories.selection import rows_of_runs
 
@@ -122,11 +129,19 @@ class Measurements:
         """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
 
         def compute() -> Array:
-            probs = self.probs()
+            probs, labels = self.probs(), self._labels()
             n_samples, n_classes = probs.shape[1:]
-            return progress(probs.values, ignorance(n_samples, n_classes), truth(self._labels(), n_classes), metric)
+            if probs.chunks is None:
+                return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
+            # All that progress depends on, 2 numbers of each sample instead of one a class.
+            overlaps = of_each_sample(probs, partial(_overlaps_with_ends, labels=labels), 2)  # (T, N, 2)
+            angle = angles(ignorance(1, n_classes), truth([0], n_classes))  # the same for all samples
+            n = max(1, _FLOAT64_AT_A_TIME // n_samples)
+            blocks = [overlaps[k : k + n] for k in range(0, len(overlaps), n)]
+            return np.concatenate([nearest_by_overlaps(b[..., 0], b[..., 1], angle, metric) for b in blocks])
 
-        return self.keep(("progress", metric), compute)
+        name = f"progress-{metric}"
+        return self.keep((name,), lambda: self._stored(name, (self.ds.sizes["checkpoint"],), None, lambda _: compute()))
 
     def accuracy(self) -> Array:
         """Share of samples whose most probable class is the true one, (T,)."""
@@ -180,14 +195,24 @@ class Measurements:
     def _mean(
         self, name: str, of_block: OfBlock, shape: tuple[int, ...], keep: bool | None = None, show_progress: bool = True
     ) -> Array:
-        """The mean over samples of what a function gives for blocks of them, taken from disk if it is there."""
-        probs = self.probs()
+        """The mean over samples of what a function gives for blocks of them."""
+
+        def compute(results: Results | None) -> Array:
+            return mean_over_samples(self.probs(), of_block, shape, name, results, show_progress)
+
+        return self._stored(name, shape, keep, compute)
+
+    def _stored(
+        self, name: str, shape: tuple[int, ...], keep: bool | None, compute: Callable[[Results | None], Array]
+    ) -> Array:
+        """A result, taken from disk if it is there; computed, and written there, if it is to be kept."""
+        self._check_predictions()
         results = self._results(name, int(np.prod(shape)), keep)
         if results is None:
-            return mean_over_samples(probs, of_block, shape, show_progress=show_progress)
+            return compute(None)
         found = results.part(name)
         if found is None:
-            found = mean_over_samples(probs, of_block, shape, name, results, show_progress).ravel()
+            found = compute(results).ravel()
             results.write(name, found)
         return found.reshape(shape)
 
@@ -246,6 +271,12 @@ def _geodesic_distances(block: NDArray[Any], samples: slice, labels: NDArray[Any
     ends = ignorance(block.shape[1], n_classes), truth(labels[samples], n_classes)
     line = geodesic(*ends, np.linspace(0, 1, N_GEODESIC_POINTS))  # (point, n, C)
     return pairwise(line, block, threads=threads_of_a_task())
+
+
+def _overlaps_with_ends(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:
+    n_samples, n_classes = block.shape[1:]
+    ends = np.sqrt(ignorance(n_samples, n_classes)), np.sqrt(truth(labels[samples], n_classes))
+    return np.stack(overlaps_with_ends(block, *ends), axis=-1)  # (T, n, 2)
 
 
 def _accuracy(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:

@@ -31,6 +31,8 @@ _SMALL_TILE = 64  # with fewer checkpoints the loops of a tile are short
 # Overlaps held at a time by a thread, 6 MB in float32: operations long enough for threads not to wait for the
 # interpreter, which starts one at a time, and blocks small enough for a shared cache.
 _BLOCK_ELEMENTS = 64 * _TILE**2
+# Roots held at a time, of all checkpoints and as many samples as fit: 1 GB in float32.
+_ROOT_ELEMENTS = 2**28
 _FEW = 4  # below so many, a product saves less than it costs to start it
 # Bhattacharyya distances of coinciding points in float32 were at most 3e-7, for 2 to 5,000 classes.
 _NOISE = 4 * float(np.finfo(np.float32).eps)
@@ -49,27 +51,12 @@ def pairwise(
     check_same_space(p.shape, q.shape)
 
     within = Q is None
-    distances = np.zeros((p.shape[0], q.shape[0]))
-    read, sum_over_samples, largest = _choose(metric, work, device, n_classes=p.shape[2])
     n_threads = (threads or torch.get_num_threads()) if device == "cpu" else 1
-    rows, columns = _tiles(p.shape[0], largest, n_threads), _tiles(q.shape[0], largest, n_threads)
-    # Within P rows and columns are the same tiles, and half of the pairs of them are enough.
-    column_points = _map(lambda tile: read(q[tile], "P" if within else "Q"), columns, n_threads)
-    row_points = column_points if within else _map(lambda tile: read(p[tile], "P"), rows, n_threads)
-
-    def fill(pair: tuple[int, int]) -> None:
-        i, j = pair
-        sums = sum_over_samples(row_points[i], column_points[j])  # (t, s), or more where tiles were filled up
-        sums = sums[: rows[i].stop - rows[i].start, : columns[j].stop - columns[j].start]  # (t, s)
-        if within and i == j:
-            sums = (sums + sums.T) / 2  # the two halves of a matrix product are rounded differently
-        distances[rows[i], columns[j]] = sums
-        if within:
-            distances[columns[j], rows[i]] = sums.T
-
-    pairs = [(i, j) for i in range(len(rows)) for j in range(i if within else 0, len(columns))]
-    pairs.sort(key=lambda pair: within and pair[0] == pair[1])  # the halves last, when threads run out of work
-    _map(fill, pairs, n_threads)
+    n_samples = max(1, _ROOT_ELEMENTS // max(1, p.shape[2] * (len(p) + (0 if within else len(q)))))
+    distances = np.zeros((len(p), len(q)))
+    for start in range(0, p.shape[1], n_samples):
+        samples = slice(start, start + n_samples)
+        _add_sums(distances, p[:, samples], None if within else q[:, samples], metric, work, device, n_threads)
     distances /= p.shape[1]
     # Points that coincide are 0 apart, whatever rounding makes of that.
     noise = _NOISE if metric == "bhattacharyya" and single else 0.0
@@ -77,6 +64,31 @@ def pairwise(
     if within:
         np.fill_diagonal(distances, 0.0)
     return distances
+
+
+def _add_sums(
+    to: Array, p: torch.Tensor, q: torch.Tensor | None, metric: str, dtype: torch.dtype, device: str, n_threads: int
+) -> None:
+    """Add to a matrix (T, S) what the metric sums over some samples, of predictions (T, n, C) and (S, n, C)."""
+    read, sum_over_samples, largest = _choose(metric, dtype, device, n_classes=p.shape[2])
+    rows, columns = (_tiles(len(points), largest, n_threads) for points in (p, p if q is None else q))
+    # Within P rows and columns are the same tiles, and half of the pairs of them are enough.
+    row_points = _map(lambda tile: read(p[tile], "P"), rows, n_threads)
+    column_points = row_points if q is None else _map(lambda tile: read(q[tile], "Q"), columns, n_threads)
+
+    def add(pair: tuple[int, int]) -> None:
+        i, j = pair
+        sums = sum_over_samples(row_points[i], column_points[j])  # (t, s), or more where tiles were filled up
+        sums = sums[: rows[i].stop - rows[i].start, : columns[j].stop - columns[j].start]  # (t, s)
+        if q is None and i == j:
+            sums = (sums + sums.T) / 2  # the two halves of a matrix product are rounded differently
+        to[rows[i], columns[j]] += sums
+        if q is None and i != j:
+            to[columns[j], rows[i]] += sums.T
+
+    pairs = [(i, j) for i in range(len(rows)) for j in range(i if q is None else 0, len(columns))]
+    pairs.sort(key=lambda pair: q is None and pair[0] == pair[1])  # the halves last, when threads run out of work
+    _map(add, pairs, n_threads)
 
 
 def _choose(

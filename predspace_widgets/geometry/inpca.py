@@ -269,7 +269,7 @@ def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: Arra
     W = _double_centre(D, D.mean(axis=1))  # (n, n)
     X = X - X.mean(axis=0)
     # |W - XSX'|^2 = |W|^2 - 2 tr(S X'WX) + |XSX'|^2, whose last two terms are sums over axes and over pairs of them.
-    total = float(np.vdot(W, W))
+    total = float(np.square(W).sum())
     if total == 0:
         return np.ones(len(signs))
     crossed = np.cumsum(signs * np.einsum("nk,nk->k", X, W @ X))

@@ -241,15 +241,7 @@ class Analysis:
 
     def over_seeds(self, values: NDArray[Any], rows: NDArray[np.intp]) -> pd.DataFrame:
         """Mean, lowest and highest over seeds of a value a checkpoint, at each step of each curve."""
-        table = pd.DataFrame(
-            {
-                "curve": pd.Categorical(self.curves[rows], self.curve_names),  # in the order of the dataset
-                "step": self.ds["step"].values[rows],
-                "epoch": self.ds["epoch"].values[rows],
-                "value": values[rows],
-            }
-        )
-        grouped = table.groupby(["curve", "step"], observed=True)
+        grouped = self._by_step(rows, {"epoch": self.ds["epoch"].values[rows], "value": values[rows]})
         result = grouped.agg(
             epoch=("epoch", "mean"),
             mean=("value", "mean"),
@@ -260,6 +252,12 @@ class Analysis:
         return result.reset_index().astype({"curve": str})
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
+
+    def _by_step(self, rows: NDArray[np.intp], columns: dict[Any, NDArray[Any]]) -> Any:
+        """Values of some checkpoints by curve, in the order of the dataset, and step: what seeds are averaged over."""
+        curve = pd.Categorical(self.curves[rows], self.curve_names)
+        table = pd.DataFrame({"curve": curve, "step": self.ds["step"].values[rows], **columns})
+        return table.groupby(["curve", "step"], observed=True)
 
     def _runs_of(self, curve: str, selection: Selection) -> list[NDArray[np.intp]]:
         """Rows of each run of a curve, in the seeds and epochs of a selection."""
@@ -296,13 +294,12 @@ class Analysis:
         explained_stress: np.ndarray,
         line: np.ndarray | None,
     ) -> xr.Dataset:
-        tables = [self.over_seeds(_spread(column, rows, len(self.curves)), rows) for column in embedding.T]
-        means = np.stack([table["mean"] for table in tables], axis=1)  # (mean_point, component)
+        means = self._by_step(rows, {"epoch": self.ds["epoch"].values[rows], **dict(enumerate(embedding.T))}).mean()
         coords = {name: ("checkpoint", self.ds[name].values[rows]) for name in CHECKPOINT_COORDS}
         picture = xr.Dataset(
             {
                 "embedding": (("checkpoint", "component"), embedding),
-                "mean": (("mean_point", "component"), means),
+                "mean": (("mean_point", "component"), means[[*range(embedding.shape[1])]].to_numpy()),
                 "eigenvalue": ("component", eigenvalues),
                 "explained_stress": ("component", explained_stress),
                 "axis_stress": ("component", np.diff(explained_stress, prepend=0.0)),
@@ -312,8 +309,8 @@ class Analysis:
                 "curve": ("checkpoint", self.curves[rows]),
                 "row": ("checkpoint", rows),
                 "component": np.arange(1, embedding.shape[1] + 1),
-                "mean_curve": ("mean_point", tables[0]["curve"].to_numpy(dtype=str)),
-                "mean_epoch": ("mean_point", tables[0]["epoch"].to_numpy()),
+                "mean_curve": ("mean_point", means.index.get_level_values("curve").to_numpy(dtype=str)),
+                "mean_epoch": ("mean_point", means["epoch"].to_numpy()),
             },
         )
         if line is not None:
@@ -347,10 +344,3 @@ def _signs_like(earlier: xr.Dataset, rows: NDArray[np.intp], embedding: np.ndarr
     if len(new) > 1:
         signs[:n_axes] = align_signs(embedding[new, :n_axes], earlier["embedding"].values[old, :n_axes])
     return signs
-
-
-def _spread(values: np.ndarray, rows: NDArray[np.intp], length: int) -> np.ndarray:
-    """Values of some rows as a column of all rows."""
-    column = np.full(length, np.nan)
-    column[rows] = values
-    return column

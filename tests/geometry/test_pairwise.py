@@ -149,6 +149,18 @@ def test_more_checkpoints_than_one_tile(metric: str, n_tiles: float) -> None:
     np.testing.assert_allclose(geometry.pairwise(P, P[:190], metric=metric), D[:, :190], rtol=1e-6, atol=2e-7)
 
 
+@every_metric
+@pytest.mark.usefixtures("_both_ways")
+def test_more_samples_than_are_held_at_a_time(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within P and from P to Q, in blocks of a sample and of several with a shorter last one."""
+    P, Q = dirichlet(5, 11, 4), dirichlet(3, 11, 4, seed=1)
+    whole, between = geometry.pairwise(P, metric=metric), geometry.pairwise(P, Q, metric=metric)
+    for elements in (1, 5 * 4 * 4, (5 + 3) * 4 * 3):
+        monkeypatch.setattr(engine, "_ROOT_ELEMENTS", elements)
+        np.testing.assert_allclose(geometry.pairwise(P, metric=metric), whole, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(geometry.pairwise(P, Q, metric=metric), between, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.usefixtures("_restore_threads", "_both_ways")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_samples", [1000, 1001, 1002, 1008, 1024])  # halved evenly some times, then not

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import scipy.linalg
 import scipy.linalg.blas
 import scipy.sparse.linalg
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from predspace_widgets.geometry.distance import check_metric, pairwise
-from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks
+from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, hold_out
 from predspace_widgets.geometry.probabilities import Array
 
 # Eigenvalues below this share of the norm of W are rounding: their axes hold nothing.
@@ -29,9 +30,10 @@ _ITERATIVE_FROM = 300
 # Of an eigenvalue: what the iterations may leave, and what the check of their result lets pass, of the largest.
 _TOLERANCE = 1e-9
 _RESIDUAL = 1e-6
-# Points that are projected at a time, and points that are held out to see what landmarks cost.
+# Axes that are fitted to landmarks beyond those wanted: some matter more to all points than to the landmarks.
+_MORE_AXES = 20
+# Points that are projected at a time.
 _ROWS = 4096
-_HELD_OUT = 1000
 # Points to a side of a block that fits a core's cache.
 _BLOCK = 128
 
@@ -50,9 +52,11 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     metric : {"bhattacharyya", "great_circle", "symmetric_kl", "precomputed"}
         Distance between points. With "precomputed", `fit` takes D (T, T) and `transform` distances (n, T).
     landmarks : int or array of int, shape (m,), optional
-        For more points than a T x T matrix can hold: the axes come from m of them, to which alone all others are
-        measured, and `transform` gives the coordinates of all. A number chooses that many (see `choose_landmarks`);
-        indices name them, and then `fit` and `transform` take precomputed distances to these, (T, m) and (n, m).
+        For more points than a T x T matrix can hold: axes are fitted to m of them, to which alone all others are
+        measured and projected (see `transform`); then they are turned to where the coordinates of all points have
+        theirs (landmarks are spread out, so their own axes are others). A number chooses that many (see
+        `choose_landmarks`); indices name them, and then `fit` and `transform` take precomputed distances to these,
+        (T, m) and (n, m).
     random_state : int
         Seed of the choice of landmarks.
 
@@ -67,7 +71,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     explained_stress_ : array, shape (n_components,)
         Of the first 1, 2, ... axes: 1 - sqrt(1 - sum_{i<=k} lambda_i^2 / |W|_F^2). 1 where all points coincide.
     landmarks_ : array of int, shape (m,)
-        Only with landmarks: their indices. Eigenvalues and explained stress are then those of the landmarks.
+        Only with landmarks: their indices. The explained stress is then theirs, the eigenvalues are those of all.
     held_out_stress_ : array, shape (n_components,), or None
         Only with landmarks: the explained stress of up to 1,000 other points (see `explained_stress`). Where it falls
         behind `explained_stress_`, the landmarks miss something. None where distances among others are not given.
@@ -117,37 +121,29 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         if self.landmarks is not None:
             self._fit_landmarks(X)
         else:
-            self._fit_axes(_check_distances(X) if self.metric == "precomputed" else self._pairwise(X))
+            distances = _check_distances(X) if self.metric == "precomputed" else self._pairwise(X)
             self._fit_points = X
-            self.embedding_ = self._vectors * np.sqrt(np.abs(self.eigenvalues_))  # (T, k)
+            self._axes = self._fit_axes(distances)
+            self._turn: _Turn | None = None
+            self.eigenvalues_ = self._axes.eigenvalues
+            self.explained_stress_ = self._axes.explained_stress
+            self.embedding_ = self._axes.vectors * np.sqrt(np.abs(self.eigenvalues_))  # (T, k)
+        self.signature_ = np.where(self.eigenvalues_ < 0, -1, 1)
         return self
 
-    def _fit_axes(self, distances: Array) -> None:
-        """The axes, from the distances among all points or among landmarks, (T, T)."""
-        n_points = len(distances)
+    def _fit_axes(self, distances: Array, more: int = 0) -> _Axes:
+        """Axes from the distances (T, T) among points or landmarks, as many as wanted and some more."""
+        n_points, what = len(distances), "points" if self.landmarks is None else "landmarks"
         if n_points < 2:
-            raise ValueError(
-                f"InPCA needs at least two {'checkpoints' if self.landmarks is None else 'landmarks'}, got {n_points}"
-            )
+            raise ValueError(f"InPCA needs at least two checkpoints, got {n_points} {what}")
         if not (isinstance(self.n_components, int | np.integer) and 1 <= self.n_components <= n_points):
-            what = "points" if self.landmarks is None else "landmarks"
             raise ValueError(
                 f"n_components must be a whole number from 1 to the {n_points} {what}, got {self.n_components}"
             )
-        self._row_means = distances.mean(axis=1)  # (T,)
-        centred = _double_centre(distances, self._row_means)  # W, (T, T)
-        total = float(scipy.linalg.blas.ddot(centred.ravel(), centred.ravel()))
-        eigenvalues, vectors = _largest_eigenpairs(centred, self.n_components)
-        eigenvalues[np.abs(eigenvalues) <= _NOISE * np.sqrt(total)] = 0.0
-        explained = np.cumsum(eigenvalues**2) / total if total > 0 else np.ones(self.n_components)
-
-        self.eigenvalues_ = eigenvalues
-        self.signature_ = np.where(eigenvalues < 0, -1, 1)
-        self.explained_stress_ = 1 - np.sqrt(np.clip(1 - explained, 0.0, 1.0))
-        self._vectors = _fix_signs(vectors)  # (T, k)
+        return _fit_axes(distances, min(self.n_components + more, n_points))
 
     def _fit_landmarks(self, X: ArrayLike) -> None:
-        """The axes from landmarks, the coordinates of all points from distances to these, and what that costs."""
+        """Axes from landmarks, turned to those of all points, and what this costs."""
         values: Any = X if hasattr(X, "shape") else np.asarray(X)
         are_given, are_distances = np.ndim(self.landmarks) > 0, self.metric == "precomputed"  # type: ignore[arg-type]
         if are_distances:
@@ -168,15 +164,20 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
                 lambda chosen: among(every, chosen), len(values), n_landmarks, self.random_state
             )
         of_landmarks = distances[self.landmarks_]
-        self._fit_axes((of_landmarks + of_landmarks.T) / 2)
+        of_landmarks = (of_landmarks + of_landmarks.T) / 2
+        self._axes = self._fit_axes(of_landmarks, _MORE_AXES)
         self._fit_points = values[:0] if are_distances else values[self.landmarks_]
-        self.embedding_ = self._project(distances)
+        projected = self._axes.project(distances)  # (T, k'), of more axes than are wanted
+        self.eigenvalues_, turn = _turned(projected, self._axes.eigenvalues, self.n_components)
+        self.embedding_ = turn(projected)
+        self._turn = turn
+
+        signature = np.sign(self.eigenvalues_)
+        self.explained_stress_ = explained_stress(self.embedding_[self.landmarks_], signature, of_landmarks)
         self.held_out_stress_ = None
         if not (are_given and are_distances):
-            held_out = _hold_out(len(values), self.landmarks_, self.random_state)
-            self.held_out_stress_ = explained_stress(
-                self.embedding_[held_out], self.signature_, among(held_out, held_out)
-            )
+            held_out = hold_out(len(values), self.landmarks_, self.random_state)
+            self.held_out_stress_ = explained_stress(self.embedding_[held_out], signature, among(held_out, held_out))
 
     def _pairwise(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
         return pairwise(P, Q, metric=self.metric)  # type: ignore[arg-type]
@@ -210,22 +211,74 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         check_is_fitted(self, "embedding_")
         if self.metric == "precomputed":
             distances = np.asarray(X, dtype=np.float64)
-            if distances.ndim != 2 or distances.shape[1] != len(self._row_means):
-                raise ValueError(f"expected distances to {len(self._row_means)} points, got shape {distances.shape}")
+            n_fitted = len(self._axes.row_means)
+            if distances.ndim != 2 or distances.shape[1] != n_fitted:
+                raise ValueError(f"expected distances to {n_fitted} points, got shape {distances.shape}")
         else:
             distances = self._pairwise(X, self._fit_points)
-        return self._project(distances)
+        projected = self._axes.project(distances)
+        return projected if self._turn is None else self._turn(projected)
 
-    def _project(self, distances: Array) -> Array:
-        """Coordinates of points by their distances (n, T) to the fitted ones, or to landmarks."""
-        scale = np.sqrt(np.abs(self.eigenvalues_))
-        inverse = np.divide(self.signature_, scale, out=np.zeros_like(scale), where=scale > 0)
+
+@dataclass(frozen=True)
+class _Axes:
+    """Axes of some points: eigenvalues (k,) and eigenvectors (T, k) of W, and the row means (T,) of D."""
+
+    row_means: Array
+    eigenvalues: Array
+    vectors: Array
+    explained_stress: Array
+
+    def project(self, distances: Array) -> Array:
+        """Coordinates (n, k) of points by their distances (n, T) to these."""
+        scale = np.sqrt(np.abs(self.eigenvalues))
+        inverse = np.divide(np.sign(self.eigenvalues), scale, out=np.zeros_like(scale), where=scale > 0)
         coordinates = np.empty((len(distances), len(scale)))
         for start in range(0, len(distances), _ROWS):
             rows = distances[start : start + _ROWS]
-            centred = -0.5 * (rows - rows.mean(axis=1, keepdims=True) - self._row_means + self._row_means.mean())
-            coordinates[start : start + _ROWS] = centred @ self._vectors * inverse  # (n, T) @ (T, k)
+            centred = -0.5 * (rows - rows.mean(axis=1, keepdims=True) - self.row_means + self.row_means.mean())
+            coordinates[start : start + _ROWS] = centred @ self.vectors * inverse  # (n, T) @ (T, k)
         return coordinates
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """From coordinates (n, k') of landmark axes to those of all points, (n, k)."""
+
+    centre: Array
+    matrix: Array
+
+    def __call__(self, coordinates: Array) -> Array:
+        return (coordinates - self.centre) @ self.matrix
+
+
+def _fit_axes(distances: Array, k: int) -> _Axes:
+    row_means = distances.mean(axis=1)  # (T,)
+    centred = _double_centre(distances, row_means)  # W, (T, T)
+    # All large products are by scipy: numpy's threads and scipy's would wait for each other.
+    total = float(scipy.linalg.blas.ddot(centred.ravel(), centred.ravel()))
+    eigenvalues, vectors = _largest_eigenpairs(centred, k)
+    eigenvalues[np.abs(eigenvalues) <= _NOISE * np.sqrt(total)] = 0.0
+    explained = np.cumsum(eigenvalues**2) / total if total > 0 else np.ones(k)
+    stress = 1 - np.sqrt(np.clip(1 - explained, 0.0, 1.0))
+    return _Axes(row_means, eigenvalues, vectors * _signs(vectors), stress)
+
+
+def _turned(projected: Array, eigenvalues: Array, k: int) -> tuple[Array, _Turn]:
+    """The k largest eigenvalues of W = X S X', X the centred coordinates (T, k') of all points, and their axes.
+
+    With G = X'X, W and sqrt(G) S sqrt(G) have the same eigenvalues, and U = X G^(-1/2) V where V are the eigenvectors
+    of the latter: so (k', k') matrices are enough.
+    """
+    centre = projected.mean(axis=0)
+    X = projected - centre
+    squares, basis = scipy.linalg.eigh(X.T @ X)
+    root = np.sqrt(np.maximum(squares, 0))
+    inverse = np.divide(1, root, out=np.zeros_like(root), where=root > _NOISE * root.max())
+    found, vectors = scipy.linalg.eigh((basis * root).T @ (np.sign(eigenvalues)[:, None] * (basis * root)))
+    order = np.argsort(-np.abs(found), kind="stable")[:k]
+    matrix = (basis * inverse) @ vectors[:, order] * np.sqrt(np.abs(found[order]))  # (k', k)
+    return found[order], _Turn(centre, matrix * _signs(X @ matrix))
 
 
 def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: ArrayLike) -> Array:
@@ -340,13 +393,6 @@ def _check_distances_to(X: ArrayLike, n_landmarks: int) -> Array:
     return distances
 
 
-def _hold_out(n_points: int, landmarks: NDArray[np.intp], random_state: int) -> NDArray[np.intp]:
-    """Some points that are no landmarks, in order."""
-    others = np.setdiff1d(np.arange(n_points), landmarks)
-    random = np.random.default_rng(random_state)
-    return np.sort(random.choice(others, min(_HELD_OUT, len(others)), replace=False))
-
-
 def _double_centre(distances: Array, row_means: Array) -> Array:
     centred = np.empty_like(distances)
     mean = row_means.mean()
@@ -384,8 +430,7 @@ def _are_eigenpairs(matrix: Array, eigenvalues: Array, vectors: Array) -> bool:
     return bool(residuals.max() <= _RESIDUAL * np.abs(eigenvalues).max() and overlaps.max() <= _RESIDUAL)
 
 
-def _fix_signs(vectors: Array) -> Array:
-    """The vectors (T, k) with the entry of largest magnitude of each made positive."""
+def _signs(vectors: Array) -> Array:
+    """Signs (k,) that make the entry of largest magnitude of each of the vectors (T, k) positive."""
     largest = np.argmax(np.abs(vectors), axis=0)
-    signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
-    return vectors * signs
+    return np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)

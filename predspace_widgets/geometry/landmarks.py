@@ -11,6 +11,7 @@ from predspace_widgets.geometry.probabilities import Array
 
 # Landmarks after a round for each one before it: few rounds, each of which may have to read all predictions again.
 _GROWTH = 4
+_HELD_OUT = 1000
 
 
 def choose_landmarks(
@@ -64,6 +65,13 @@ def choose_landmarks(
         nearest = np.minimum(nearest, new) if done else new
         done = stop
     return landmarks, distances
+
+
+def hold_out(n_points: int, landmarks: NDArray[np.intp], random_state: int = 0) -> NDArray[np.intp]:
+    """Up to 1,000 points that are no landmarks, in order: on them one sees what landmarks cost."""
+    others = np.setdiff1d(np.arange(n_points), landmarks)
+    random = np.random.default_rng(random_state)
+    return np.sort(random.choice(others, min(_HELD_OUT, len(others)), replace=False))
 
 
 def check_landmarks(landmarks: ArrayLike, n_points: int) -> NDArray[np.intp]:

@@ -27,6 +27,7 @@ N_LANDMARKS = 1_500
 _EVERYTHING = Selection()
 # With fewer landmarks among the chosen checkpoints, these are measured among each other, unless they are too many.
 _ENOUGH_LANDMARKS = 200
+_ENOUGH_HELD_OUT = 50
 
 
 class Analysis:
@@ -89,7 +90,7 @@ class Analysis:
         """Compute all that is kept, so that selections are quick from now on."""
         if self.has_predictions:
             if self.ds.sizes["checkpoint"] > MOST_EXACT:
-                self.measured.landmark_distances(N_LANDMARKS)
+                self.measured.held_out_distances(N_LANDMARKS)
             else:
                 self.measured.distances()
             self.measured.geodesic_distances()
@@ -115,8 +116,9 @@ class Analysis:
         xarray.Dataset
             `embedding` (checkpoint, component) and its `mean` over seeds (mean_point, component); `geodesic`
             (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress` (cumulative) and
-            `axis_stress` (of each axis), all (component,). Of more than `MOST_EXACT` checkpoints the axes come from
-            landmarks, whose number is the attribute `landmarks`; `explained_stress` is then that of the landmarks.
+            `axis_stress` (of each axis), all (component,). In a dataset of more than `MOST_EXACT` checkpoints the
+            axes come from landmarks, whose number is the attribute `landmarks`, and the stress is estimated on up to
+            1,000 checkpoints that are none.
 
         Raises
         ------
@@ -134,9 +136,8 @@ class Analysis:
         signs = np.ones(len(inpca.eigenvalues_))
         if align_to is not None:
             signs = _signs_like(align_to, rows, inpca.embedding_)
-        picture = self._picture_dataset(
-            rows, inpca.embedding_ * signs, inpca.eigenvalues_, inpca.explained_stress_, line * signs
-        )
+        stress = inpca.explained_stress_ if landmarks is None else self._held_out_stress(rows, inpca)
+        picture = self._picture_dataset(rows, inpca.embedding_ * signs, inpca.eigenvalues_, stress, line * signs)
         if landmarks is not None:
             picture.attrs["landmarks"] = len(landmarks)
         return picture
@@ -154,6 +155,16 @@ class Analysis:
             return exact.fit(self.measured.distances_among(rows)), None
         inpca = InPCA(min(n_components, len(among)), metric="precomputed", landmarks=among)
         return inpca.fit(distances[np.ix_(rows, columns)]), rows[among]
+
+    def _held_out_stress(self, rows: NDArray[np.intp], inpca: Any) -> np.ndarray:
+        """Explained stress of the chosen checkpoints that are held out; that of the landmarks if these are too few."""
+        from predspace_widgets.geometry import explained_stress
+
+        held_out, distances = self.measured.held_out_distances(N_LANDMARKS)
+        _, among, columns = np.intersect1d(rows, held_out, return_indices=True)
+        if len(among) < _ENOUGH_HELD_OUT:
+            return np.asarray(inpca.explained_stress_)
+        return explained_stress(inpca.embedding_[among], inpca.signature_, distances[np.ix_(columns, columns)])
 
     def progress_curves(
         self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya"

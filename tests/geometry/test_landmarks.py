@@ -64,10 +64,12 @@ crowds = st.lists(st.integers(0, 5), min_size=2, max_size=60).flatmap(
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-@given(crowd=crowds, seed=seeds)
-def test_landmarks_are_different_points_measured_once_each(crowd: tuple[list[int], int], seed: int) -> None:
-    """Their distances are columns of the matrix, however many points coincide."""
-    D, n_landmarks = on_a_line(crowd[0]), crowd[1]
+@given(crowd=crowds, seed=seeds, rounding=st.sampled_from([0.0, 1e-8]))
+def test_landmarks_are_different_points_measured_once_each(
+    crowd: tuple[list[int], int], seed: int, rounding: float
+) -> None:
+    """Their distances are columns of the matrix, however many points coincide, if rounding shows that or not."""
+    D, n_landmarks = on_a_line(crowd[0]) + rounding, crowd[1]
     landmarks, distances, asked = choose(D, n_landmarks, seed)
     assert landmarks.shape == (n_landmarks,)
     assert len(np.unique(landmarks)) == n_landmarks
@@ -306,11 +308,13 @@ def test_indices_give_what_their_number_gave(metric: str) -> None:
 
 
 @every_metric
-def test_held_out_stress_is_that_of_the_other_points(metric: str) -> None:
-    """Of all of them here, by the exact distances."""
+@pytest.mark.parametrize("most", [1000, 6])
+def test_held_out_stress_is_that_of_other_points(monkeypatch: pytest.MonkeyPatch, metric: str, most: int) -> None:
+    """Of all of them or of some, by the exact distances."""
+    monkeypatch.setattr("predspace_widgets.geometry.landmarks._HELD_OUT", most)
     P = dirichlet(30)
-    model = InPCA(n_components=4, metric=metric, landmarks=[2, 3, 5, 7, 11, 13]).fit(P)
-    others = np.setdiff1d(np.arange(30), model.landmarks_)
+    model = InPCA(n_components=4, metric=metric, landmarks=[2, 3, 5, 7, 11, 13], random_state=3).fit(P)
+    others = hold_out(30, model.landmarks_, 3)
     D = pairwise(P[others], metric=metric)  # type: ignore[arg-type]
     expected = explained_stress(model.embedding_[others], model.signature_, D)
     np.testing.assert_allclose(model.held_out_stress_, expected, rtol=0, atol=1e-5)

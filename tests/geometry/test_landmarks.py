@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -65,6 +65,7 @@ crowds = st.lists(st.integers(0, 5), min_size=2, max_size=60).flatmap(
 
 
 @given(crowd=crowds, seed=seeds, rounding=st.sampled_from([0.0, 1e-8]))
+@example(crowd=([0] * 30, 20), seed=0, rounding=1e-8)
 def test_landmarks_are_different_points_measured_once_each(
     crowd: tuple[list[int], int], seed: int, rounding: float
 ) -> None:

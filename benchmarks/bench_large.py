@@ -116,7 +116,7 @@ def cluster(path: Path) -> dict[str, Any]:
     """The same on processes of one thread each; their start does not count."""
     from distributed import Client, LocalCluster
 
-    with LocalCluster(4, threads_per_worker=1, dashboard_address=":0") as workers, Client(workers) as client:
+    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=":0") as workers, Client(workers) as client:
         client.run(lambda: __import__("predspace_widgets.geometry.engine"))
         start = time.perf_counter()
         found = distances(path)

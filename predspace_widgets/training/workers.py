@@ -72,7 +72,9 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
 
     with (
         dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "distributed.worker.preload": [_LEAVE]}),
-        LocalCluster(workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR) as cluster,
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield client

@@ -13,7 +13,6 @@ from contextlib import nullcontext, suppress
 from importlib import metadata
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -190,8 +189,8 @@ def _compute(lazy: da.Array, show_progress: bool) -> Array:
     client = active_client()
     if client is None:
         bar = ProgressBar(minimum=_SHOWN_AFTER) if show_progress else nullcontext()
-        with bar, dask.config.set(scheduler="synchronous"):
-            return np.asarray(lazy.compute())
+        with bar:
+            return np.asarray(lazy.compute(scheduler="synchronous"))
     check_workers(client)
     from distributed import progress, wait
 

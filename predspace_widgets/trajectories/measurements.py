@@ -101,7 +101,7 @@ class Measurements:
             condensed = self._mean(name, of_block, (n_points * (n_points - 1) // 2,), keep, show_progress)
             return _squareform(condensed)
 
-        return self.keep((name,), compute)
+        return self.keep((name, bool(keep)), compute)
 
     def landmark_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
         """Landmarks (m,), as rows of the dataset, and Bhattacharyya distances from all checkpoints to them, (T, m)."""

@@ -221,11 +221,14 @@ def _probability_problems(ds: xr.Dataset) -> list[str]:
 
 
 def sample_blocks(probs: xr.DataArray) -> Iterator[tuple[int, np.ndarray]]:
-    """Pairs of (first sample, probabilities of a block of samples), following the chunks of a lazy array."""
+    """Pairs of (first sample, probabilities of a block of samples), following the chunks of a lazy array.
+
+    Read in this process, whatever cluster there is.
+    """
     sizes = probs.chunksizes.get("sample") or (probs.sizes["sample"],)
     start = 0
     for size in sizes:
-        yield start, probs.isel(sample=slice(start, start + size)).values
+        yield start, probs.isel(sample=slice(start, start + size)).compute(scheduler="threads").values
         start += size
 
 

@@ -319,6 +319,7 @@ def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
     if "probs" in ds and ds["probs"].ndim:
         n_rows = -(-len(ds["probs"]) // _sizes_on_disk(ds["probs"])[ds["probs"].dims[0]])
     source = Source.now(path, n_rows)
+    ds = _with_text(ds, "OT", object, str)
     lazy = {
         # Dask goes by names: those of the predictions are the same whenever the same files are opened.
         name: variable.chunk(
@@ -327,8 +328,9 @@ def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
             token=f"{path} {source.signature}" if name == "probs" else uuid.uuid4().hex,
         )
         for name, variable in ds.data_vars.items()
+        if variable.dtype.kind != "U"
     }
-    return _with_text(ds.assign(lazy), "OT", object, str), source
+    return ds.assign(lazy), source
 
 
 def _sizes_on_disk(variable: xr.DataArray) -> dict[Hashable, int]:

@@ -266,6 +266,7 @@ def test_a_full_disk_is_said_with_the_way_out(tmp_path: Path, monkeypatch: pytes
 def test_workers_give_the_same_numbers(tmp_path: Path, recorded: xr.Dataset) -> None:
     """Bit for bit."""
     with start_workers(tiny_recipe(), workers=2) as client:
+        assert len(client.scheduler_info()["workers"]) == 2
         assert client is not None
         ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client)
     xr.testing.assert_identical(ds.load(), recorded)

@@ -1,0 +1,327 @@
+"""Predictions that need not fit in memory: the same results block by block, kept for as long as they are true."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import fsspec
+import numpy as np
+import psutil
+import pytest
+import xarray as xr
+
+from predspace_widgets.geometry import pairwise
+from predspace_widgets.trajectories import Analysis, kept, measurements, open_trajectories, save_trajectories, storage
+from predspace_widgets.trajectories.kept import StoreChangedError
+from predspace_widgets.trajectories.storage import append_checkpoints
+from predspace_widgets.trajectories.testing import random_trajectories
+from tests.trajectories.samples import KINDS
+
+TRAININGS = random_trajectories(n_seeds=1, n_checkpoints=6)  # 18 checkpoints, 30 samples, 5 classes
+N_BLOCKS = 8  # of four samples at most
+METRICS = ("bhattacharyya", "great_circle", "symmetric_kl")
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two samples to a chunk on disk, two chunks to a block, and nothing fits in memory."""
+    monkeypatch.setattr(storage, "_CHUNK_BYTES", 18 * 5 * 8 * 2)
+    monkeypatch.setattr(storage, "_BLOCK_BYTES", 18 * 5 * 4 * 5)
+    monkeypatch.setattr(measurements, "_IN_MEMORY", 0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return save_trajectories(TRAININGS, tmp_path / "trainings.zarr")
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of samples of each block whose distances are computed."""
+    seen: list[int] = []
+
+    def counted(P: Any, *args: Any, **options: Any) -> Any:
+        seen.append(P.shape[1])
+        return pairwise(P, *args, **options)
+
+    monkeypatch.setattr(measurements, "pairwise", counted)
+    return seen
+
+
+def distances(path: Path, **options: Any) -> np.ndarray:
+    found: np.ndarray = open_trajectories(path).predspace.distances(**options).values
+    return found
+
+
+def expected(ds: xr.Dataset = TRAININGS) -> np.ndarray:
+    return pairwise(ds["probs"].values)
+
+
+def results_of(path: Path) -> Path:
+    return Path(f"{path}.results")
+
+
+def another_version() -> xr.Dataset:
+    ds = TRAININGS.copy(deep=True)
+    ds["probs"][3, 7] = np.roll(ds["probs"][3, 7], 1)
+    return ds
+
+
+# -- the same numbers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_result_is_that_of_predictions_in_memory(kind: str, tmp_path: Path) -> None:
+    opened = Analysis(open_trajectories(save_trajectories(TRAININGS, tmp_path / f"some{kind}")))
+    in_memory = Analysis(TRAININGS)
+    for metric in METRICS:
+        np.testing.assert_allclose(opened.distances(metric), in_memory.distances(metric), rtol=1e-6, atol=5e-7)
+    for metric in ("bhattacharyya", "great_circle"):
+        np.testing.assert_allclose(opened.progress(metric), in_memory.progress(metric), atol=1e-6)
+    for name in ("accuracy", "step_lengths", "geodesic_distances"):
+        ours, theirs = getattr(opened.measured, name)(), getattr(in_memory.measured, name)()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=5e-7, err_msg=name)
+    compared = opened.comparison("red", "blue"), in_memory.comparison("red", "blue")
+    np.testing.assert_allclose(compared[0].distance, compared[1].distance, rtol=1e-4)
+    assert compared[0].attrs["d_traj"] == pytest.approx(compared[1].attrs["d_traj"], rel=1e-4)
+
+
+def test_no_more_than_a_block_is_read_at_a_time(path: Path, blocks: list[int]) -> None:
+    distances(path)
+    assert sorted(blocks) == [2] + [4] * (N_BLOCKS - 1)
+
+
+def test_few_predictions_are_one_block(path: Path, blocks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "_IN_MEMORY", 2**20)
+    np.testing.assert_array_equal(distances(path), expected(open_trajectories(path)))
+    assert blocks == [30]
+    assert not results_of(path).exists()
+
+
+@pytest.mark.parametrize("chunks", [{"checkpoint": 5}, {"sample": 7}, {"checkpoint": 1, "sample": 30}])
+def test_chunks_of_any_size(chunks: dict[str, int]) -> None:
+    np.testing.assert_allclose(TRAININGS.chunk(chunks).predspace.distances(), expected(), rtol=1e-6, atol=5e-7)
+
+
+def test_chunks_that_split_the_classes() -> None:
+    with pytest.raises(ValueError, match=r"split the classes of a sample: use ds.chunk\(\{'class': -1\}\) first"):
+        TRAININGS.chunk({"class": 2}).predspace.distances()
+
+
+def test_a_choice_of_checkpoints_of_an_opened_dataset(path: Path) -> None:
+    chosen = open_trajectories(path).predspace.select(tasks=["green"])
+    np.testing.assert_allclose(chosen.predspace.distances(), expected()[6:12, 6:12], rtol=1e-6, atol=5e-7)
+    with pytest.raises(ValueError, match="keep=True needs a dataset as it was opened from disk"):
+        chosen.predspace.distances(keep=True)
+
+
+def test_distances_that_do_not_fit_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * 8 * 18**2 - 1))
+    with pytest.raises(MemoryError, match=r"between 18 checkpoints need .* save_distances"):
+        distances(path)
+
+
+def test_a_device_that_is_not_there(path: Path) -> None:
+    with pytest.raises(RuntimeError, match="torch sees no CUDA"):
+        distances(path, device="cuda:99")
+
+
+# -- kept -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_computed_is_read_when_the_dataset_is_opened_again(
+    kind: str, tmp_path: Path, blocks: list[int]
+) -> None:
+    path = save_trajectories(TRAININGS, tmp_path / f"some{kind}")
+    first = open_trajectories(path)
+    first.predspace.analysis.prepare()
+    n_computed = len(blocks)
+    again = open_trajectories(path)
+    again.predspace.analysis.prepare()
+    assert len(blocks) == n_computed
+    assert n_computed == 2 * N_BLOCKS  # among the checkpoints, and to the geodesic
+    np.testing.assert_array_equal(again.predspace.distances(), first.predspace.distances())
+    np.testing.assert_array_equal(again.predspace.progress(), first.predspace.progress())
+
+
+def test_a_computation_that_was_stopped_goes_on(path: Path, blocks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: Callable[..., Any] = measurements.pairwise  # type: ignore[attr-defined]
+
+    def stopping(*args: Any, **options: Any) -> Any:
+        if len(blocks) == 5:
+            raise KeyboardInterrupt
+        return counted(*args, **options)
+
+    monkeypatch.setattr(measurements, "pairwise", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        distances(path)
+    monkeypatch.setattr(measurements, "pairwise", counted)
+    found = distances(path)
+    assert N_BLOCKS <= len(blocks) <= N_BLOCKS + 1  # at most the block under way is computed again
+    np.testing.assert_allclose(found, expected(), rtol=1e-6, atol=5e-7)
+
+
+def test_other_predictions_have_other_results(path: Path) -> None:
+    before = distances(path)
+    save_trajectories(another_version(), path)
+    after = distances(path)
+    np.testing.assert_allclose(after, expected(another_version()), rtol=1e-6, atol=5e-7)
+    assert np.abs(after - before).max() > 1e-3
+    folders = [entry for entry in results_of(path).iterdir() if entry.is_dir()]
+    assert len(folders) == 1  # what is true no more is deleted
+    save_trajectories(TRAININGS, path)
+    np.testing.assert_allclose(distances(path), before, rtol=1e-6, atol=5e-7)
+
+
+def test_results_that_follow_from_labels_change_with_them(path: Path) -> None:
+    before = open_trajectories(path).predspace.progress().values
+    ds = TRAININGS.assign_coords(label=("sample", (TRAININGS["label"].values + 1) % 5))
+    save_trajectories(ds, path)
+    after = open_trajectories(path).predspace.progress().values
+    assert np.abs(after - before).max() > 0.01
+
+
+def chunk_files(path: Path) -> list[Path]:
+    return sorted(file for file in (path / "probs" / "c").rglob("*") if file.is_file())
+
+
+def swap_in_place(one: Path, other: Path) -> None:
+    """Exchange the content of two files, with the times that they had: the sizes and names stay too."""
+    contents, times = [file.read_bytes() for file in (one, other)], [os.stat(file) for file in (one, other)]
+    for file, content, time in zip((one, other), contents[::-1], times, strict=True):
+        file.write_bytes(content)
+        os.utime(file, ns=(time.st_atime_ns, time.st_mtime_ns))
+
+
+def test_files_changed_behind_our_back_with_their_times_set_back(path: Path) -> None:
+    """Samples that change places change no distance; that the results are computed anew is what shows."""
+    distances(path)
+    folder = next(entry for entry in results_of(path).iterdir() if entry.is_dir())
+    swap_in_place(*chunk_files(path)[:2])
+    distances(path)
+    assert not folder.exists()
+
+
+def test_a_dataset_that_changed_since_it_was_opened(path: Path) -> None:
+    opened = open_trajectories(path)
+    save_trajectories(another_version(), path)
+    with pytest.raises(StoreChangedError, match="has changed since it was opened: open it again"):
+        opened.predspace.distances()
+    np.testing.assert_allclose(distances(path), expected(another_version()), rtol=1e-6, atol=5e-7)
+
+
+def test_a_dataset_that_changes_while_it_is_read(
+    path: Path, blocks: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing of the mixture is believed, not even when the first content is back."""
+    counted: Callable[..., Any] = measurements.pairwise  # type: ignore[attr-defined]
+
+    def changing(*args: Any, **options: Any) -> Any:
+        if len(blocks) == 3:
+            save_trajectories(another_version(), path)
+        return counted(*args, **options)
+
+    monkeypatch.setattr(measurements, "pairwise", changing)
+    with pytest.raises(StoreChangedError):
+        distances(path)
+    monkeypatch.setattr(measurements, "pairwise", counted)
+    save_trajectories(TRAININGS, path)
+    np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
+
+
+def test_a_copy_takes_its_results_along(path: Path, tmp_path: Path, blocks: list[int]) -> None:
+    """Other files with other times, but the same bytes."""
+    found = distances(path)
+    copy = tmp_path / "copy.zarr"
+    shutil.copytree(path, copy, copy_function=shutil.copyfile)
+    shutil.copytree(results_of(path), results_of(copy), copy_function=shutil.copyfile)
+    np.testing.assert_array_equal(distances(copy), found)
+    assert len(blocks) == N_BLOCKS
+
+
+@pytest.mark.parametrize("name", ["distances-bhattacharyya", f"distances-bhattacharyya.of-{N_BLOCKS}-blocks"])
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: content[:40] + b"x" + content[41:]])
+def test_damaged_results_are_computed_again(path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    found = distances(path)
+    folder = next(entry for entry in results_of(path).iterdir() if entry.is_dir())
+    if name != "distances-bhattacharyya":
+        shutil.rmtree(folder / "distances-bhattacharyya")
+    file = folder / name / "c" / "0" / "0"
+    file.write_bytes(damage(file.read_bytes()))
+    for _ in range(2):
+        np.testing.assert_allclose(distances(path), found, rtol=1e-14)
+
+
+def test_a_damaged_note_of_the_content(path: Path) -> None:
+    found = distances(path)
+    (results_of(path) / "content.json").write_text("{")
+    np.testing.assert_array_equal(distances(path), found)
+
+
+@pytest.mark.parametrize("keep", [None, True])
+def test_where_results_cannot_be_kept(path: Path, keep: bool | None, caplog: pytest.LogCaptureFixture) -> None:
+    """By default they are computed all the same."""
+    results_of(path).write_text("a file is in the way")
+    if keep:
+        with pytest.raises(OSError, match="results"):
+            distances(path, keep=True)
+    else:
+        np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
+        assert "results are not kept" in caplog.text
+
+
+def test_too_little_disk_for_results(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda where: SimpleNamespace(free=8 * 18 * 17 // 2 - 1))
+    with pytest.raises(OSError, match="GB are free: make room, or keep=False computes without keeping anything"):
+        distances(path, keep=True)
+    np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
+
+
+def test_nothing_is_kept_where_it_is_not_wanted(path: Path) -> None:
+    distances(path, keep=False)
+    assert not results_of(path).exists()
+
+
+def test_small_results_are_kept_where_it_is_wanted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "_IN_MEMORY", 2**20)
+    distances(path, keep=True)
+    assert results_of(path).exists()
+
+
+def test_a_recording_that_grows(tmp_path: Path) -> None:
+    """What was opened before stays as it was; what is opened after has its own results."""
+    path = tmp_path / "growing.zarr"
+    append_checkpoints(TRAININGS.isel(checkpoint=slice(10)), path)
+    before = open_trajectories(path)
+    append_checkpoints(TRAININGS.isel(checkpoint=slice(10, 18)), path)
+    np.testing.assert_allclose(before.predspace.distances(), expected()[:10, :10], rtol=1e-6, atol=5e-7)
+    np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
+
+
+def test_object_storage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system of fsspec; results are kept there too."""
+    memory = fsspec.filesystem("memory")
+    memory.put(str(path), "/bucket/trainings.zarr", recursive=True)
+    url = "memory://bucket/trainings.zarr"
+    found = open_trajectories(url).predspace.distances()
+    np.testing.assert_allclose(found, expected(), rtol=1e-6, atol=5e-7)
+    assert memory.exists("/bucket/trainings.zarr.results")
+    monkeypatch.setattr(measurements, "pairwise", None)
+    np.testing.assert_array_equal(open_trajectories(url).predspace.distances(), found)
+    memory.rm("/bucket", recursive=True)
+    with pytest.raises(FileNotFoundError, match="no dataset at memory://bucket"):
+        open_trajectories(url)
+
+
+def test_the_version_is_part_of_what_results_depend_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distances(path)
+    names = {entry.name for entry in results_of(path).iterdir()}
+    monkeypatch.setattr(kept, "_VERSION", kept._VERSION + 1)
+    distances(path)
+    assert len(names & {entry.name for entry in results_of(path).iterdir()}) == 1  # the note of the content

@@ -23,7 +23,7 @@ from predspace_widgets.geometry.distance import check_metric, pairwise
 from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, hold_out
 from predspace_widgets.geometry.probabilities import Array
 
-# Eigenvalues below this share of the norm of W are rounding: their axes hold nothing.
+# Eigenvalues below this share of the norm of W are rounding: their axes hold nothing. So are distances below it.
 _NOISE = 1e-12
 # From this many points on a few axes come faster from Lanczos iterations than from the full spectrum.
 _ITERATIVE_FROM = 300
@@ -71,7 +71,8 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     explained_stress_ : array, shape (n_components,)
         Of the first 1, 2, ... axes: 1 - sqrt(1 - sum_{i<=k} lambda_i^2 / |W|_F^2). 1 where all points coincide.
     landmarks_ : array of int, shape (m,)
-        Only with landmarks: their indices. The explained stress is then theirs, the eigenvalues are those of all.
+        Only with landmarks: their indices. The eigenvalues are then those of all points, as far as the coordinates go,
+        and the explained stress is that of the landmarks' distances by their coordinates (see `explained_stress`).
     held_out_stress_ : array, shape (n_components,), or None
         Only with landmarks: the explained stress of up to 1,000 other points (see `explained_stress`). Where it falls
         behind `explained_stress_`, the landmarks miss something. None where distances among others are not given.
@@ -127,12 +128,14 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             self._turn: _Turn | None = None
             self.eigenvalues_ = self._axes.eigenvalues
             self.explained_stress_ = self._axes.explained_stress
+            for name in ("landmarks_", "held_out_stress_"):  # of an earlier fit with landmarks
+                self.__dict__.pop(name, None)
             self.embedding_ = self._axes.vectors * np.sqrt(np.abs(self.eigenvalues_))  # (T, k)
         self.signature_ = np.where(self.eigenvalues_ < 0, -1, 1)
         return self
 
-    def _fit_axes(self, distances: Array, more: int = 0) -> _Axes:
-        """Axes from the distances (T, T) among points or landmarks, as many as wanted and some more."""
+    def _fit_axes(self, distances: Array) -> _Axes:
+        """Axes from the distances (T, T) among points, as many as are wanted, or among landmarks, some more."""
         n_points, what = len(distances), "points" if self.landmarks is None else "landmarks"
         if n_points < 2:
             raise ValueError(f"InPCA needs at least two checkpoints, got {n_points} {what}")
@@ -140,7 +143,10 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             raise ValueError(
                 f"n_components must be a whole number from 1 to the {n_points} {what}, got {self.n_components}"
             )
-        return _fit_axes(distances, min(self.n_components + more, n_points))
+        if self.landmarks is None:
+            return _fit_axes(distances, self.n_components)
+        # Not the axes of the smallest eigenvalues, which are noise that a projection magnifies.
+        return _fit_axes(distances, max(self.n_components, min(self.n_components + _MORE_AXES, n_points // 2)))
 
     def _fit_landmarks(self, X: ArrayLike) -> None:
         """Axes from landmarks, turned to those of all points, and what this costs."""
@@ -164,8 +170,9 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
                 lambda chosen: among(every, chosen), len(values), n_landmarks, self.random_state
             )
         of_landmarks = distances[self.landmarks_]
-        of_landmarks = (of_landmarks + of_landmarks.T) / 2
-        self._axes = self._fit_axes(of_landmarks, _MORE_AXES)
+        # Of predictions the two halves are rounded differently; given ones may be wrong.
+        of_landmarks = _check_distances(of_landmarks) if are_distances else (of_landmarks + of_landmarks.T) / 2
+        self._axes = self._fit_axes(of_landmarks)
         self._fit_points = values[:0] if are_distances else values[self.landmarks_]
         projected = self._axes.project(distances)  # (T, k'), of more axes than are wanted
         self.eigenvalues_, turn = _turned(projected, self._axes.eigenvalues, self.n_components)
@@ -177,7 +184,8 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self.held_out_stress_ = None
         if not (are_given and are_distances):
             held_out = hold_out(len(values), self.landmarks_, self.random_state)
-            self.held_out_stress_ = explained_stress(self.embedding_[held_out], signature, among(held_out, held_out))
+            of_held_out = among(held_out, held_out) if are_distances else self._pairwise(values[held_out])
+            self.held_out_stress_ = explained_stress(self.embedding_[held_out], signature, of_held_out)
 
     def _pairwise(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
         return pairwise(P, Q, metric=self.metric)  # type: ignore[arg-type]
@@ -323,7 +331,7 @@ def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: Arra
     X = X - X.mean(axis=0)
     # |W - XSX'|^2 = |W|^2 - 2 tr(S X'WX) + |XSX'|^2, whose last two terms are sums over axes and over pairs of them.
     total = float(np.square(W).sum())
-    if total == 0:
+    if np.sqrt(total) <= _NOISE * len(D):  # rounding of points that coincide
         return np.ones(len(signs))
     crossed = np.cumsum(signs * np.einsum("nk,nk->k", X, W @ X))
     squares = np.square(X.T @ X) * np.outer(signs, signs)

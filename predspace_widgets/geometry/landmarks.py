@@ -61,7 +61,7 @@ def choose_landmarks(
         landmarks[done:stop] = _draw(random, nearest * is_free, is_free, stop - done)
         is_free[landmarks[done:stop]] = False
         distances[:, done:stop] = distances_to(landmarks[done:stop])
-        new = distances[:, done:stop].min(axis=1)
+        new = np.abs(distances[:, done:stop]).min(axis=1)  # given ones may be squared intervals of either sign
         nearest = np.minimum(nearest, new) if done else new
         done = stop
     return landmarks, distances
@@ -86,7 +86,8 @@ def check_landmarks(landmarks: ArrayLike, n_points: int) -> NDArray[np.intp]:
 
 
 def _check_number(n_landmarks: int, n_points: int) -> None:
-    if not (isinstance(n_landmarks, int | np.integer) and 1 <= n_landmarks < n_points):
+    is_number = isinstance(n_landmarks, int | np.integer) and not isinstance(n_landmarks, bool)
+    if not (is_number and 1 <= n_landmarks < n_points):
         raise ValueError(
             f"landmarks must be a whole number of points, fewer than the {n_points} there are, got {n_landmarks}: "
             "leave them out to measure all distances"

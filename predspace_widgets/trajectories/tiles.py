@@ -54,6 +54,9 @@ def save_distances(
         columns = np.arange(start, n_points)
         of_block = partial(distances_of_block, rows=rows, columns=columns, metric=metric, device=device)
         values = mean_over_samples(probs, of_block, (len(rows), n_points - start), show_progress=False)
+        square = values[:, : len(rows)]  # the tile on the diagonal, whose two halves are rounded differently
+        square[:] = (square + square.T) / 2
+        np.fill_diagonal(square, 0.0)
         array[start : start + len(rows), start:] = values
         array[start:, start : start + len(rows)] = values.T
         done[int(strip)] = True

@@ -249,7 +249,7 @@ def test_axes_are_those_of_all_points(metric: str, n_landmarks: int) -> None:
     D = pairwise(P[model.landmarks_], metric=metric)  # type: ignore[arg-type]
     stress = explained_stress(model.embedding_[model.landmarks_], model.signature_, D)
     np.testing.assert_allclose(model.explained_stress_, stress, rtol=0, atol=1e-5)
-    if n_landmarks <= 20:
+    if n_landmarks == 12:  # of 3 all axes are projected on, of 12 half
         first = InPCA(n_components=1, metric=metric, landmarks=n_landmarks).fit(P)
         np.testing.assert_allclose(first.embedding_, model.embedding_[:, :1], rtol=0, atol=1e-9)
 
@@ -450,12 +450,6 @@ def test_transform_wants_distances_to_the_landmarks_of_a_fit() -> None:
         model.fit(euclidean(6, 2)[:, [0, 2, 4]]).transform(euclidean(6, 2))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Known defects: each of these tests says what should be; take the mark away with the defect
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.xfail(reason="small eigenvalues of landmarks, which the axes beyond those wanted have, blow up all others")
 @pytest.mark.parametrize("n_landmarks", [10, 23])
 def test_few_landmarks_are_better_than_none(n_landmarks: int) -> None:
     """Of 183 points: some stress is explained, if not all that could be."""
@@ -463,7 +457,6 @@ def test_few_landmarks_are_better_than_none(n_landmarks: int) -> None:
     assert min(model.fit(dirichlet(183, seed=seed)).held_out_stress_[-1] for seed in range(10)) > 0
 
 
-@pytest.mark.xfail(reason="held-out distances are called asymmetric where rounding moves an angle near 0", strict=False)
 def test_great_circle_distances_among_held_out_points_that_coincide() -> None:
     """Or nearly do: rounding leaves 1e-8 of an arc cosine, one here and another there."""
     for seed in range(8):
@@ -471,7 +464,6 @@ def test_great_circle_distances_among_held_out_points_that_coincide() -> None:
         InPCA(n_components=2, metric="great_circle", landmarks=5).fit(P)
 
 
-@pytest.mark.xfail(reason="distances that are all rounding are compared with coordinates that are", strict=False)
 def test_held_out_points_that_coincide_are_explained() -> None:
     """Not by minus 1e15."""
     model = InPCA(n_components=2, metric="symmetric_kl", landmarks=5)
@@ -480,21 +472,18 @@ def test_held_out_points_that_coincide_are_explained() -> None:
         assert model.fit(P).held_out_stress_.min() >= -1
 
 
-@pytest.mark.xfail(reason="distances are weights of the drawing, whatever their sign")
 def test_landmarks_are_chosen_by_negative_distances_too() -> None:
     """The exact picture takes them, and the picture of given landmarks does."""
     D, _ = distances_with_spectrum(np.array([3.0, -2.0]), 12)
     assert InPCA(n_components=2, metric="precomputed", landmarks=8).fit(D).signature_.tolist() == [1, -1]
 
 
-@pytest.mark.xfail(reason="distances among landmarks are made symmetric without a look")
 def test_columns_in_another_order_than_the_landmarks_are_refused() -> None:
     """As asymmetric distances: the picture would be wrong."""
     with pytest.raises(ValueError, match="symmetric"):
         InPCA(n_components=2, metric="precomputed", landmarks=[3, 1, 2]).fit(euclidean(9, 2)[:, [1, 2, 3]])
 
 
-@pytest.mark.xfail(reason="attributes of a fit by landmarks stay")
 def test_an_exact_fit_forgets_the_landmarks_of_the_one_before() -> None:
     """landmarks_ and held_out_stress_ are there "only with landmarks"."""
     model = InPCA(n_components=2, landmarks=4).fit(dirichlet(9)).set_params(landmarks=None).fit(dirichlet(9))
@@ -502,7 +491,6 @@ def test_an_exact_fit_forgets_the_landmarks_of_the_one_before() -> None:
     assert not hasattr(model, "held_out_stress_")
 
 
-@pytest.mark.xfail(reason="True is an int", raises=TypeError)
 def test_true_is_no_number_of_landmarks() -> None:
     """False is refused already, as 0."""
     with pytest.raises(ValueError, match="landmarks"):

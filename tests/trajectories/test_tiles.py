@@ -1,0 +1,123 @@
+"""All distances on disk: the same numbers, whatever the tiles, and a call that was stopped goes on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from predspace_widgets.geometry import pairwise
+from predspace_widgets.trajectories import open_trajectories, save_trajectories, tiles
+from predspace_widgets.trajectories.testing import random_trajectories
+
+TRAININGS = random_trajectories(n_seeds=1, n_checkpoints=6)  # 18 checkpoints
+STRIPS_OF_5 = 8 * 18 * 5
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "distances.zarr"
+
+
+@pytest.fixture
+def strips(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes of the strips that are computed, four of them in all."""
+    monkeypatch.setattr(tiles, "_STRIP_BYTES", STRIPS_OF_5)
+    computed: list[tuple[int, ...]] = []
+    real = tiles.mean_over_samples
+
+    def counted(probs: Any, of_block: Any, shape: tuple[int, ...], **options: Any) -> np.ndarray:
+        computed.append(shape)
+        return real(probs, of_block, shape, **options)
+
+    monkeypatch.setattr(tiles, "mean_over_samples", counted)
+    return computed
+
+
+@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle", "symmetric_kl"])
+@pytest.mark.parametrize("strip_bytes", [1, STRIPS_OF_5, 2**20])
+def test_the_distances_are_those_in_memory(
+    metric: Any, strip_bytes: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles of one checkpoint, of five, and a single one."""
+    monkeypatch.setattr(tiles, "_STRIP_BYTES", strip_bytes)
+    found = TRAININGS.predspace.save_distances(path, metric, show_progress=False)
+    assert found.dims == ("checkpoint", "other")
+    assert found.chunks is not None
+    assert found["run"].values.tolist() == TRAININGS["run"].values.tolist()
+    np.testing.assert_allclose(found, pairwise(TRAININGS["probs"].values, metric=metric), rtol=1e-6, atol=5e-7)
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_every_strip_is_computed_once(path: Path, strips: list[tuple[int, ...]]) -> None:
+    TRAININGS.predspace.save_distances(path)
+    assert strips == [(5, 18), (5, 13), (5, 8), (3, 3)]
+    TRAININGS.predspace.save_distances(path)
+    assert len(strips) == 4
+
+
+def test_a_call_that_was_stopped_goes_on(
+    tmp_path: Path, path: Path, strips: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a dataset that is opened anew."""
+    stored = save_trajectories(TRAININGS, tmp_path / "trainings.zarr")
+    counted = tiles.mean_over_samples
+
+    def stopping(*args: Any, **options: Any) -> np.ndarray:
+        if len(strips) == 2:
+            raise KeyboardInterrupt
+        return counted(*args, **options)
+
+    monkeypatch.setattr(tiles, "mean_over_samples", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        open_trajectories(stored).predspace.save_distances(path)
+    monkeypatch.setattr(tiles, "mean_over_samples", counted)
+    found = open_trajectories(stored).predspace.save_distances(path)
+    assert len(strips) == 4
+    np.testing.assert_allclose(found, pairwise(TRAININGS["probs"].values), rtol=1e-6, atol=5e-7)
+
+
+def other_predictions() -> xr.Dataset:
+    return TRAININGS.isel(checkpoint=slice(1, None))
+
+
+@pytest.mark.parametrize("what", ["other predictions", "another metric", "a dataset", "a file", "half a beginning"])
+def test_something_else_is_there(what: str, path: Path) -> None:
+    if what in ("other predictions", "another metric"):
+        ds = other_predictions() if what == "other predictions" else TRAININGS
+        ds.predspace.save_distances(path, "great_circle")
+    elif what == "a dataset":
+        save_trajectories(TRAININGS, path)
+    elif what == "a file":
+        path.write_text("text")
+    else:
+        TRAININGS.predspace.save_distances(path)
+        del zarr.open_group(path, mode="r+").attrs["content"]
+    before = sorted(file.name for file in path.rglob("*"))
+    with pytest.raises(ValueError, match="holds no distances of these predictions: delete it or choose another name"):
+        TRAININGS.predspace.save_distances(path)
+    assert sorted(file.name for file in path.rglob("*")) == before
+
+
+def test_another_ending(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a directory whose name ends in .zarr, not to .*distances.nc"):
+        TRAININGS.predspace.save_distances(tmp_path / "distances.nc")
+
+
+def test_an_unknown_metric(path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown metric 'euclidean'"):
+        TRAININGS.predspace.save_distances(path, "euclidean")
+    assert not path.exists()
+
+
+def test_too_little_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda where: SimpleNamespace(free=4 * 18**2 - 1))
+    with pytest.raises(OSError, match="GB are free: make room, or take a picture by landmarks"):
+        TRAININGS.predspace.save_distances(path)
+    assert not path.exists()

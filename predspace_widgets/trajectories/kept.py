@@ -69,16 +69,19 @@ class Source:
             raise StoreChangedError(self.url)
 
 
-def note_source(probs: xr.DataArray, source: Source) -> None:
-    """Let predictions that were opened lazily know where they came from (see `source_of`)."""
-    probs.encoding["source_of_results"] = source, probs.data.name
+def note_source(probs: xr.DataArray, source: Source, stored: xr.DataArray) -> None:
+    """Let predictions that were opened lazily know where they came from, and what is stored there."""
+    probs.encoding["source_of_results"] = source, stored, probs.data.name
 
 
-def source_of(probs: xr.DataArray) -> Source | None:
-    """Where predictions came from; None for those in memory, and for a choice or a change of those of a file."""
+def source_of(probs: xr.DataArray) -> tuple[Source, xr.DataArray] | None:
+    """Where predictions came from, and how they are stored there: as float16, not normalised, quicker to read.
+
+    None for those in memory, and for a choice or a change of those of a file.
+    """
+    noted = probs.encoding.get("source_of_results")
     # Whatever is derived from a lazy array has another name.
-    source, name = probs.encoding.get("source_of_results", (None, None))
-    return source if source is not None and getattr(probs.data, "name", None) == name else None
+    return noted[:2] if noted is not None and getattr(probs.data, "name", None) == noted[2] else None
 
 
 class Results:

@@ -190,9 +190,12 @@ class Measurements:
         """The predictions (checkpoint, sample, class), in memory if they fit."""
         self._check_predictions()
         probs = self.ds["probs"].transpose("checkpoint", "sample", "class")
-        if probs.chunks is None or probs.nbytes > _IN_MEMORY or active_client() is not None:
+        if probs.chunks is None:
             return probs
-        return self.keep(("probs",), probs.compute)
+        if probs.nbytes <= _IN_MEMORY and active_client() is None:
+            return self.keep(("probs",), probs.compute)
+        source = source_of(self.ds["probs"])
+        return probs if source is None else source[1]  # whatever reads probabilities normalises their rows
 
     def _labels(self) -> NDArray[Any]:
         self._check_predictions()  # without them there need be no labels
@@ -228,14 +231,14 @@ class Measurements:
 
     def _results(self, name: str, size: int, keep: bool | None) -> Results | None:
         """Where a result is kept on disk, ready to be written; None where it is not kept."""
-        source = source_of(self.ds["probs"])
-        if source is None and keep:
+        found = source_of(self.ds["probs"])
+        if found is None and keep:
             raise ValueError("keep=True needs a dataset as it was opened from disk: not in memory, not a choice of it")
-        if source is None or keep is False or (keep is None and self.ds["probs"].nbytes <= _IN_MEMORY):
+        if found is None or keep is False or (keep is None and self.ds["probs"].nbytes <= _IN_MEMORY):
             return None
         try:
             depends_on = [self.ds[name].values for name in ("label", "run", "step")]
-            results = self.keep(("results",), lambda: Results(source, depends_on))
+            results = self.keep(("results",), lambda: Results(found[0], depends_on))
             results.begin(name, 1, size)
         except StoreChangedError:
             raise

@@ -82,7 +82,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if "probs" not in raw:
         return raw
     ds = raw.assign(probs=_renormalise(raw["probs"]))
-    note_source(ds["probs"], source)
+    note_source(ds["probs"], source, raw["probs"])
     return ds
 
 

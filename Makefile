@@ -1,5 +1,6 @@
 # make app      opens the explorer on the demo dataset
 # make test     runs everything that must pass
+# make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: app test setup lab bench demo-data
+.PHONY: app test setup lab bench bench-large demo-data
 
 app: $(READY)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -27,6 +28,9 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
+
+bench-large: $(READY)
+	$(BIN)/python benchmarks/bench_large.py $(FOLDER)
 
 demo-data: $(READY)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,17 +17,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from predspace_widgets.geometry import InPCA, explained_stress, pairwise
 from predspace_widgets.trajectories import make_trajectories, open_trajectories, save_trajectories
 
 # 4 GB of predictions as float16.
 T, N, C = 2_000, 10_000, 100
 RUNS = 40
+# The picture by landmarks: runs of a family with few parameters, 3 GB as float16.
+FAMILY = (2_500, 60, 1_000, 10)  # runs, checkpoints of each, samples, classes
+LANDMARKS = 1_500
+COMPARED = 3_000
 
 
 def main(folder: Path) -> None:
@@ -53,8 +58,32 @@ def main(folder: Path) -> None:
     add("the rest", measure("distances", path))
     forget(path)
     cluster = measure("cluster", path)
-    add("4 workers of 1 thread", cluster, f"{cluster['seconds'] / first['seconds']:.2f} times one process of 4 threads")
+    ratio = cluster["seconds"] / first["seconds"]
+    add("4 workers of 1 thread", cluster, f"{ratio:.2f} times one process of 4 threads; memory of the client")
     console.print(table)
+    console.print(landmarks_table(measure("landmarks", path)))
+
+
+def landmarks_table(found: dict[str, Any]) -> Table:
+    """The picture of very many checkpoints, axis by axis."""
+    runs, checkpoints, n_samples, n_classes = FAMILY
+    table = Table(
+        title=f"InPCA(landmarks={LANDMARKS:,}) of T={runs * checkpoints:,}, N={n_samples:,}, C={n_classes}: "
+        f"{found['seconds']:.0f} s, peak memory {found['peak']:.1f} GB (3 GB of it predictions)"
+    )
+    columns = {
+        "axis": range(1, 1 + len(found["correlation"])),
+        f"correlation with the exact picture of {COMPARED:,} others": found["correlation"],
+        "of its axes, turned alike": found["turned"],
+        "stress of held-out points": found["held_out"],
+        f"of the {COMPARED:,}, by landmarks": found["stress"],
+        "exact": found["exact_stress"],
+    }
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(str(row[0]), *(f"{value:.4f}" for value in row[1:]))
+    return table
 
 
 def measure(task: str, path: Path, stop_after: float | None = None) -> dict[str, Any]:
@@ -77,8 +106,12 @@ def report(task: Callable[[], dict[str, Any]]) -> None:
     start = time.perf_counter()
     found = task()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(json.dumps({"seconds": seconds, "peak": peak} | found), flush=True)
+    print(json.dumps({"seconds": seconds, "peak": peak_memory()} | found), flush=True)
+
+
+def peak_memory() -> float:
+    """Of this process so far, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def write(path: Path) -> dict[str, Any]:
@@ -123,6 +156,67 @@ def cluster(path: Path) -> dict[str, Any]:
         return found | {"seconds": time.perf_counter() - start}
 
 
+def landmarks(_: Path) -> dict[str, Any]:
+    """A picture by landmarks, compared with the exact one of other checkpoints."""
+    P = family()
+    start = time.perf_counter()
+    model = InPCA(5, landmarks=LANDMARKS).fit(P)
+    seconds = time.perf_counter() - start
+    peak = peak_memory()
+
+    random = np.random.default_rng(1)
+    others = np.sort(random.choice(np.setdiff1d(np.arange(len(P)), model.landmarks_), COMPARED, replace=False))
+    D = pairwise(P[others])
+    exact = InPCA(5, metric="precomputed").fit(D)
+    ours = model.embedding_[others]
+    return {
+        "seconds": seconds,
+        "peak": peak,
+        "correlation": correlations(ours, exact.embedding_),
+        "turned": correlations(turned(ours, model.signature_), exact.embedding_),
+        "held_out": model.held_out_stress_.tolist(),
+        "stress": explained_stress(ours, model.signature_, D).tolist(),
+        "exact_stress": exact.explained_stress_.tolist(),
+    }
+
+
+def correlations(ours: np.ndarray, theirs: np.ndarray) -> list[float]:
+    """Of each axis, whatever its sign."""
+    return [float(abs(np.corrcoef(a, b)[0, 1])) for a, b in zip(ours.T, theirs.T, strict=True)]
+
+
+def turned(X: np.ndarray, signature: np.ndarray) -> np.ndarray:
+    """Coordinates of some points turned to the axes of these alone: what is left is no matter of which points count."""
+    intervals = (np.square(X[:, None] - X[None]) * signature).sum(axis=-1)
+    coordinates: np.ndarray = InPCA(X.shape[1], metric="precomputed").fit(intervals).embedding_
+    return coordinates
+
+
+def family(seed: int = 0) -> np.ndarray:
+    """Probabilities (T, N, C) as float16 of runs that differ in few parameters.
+
+    How sharp they end, how fast, which of four labellings they learn and how much of each, and how they bend.
+    """
+    runs, checkpoints, n_samples, n_classes = FAMILY
+    random = np.random.default_rng(seed)
+    labels = random.integers(n_classes, size=(4, n_samples))
+    labels[1:] = np.where(random.random((3, n_samples)) < 0.5, labels[1:], labels[0])
+    goals = np.eye(n_classes, dtype=np.float32)[labels]  # (4, N, C)
+    bends = random.standard_normal((2, n_samples, n_classes), dtype=np.float32)
+    t = np.linspace(0, 1, checkpoints, dtype=np.float32)[:, None, None]
+    P = np.empty((runs, checkpoints, n_samples, n_classes), dtype=np.float16)
+    for run in P:
+        sharpness, rate = random.uniform(3, 9), random.uniform(2, 6)
+        goal = np.tensordot(random.dirichlet([1, 0.4, 0.4, 0.4]).astype(np.float32), goals, 1)
+        bend = np.tensordot(random.normal(0, 2, 2).astype(np.float32), bends, 1)
+        noise = random.standard_normal((1, n_samples, n_classes), dtype=np.float32)
+        rise = (1 - np.exp(-rate * t)) / (1 - np.exp(-rate))
+        logits = sharpness * rise * goal + t * (1 - t) * bend + np.float32(0.1) * t * noise
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        run[:] = weights / weights.sum(axis=-1, keepdims=True)
+    return P.reshape(-1, n_samples, n_classes)
+
+
 def error(path: Path, sample: list[list[float]]) -> float:
     """Largest difference from the plain formula in float64."""
     probs = open_trajectories(path)["probs"].values[:20].astype(np.float64)
@@ -133,8 +227,6 @@ def error(path: Path, sample: list[list[float]]) -> float:
 
 def forget(path: Path) -> None:
     """Delete what is kept of the data."""
-    import shutil
-
     shutil.rmtree(f"{path}.results", ignore_errors=True)
 
 

@@ -118,13 +118,14 @@ def write(path: Path) -> dict[str, Any]:
     """Sharpening predictions, made block by block."""
     direction = np.random.default_rng(0).standard_normal((N, C), dtype=np.float32)
     sharpness = np.tile(np.linspace(0, 4, T // RUNS, dtype=np.float32), RUNS)
+    noise = np.float32(0.3) * np.random.default_rng(1).standard_normal(2**22, dtype=np.float32)  # a pool to draw from
 
     def block(block_info: Any = None) -> np.ndarray:
         start, stop = block_info[None]["array-location"][1]
-        random = np.random.default_rng(start)
-        logits = sharpness[:, None, None] * (
-            direction[start:stop] + np.float32(0.3) * random.standard_normal((T, stop - start, C), dtype=np.float32)
-        )
+        size = (stop - start) * C
+        first = np.random.default_rng(start).integers(len(noise) - size, size=T)
+        drawn = np.stack([noise[k : k + size] for k in first]).reshape(T, -1, C)
+        logits = sharpness[:, None, None] * (direction[start:stop] + drawn)
         weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float16)
 

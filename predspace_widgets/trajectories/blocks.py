@@ -25,8 +25,9 @@ from predspace_widgets.trajectories.kept import Results
 #: What is computed of a block: from its predictions (T, n, C) and the slice of samples that it holds.
 OfBlock = Callable[[NDArray[Any], slice], Array]
 
-# Parts that are kept on disk: a computation that was stopped loses at most one of them a worker.
+# Parts that are kept on disk, fewer if they are large: a computation that was stopped loses at most one a worker.
 _PARTS = 32
+_PARTS_BYTES = 2**30
 _ADDED_AT_ONCE = 2  # as few results in memory as can be
 _SHOWN_AFTER = 3.0  # seconds; shorter work needs no progress bar
 
@@ -163,9 +164,11 @@ def _added(shares: da.Array) -> da.Array:
 def _kept_sum(shares: da.Array, name: str, results: Results, show_progress: bool) -> Array:
     """The sum of all shares; what those of some blocks add up to is taken from disk or written there."""
     size, n_blocks = shares.shape[0], shares.shape[1]
-    n_parts = min(n_blocks, _PARTS)
+    n_parts = min(n_blocks, _PARTS, _PARTS_BYTES // (8 * size))
+    if n_parts < 2:  # the sum itself is kept
+        return _compute(_added(shares), show_progress)
     edges = [n_blocks * k // n_parts for k in range(n_parts + 1)]
-    name = f"{name}.of-{n_blocks}-blocks"
+    name = f"{name}.{n_parts}-parts-of-{n_blocks}-blocks"
     results.begin(name, n_parts, size)
     total, missing = np.zeros((size, 1)), []
     for number in range(n_parts):

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -160,12 +161,6 @@ class Results:
         array: Any = zarr.open_array(f"{self.url}/{name}", mode="r+")
         array[number] = values
 
-    def forget(self, name: str) -> None:
-        """Delete an array that is needed no more."""
-        files, root = fsspec.url_to_fs(self.url)
-        if files.exists(f"{root}/{name}"):
-            files.rm(f"{root}/{name}", recursive=True)
-
 
 def check_room(url: str, n_bytes: int, otherwise: str) -> None:
     """Raise OSError if a local disk has no room for so many bytes; `otherwise` says what else can be done."""
@@ -195,6 +190,7 @@ def _forget_others(url: str) -> None:
 # -- what the predictions on disk are ----------------------------------------------------------------------------------
 
 _DIGESTS = "content.json"
+_CHUNK_NAME = re.compile(r"\d+/\d+/\d+")
 _BATCHES = 64  # of files that are read side by side
 
 
@@ -204,8 +200,9 @@ def _files(url: str, n_rows: int) -> dict[str, dict[str, Any]]:
     if not url.rstrip("/").endswith(".zarr"):
         return {"": files.info(root)}
     found = files.find(f"{root.rstrip('/')}/probs/c", detail=True)
-    names = {str(path).rpartition("/probs/c/")[2]: info for path, info in found.items()}
-    return {name: names[name] for name in sorted(names) if int(name.partition("/")[0]) < n_rows}
+    named = {str(path).rpartition("/probs/c/")[2]: info for path, info in found.items()}
+    chunks = {name: info for name, info in named.items() if _CHUNK_NAME.fullmatch(name)}  # not what lies beside them
+    return {name: chunks[name] for name in sorted(chunks) if int(name.partition("/")[0]) < n_rows}
 
 
 def _signature(files: dict[str, dict[str, Any]]) -> str:

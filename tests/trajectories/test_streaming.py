@@ -17,6 +17,7 @@ import xarray as xr
 
 from predspace_widgets.geometry import pairwise
 from predspace_widgets.trajectories import Analysis, kept, measurements, open_trajectories, save_trajectories, storage
+from predspace_widgets.trajectories import blocks as blocks_module
 from predspace_widgets.trajectories.kept import StoreChangedError
 from predspace_widgets.trajectories.storage import append_checkpoints
 from predspace_widgets.trajectories.testing import random_trajectories
@@ -167,6 +168,17 @@ def test_a_computation_that_was_stopped_goes_on(path: Path, blocks: list[int], m
     np.testing.assert_allclose(found, expected(), rtol=1e-6, atol=5e-7)
 
 
+def test_parts_that_would_be_too_large_are_not_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of them fit, over several blocks each, or none."""
+    size = 18 * 17 // 2
+    for part_bytes, n_parts in ((3 * 8 * size, 3), (2 * 8 * size - 1, 0)):
+        monkeypatch.setattr(blocks_module, "_PARTS_BYTES", part_bytes)
+        np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
+        files = list(results_of(path).glob(f"*/distances-bhattacharyya.*-parts-of-{N_BLOCKS}-blocks/c/*/0"))
+        assert len(files) == n_parts
+        shutil.rmtree(results_of(path))
+
+
 def test_other_predictions_have_other_results(path: Path) -> None:
     before = distances(path)
     save_trajectories(another_version(), path)
@@ -235,6 +247,13 @@ def test_a_dataset_that_changes_while_it_is_read(
     np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
 
 
+def test_what_lies_beside_the_chunks_is_no_matter(path: Path, blocks: list[int]) -> None:
+    distances(path)
+    (path / "probs" / "c" / ".DS_Store").write_text("a file browser was here")
+    distances(path)
+    assert len(blocks) == N_BLOCKS
+
+
 def test_a_copy_takes_its_results_along(path: Path, tmp_path: Path, blocks: list[int]) -> None:
     """Other files with other times, but the same bytes."""
     found = distances(path)
@@ -245,7 +264,9 @@ def test_a_copy_takes_its_results_along(path: Path, tmp_path: Path, blocks: list
     assert len(blocks) == N_BLOCKS
 
 
-@pytest.mark.parametrize("name", ["distances-bhattacharyya", f"distances-bhattacharyya.of-{N_BLOCKS}-blocks"])
+@pytest.mark.parametrize(
+    "name", ["distances-bhattacharyya", f"distances-bhattacharyya.{N_BLOCKS}-parts-of-{N_BLOCKS}-blocks"]
+)
 @pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: content[:40] + b"x" + content[41:]])
 def test_damaged_results_are_computed_again(path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     found = distances(path)

@@ -7,6 +7,7 @@ from predspace_widgets.geometry.curves import (
     progress_records,
     reindex,
     riemann_length,
+    seed_floor,
     trajectory_distance,
 )
 from predspace_widgets.geometry.distance import (
@@ -44,6 +45,7 @@ __all__ = [
     "progress_records",
     "reindex",
     "riemann_length",
+    "seed_floor",
     "symmetric_kl",
     "trajectory_distance",
     "truth",

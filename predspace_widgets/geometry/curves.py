@@ -207,6 +207,47 @@ def trajectory_distance(
     return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
 
 
+def seed_floor(U: Sequence[ArrayLike], progress_u: Sequence[ArrayLike], n_points: int = 51) -> TrajectoryDistance:
+    """How far the seeds of one task are apart: the floor to judge `trajectory_distance` by.
+
+    The distance of each run to the mean of all others, averaged over the runs, on the range that all of them cover.
+
+    Parameters
+    ----------
+    U : list of arrays, each of shape (T_i, N, C)
+        At least two runs.
+    progress_u : list of arrays, each of shape (T_i,)
+    n_points : int
+
+    Returns
+    -------
+    TrajectoryDistance
+
+    Raises
+    ------
+    ValueError
+        Fewer than two runs, no common range of progress, or fewer than two grid points.
+
+    Examples
+    --------
+    >>> from predspace_widgets.geometry import geodesic, ignorance, truth
+    >>> run = geodesic(ignorance(2, 3), truth([0, 2], 3), [0.0, 0.5, 1.0])
+    >>> seed_floor([run, run], [[0.0, 0.5, 1.0]] * 2).distance
+    0.0
+    """
+    if len(U) < 2:
+        raise ValueError(f"the floor between seeds needs at least two runs, got {len(U)}")
+    grid = common_grid(progress_u, n_points)
+    total = _mean_at(U, progress_u, grid) * len(U)  # (K, N, C)
+    curves = []
+    for run, values in zip(U, progress_u, strict=True):
+        one = reindex(run, values, grid)
+        others = np.maximum(total - one, 0) / (len(U) - 1)  # what is left of rounding may be negative
+        curves.append(bhattacharyya(one, others))
+    curve = np.mean(curves, axis=0)
+    return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+
+
 def common_grid(progress: Sequence[ArrayLike], n_points: int) -> Array:
     """Equally spaced values of progress over the range that all of some runs cover, shape (n_points,).
 

@@ -150,11 +150,13 @@ class Analysis:
         if self.ds.sizes["checkpoint"] <= MOST_EXACT:
             return exact.fit(self.measured.distances()[np.ix_(rows, rows)]), None
         landmarks, distances = self.measured.landmark_distances(N_LANDMARKS)
-        _, among, columns = np.intersect1d(rows, landmarks, return_indices=True)
+        _, among, columns = np.intersect1d(rows, landmarks, assume_unique=True, return_indices=True)
         if len(among) < _ENOUGH_LANDMARKS and len(rows) <= MOST_EXACT:
             return exact.fit(self.measured.distances_among(rows)), None
         inpca = InPCA(min(n_components, len(among)), metric="precomputed", landmarks=among)
-        return inpca.fit(distances[np.ix_(rows, columns)]), rows[among]
+        if len(rows) < len(distances):  # all of them are not copied
+            distances = distances[np.ix_(rows, columns)]
+        return inpca.fit(distances), rows[among]
 
     def _held_out_stress(self, rows: NDArray[np.intp], inpca: Any) -> np.ndarray:
         """Explained stress of the chosen checkpoints that are held out; that of the landmarks if these are too few."""
@@ -281,16 +283,9 @@ class Analysis:
         return runs
 
     def _floor(self, runs: list[NDArray[np.intp]], metric: ProgressMetric, n_points: int) -> xr.DataArray:
-        """Distance of each run to the mean of the others, averaged over the runs, on the range they all cover."""
-        splits = [
-            self.measured.trajectory_distance([run], runs[:k] + runs[k + 1 :], metric, n_points)
-            for k, run in enumerate(runs)
-        ]
+        floor = self.measured.seed_floor(runs, metric, n_points)
         return xr.DataArray(
-            np.mean([split.curve for split in splits], axis=0),
-            dims="progress",
-            coords={"progress": splits[0].grid},  # the range of all runs, whichever is set apart
-            attrs={"d_traj": float(np.mean([split.distance for split in splits]))},
+            floor.curve, dims="progress", coords={"progress": floor.grid}, attrs={"d_traj": floor.distance}
         )
 
     def _labelled(self, values: np.ndarray, name: str) -> xr.DataArray:

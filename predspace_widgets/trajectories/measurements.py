@@ -22,6 +22,7 @@ from predspace_widgets.geometry import (
     ignorance,
     pairwise,
     progress,
+    seed_floor,
     trajectory_distance,
     truth,
 )
@@ -104,7 +105,7 @@ class Measurements:
         return self.keep((name, bool(keep)), compute)
 
     def landmark_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
-        """Landmarks (m,), as rows of the dataset, and Bhattacharyya distances from all checkpoints to them, (T, m)."""
+        """Landmarks (m,), rows of the dataset in order, and Bhattacharyya distances from all to them, (T, m)."""
         n_points = self.ds.sizes["checkpoint"]
 
         def measure(rows: _Rows) -> Array:
@@ -113,7 +114,12 @@ class Measurements:
                 f"distances-to-{digest}", partial(distances_of_block, columns=rows), (n_points, len(rows))
             )
 
-        return self.keep(("landmarks", n_landmarks), lambda: choose_landmarks(measure, n_points, n_landmarks))
+        def compute() -> tuple[_Rows, Array]:
+            landmarks, distances = choose_landmarks(measure, n_points, n_landmarks)
+            order = np.argsort(landmarks)
+            return landmarks[order], distances[:, order]
+
+        return self.keep(("landmarks", n_landmarks), compute)
 
     def held_out_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
         """Some checkpoints that are no landmarks, as rows of the dataset (n,), and distances among them, (n, n)."""
@@ -184,6 +190,15 @@ class Measurements:
         curve = self._mean("", of_block, (n_points,), keep=False)
         return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
 
+    def seed_floor(self, runs: Sequence[_Rows], metric: ProgressMetric, n_points: int) -> TrajectoryDistance:
+        """How far the runs of a curve are apart, given as rows; see `predspace_widgets.geometry.seed_floor`."""
+        reached = self.progress(metric)
+        progress_of_runs = [reached[rows] for rows in runs]
+        grid = common_grid(progress_of_runs, n_points)
+        of_block = partial(_floor, runs=runs, progress_of_runs=progress_of_runs, n_points=n_points)
+        curve = self._mean("", of_block, (n_points,), keep=False)
+        return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+
     # -- how they are computed -----------------------------------------------------------------------------------------
 
     def probs(self) -> xr.DataArray:
@@ -234,7 +249,11 @@ class Measurements:
         found = source_of(self.ds["probs"])
         if found is None and keep:
             raise ValueError("keep=True needs a dataset as it was opened from disk: not in memory, not a choice of it")
-        if found is None or keep is False or (keep is None and self.ds["probs"].nbytes <= _IN_MEMORY):
+        if found is None or keep is False:
+            return None
+        # By default no results that are larger than what they were computed from, which is quicker to read.
+        n_bytes = self.ds["probs"].nbytes
+        if keep is None and (n_bytes <= _IN_MEMORY or 16 * size > n_bytes):
             return None
         try:
             depends_on = [self.ds[name].values for name in ("label", "run", "step")]
@@ -315,6 +334,12 @@ def _curve(
 ) -> Array:
     u, v = [block[rows] for rows in us], [block[rows] for rows in vs]
     return trajectory_distance(u, v, at_u, at_v, n_points).curve
+
+
+def _floor(
+    block: NDArray[Any], samples: slice, runs: Sequence[_Rows], progress_of_runs: Sequence[Array], n_points: int
+) -> Array:
+    return seed_floor([block[rows] for rows in runs], progress_of_runs, n_points).curve
 
 
 def _check_memory(n_points: int) -> None:

@@ -24,8 +24,10 @@ from predspace_widgets.trajectories.schema import TrajectoriesError, find_proble
 
 # Blocks of samples are about this large on disk; each holds all checkpoints.
 _CHUNK_BYTES = 4 * 2**20
-# Blocks of samples that are read at a time are up to this large in memory: several of those on disk.
+# Blocks of samples that are read at a time are up to this large in memory: several of those on disk. But with very many
+# checkpoints, of which a block gives results as large as itself, at least so many probabilities of each.
 _BLOCK_BYTES = 64 * 2**20
+_LEAST_OF_A_CHECKPOINT = 1024
 # Many checkpoints share a file of a variable that has one number a checkpoint: few files to read, little to rewrite.
 _CHECKPOINTS_PER_CHUNK = 1024
 # Datasets up to this size have every value checked on opening; larger ones when they are used.
@@ -343,9 +345,11 @@ def _blocks(variable: xr.DataArray) -> dict[Hashable, int]:
     if variable.name != "probs" or "sample" not in sizes:
         return sizes
     whole = dict(variable.sizes)
-    bytes_per_sample = 4 * variable.size // max(whole["sample"], 1)
+    of_a_sample = variable.size // max(whole["sample"], 1)  # probabilities
+    of_a_checkpoint = of_a_sample // max(whole.get("checkpoint", 1), 1)
+    wanted = max(_BLOCK_BYTES // max(4 * of_a_sample, 1), _LEAST_OF_A_CHECKPOINT // max(of_a_checkpoint, 1))
     on_disk = sizes["sample"]
-    return {**whole, "sample": max(1, _BLOCK_BYTES // max(bytes_per_sample * on_disk, 1)) * on_disk}
+    return {**whole, "sample": max(1, wanted // on_disk) * on_disk}
 
 
 def _with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:

@@ -531,7 +531,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    for name in ("pairwise", "progress", "bhattacharyya", "trajectory_distance"):
+    for name in ("pairwise", "progress", "bhattacharyya", "trajectory_distance", "seed_floor"):
         monkeypatch.setattr(module, name, counted(name))
     return made
 
@@ -568,12 +568,12 @@ def test_lengths_are_computed_once(calls: list[str]) -> None:
 def test_floors_are_computed_once_for_each_choice(calls: list[str]) -> None:
     analysis = Analysis(TRAININGS)
     analysis.comparison("red", "blue", n_points=5)
-    assert calls.count("trajectory_distance") == 1 + 3 + 3
+    assert (calls.count("trajectory_distance"), calls.count("seed_floor")) == (1, 2)
     analysis.comparison("red", "blue", n_points=5)
     analysis.comparison("blue", "red", n_points=5)
-    assert calls.count("trajectory_distance") == 7 + 2
+    assert (calls.count("trajectory_distance"), calls.count("seed_floor")) == (3, 2)
     analysis.comparison("red", "green", n_points=5)  # the floor of red is known
-    assert calls.count("trajectory_distance") == 9 + 1 + 3
+    assert (calls.count("trajectory_distance"), calls.count("seed_floor")) == (4, 3)
 
 
 def test_floors_of_other_choices_are_others() -> None:

@@ -38,6 +38,7 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(storage, "_CHUNK_BYTES", 18 * 5 * 8)
     monkeypatch.setattr(storage, "_BLOCK_BYTES", 18 * 5 * 4)
+    monkeypatch.setattr(storage, "_LEAST_OF_A_CHECKPOINT", 1)
     return save_trajectories(TRAININGS, tmp_path / "trainings.zarr")  # 30 blocks
 
 

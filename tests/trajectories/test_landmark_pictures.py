@@ -15,7 +15,7 @@ from predspace_widgets.trajectories.storage import save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views.inpca import notes
 
-TRAININGS = random_trajectories(n_seeds=10, n_checkpoints=8)  # 240 checkpoints, 80 of each task
+TRAININGS = random_trajectories(n_seeds=10, n_checkpoints=8, n_samples=60)  # 240 checkpoints, 80 of each task
 RED = Selection(tasks=("red",))
 EARLY = Selection(epochs=(0.0, 5.0))
 

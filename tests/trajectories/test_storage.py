@@ -267,8 +267,10 @@ def test_a_block_of_samples_holds_all_checkpoints(
         chunks = {name: group[name].chunks for name in ("probs", "image", "loss")}
     assert chunks == {"probs": (7, n_samples, 3), "image": (1 if n_chunk_bytes == 1 else 5, 2, 3), "loss": (7,)}
     # A block in memory is of whole blocks on disk, as many as fit; 7 x 3 float32 numbers are 84 bytes a sample.
-    for block_bytes, expected in ((1, n_samples), (84 * 2, min(max(n_samples, 2), 5)), (2**20, 5)):
+    two = min(max(n_samples, 2), 5)
+    for block_bytes, least, expected in ((1, 1, n_samples), (84 * 2, 1, two), (1, 6, two), (2**20, 1, 5)):
         monkeypatch.setattr(storage, "_BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(storage, "_LEAST_OF_A_CHECKPOINT", least)
         opened = open_trajectories(path)
         chunks_in_memory = opened["probs"].chunks
         assert chunks_in_memory is not None

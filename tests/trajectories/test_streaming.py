@@ -33,6 +33,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two samples to a chunk on disk, two chunks to a block, and nothing fits in memory."""
     monkeypatch.setattr(storage, "_CHUNK_BYTES", 18 * 5 * 8 * 2)
     monkeypatch.setattr(storage, "_BLOCK_BYTES", 18 * 5 * 4 * 5)
+    monkeypatch.setattr(storage, "_LEAST_OF_A_CHECKPOINT", 1)
     monkeypatch.setattr(measurements, "_IN_MEMORY", 0)
 
 
@@ -307,6 +308,14 @@ def test_too_little_disk_for_results(path: Path, monkeypatch: pytest.MonkeyPatch
 def test_nothing_is_kept_where_it_is_not_wanted(path: Path) -> None:
     distances(path, keep=False)
     assert not results_of(path).exists()
+
+
+def test_results_that_are_larger_than_the_predictions_are_not_kept(tmp_path: Path) -> None:
+    path = save_trajectories(TRAININGS.isel(sample=slice(2)), tmp_path / "few.zarr")
+    distances(path)
+    assert not list(results_of(path).glob("*/distances*"))
+    distances(path, keep=True)
+    assert list(results_of(path).glob("*/distances*"))
 
 
 def test_small_results_are_kept_where_it_is_wanted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ _PORT = typer.Option(help="Port to listen on.", min=1, max=65535)
 
 @app.command()
 def serve(
-    data: Annotated[list[Path] | None, typer.Argument(help="Datasets to show; the demo when none is named.")] = None,
+    data: Annotated[list[str] | None, typer.Argument(help="Datasets to show; the demo when none is named.")] = None,
     port: Annotated[int, _PORT] = 5006,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
@@ -42,7 +42,7 @@ def serve(
     from predspace_widgets.explorers.app import make_server
     from predspace_widgets.trajectories import demo_path, open_trajectories
 
-    paths = data or [demo_path()]
+    paths = data or [str(demo_path())]
     names = [_short_name(path) for path in paths]
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
@@ -95,7 +95,8 @@ def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, sched
     from predspace_widgets.trajectories import check_path, save_trajectories
 
     check_path(out)  # before the training, not after it
-    check_device(plan.device)
+    if scheduler is None:  # its workers may have other devices than this machine
+        check_device(plan.device)
     if out.exists() and not overwrite:
         raise ValueError(f"{out} is there already: choose another name, or --overwrite it")
     kept = out.with_name(f"{out.name}.runs")
@@ -163,7 +164,7 @@ def download(
 
 
 @app.command()
-def info(path: Annotated[Path, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
+def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
     """Say what a dataset holds, how many axes its picture needs, and every problem it has."""
     from predspace_widgets.trajectories import open_trajectories
 
@@ -172,7 +173,7 @@ def info(path: Annotated[Path, typer.Argument(help="A dataset: .zarr.zip, .zarr 
         _console.print(f"[bold]{name:<18}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 
-def _facts(ds: xr.Dataset, path: Path) -> list[tuple[str, str]]:
+def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
     epochs = ds["epoch"].values
     stress: list[float] = []
@@ -199,13 +200,15 @@ def _facts(ds: xr.Dataset, path: Path) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _short_name(path: Path) -> str:
-    return path.name.removesuffix(".zip").removesuffix(".zarr").removesuffix(".nc")
+def _short_name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2].removesuffix(".zip").removesuffix(".zarr").removesuffix(".nc")
 
 
-def _bytes_on_disk(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+def _bytes_on_disk(path: str) -> int:
+    import fsspec
+
+    files, root = fsspec.url_to_fs(path)
+    return int(files.du(root))
 
 
 def main() -> None:

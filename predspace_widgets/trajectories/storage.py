@@ -65,7 +65,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> sorted(pw.demo().sizes)
     ['checkpoint', 'class', 'column', 'row', 'sample']
     """
-    where = os.fspath(path)
+    where = os.fspath(path).rstrip("/")
     kind = check_path(where)
     if "://" in where and kind != ".zarr":
         raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
@@ -73,7 +73,8 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if not files.exists(root):
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
-        raw, source = _open(where, kind)
+        # Read later, maybe from another working directory or by another process.
+        raw, source = _open(where if "://" in where else os.path.abspath(where), kind)
         problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES)
     except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -248,6 +248,17 @@ def test_a_dataset_that_changes_while_it_is_read(
     np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
 
 
+def test_a_relative_path_and_another_working_directory(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    opened = open_trajectories(f"{path.name}/")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    np.testing.assert_allclose(opened.predspace.distances(), expected(), rtol=1e-6, atol=5e-7)
+    assert results_of(path).exists()
+
+
 def test_what_lies_beside_the_chunks_is_no_matter(path: Path, blocks: list[int]) -> None:
     distances(path)
     (path / "probs" / "c" / ".DS_Store").write_text("a file browser was here")

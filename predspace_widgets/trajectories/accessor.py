@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -32,13 +33,16 @@ class PredspaceAccessor:
     def __init__(self, ds: xr.Dataset) -> None:
         self._ds = ds
         self._analysis: Analysis | None = None
+        self._measured: list[xr.Variable] = []
 
     @property
     def analysis(self) -> Analysis:
-        """The measurements, which keep what they computed for as long as this dataset object lives."""
-        if self._analysis is None:
+        """The measurements, which keep what they computed until a variable of this dataset is set anew."""
+        variables = list(self._ds.variables.values())
+        is_same = len(variables) == len(self._measured) and all(map(operator.is_, variables, self._measured))
+        if self._analysis is None or not is_same:
             validate(self._ds, values=False)
-            self._analysis = Analysis(self._ds)
+            self._analysis, self._measured = Analysis(self._ds), variables
         return self._analysis
 
     def select(

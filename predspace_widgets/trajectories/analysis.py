@@ -153,6 +153,10 @@ class Analysis:
         _, among, columns = np.intersect1d(rows, landmarks, assume_unique=True, return_indices=True)
         if len(among) < _ENOUGH_LANDMARKS and len(rows) <= MOST_EXACT:
             return exact.fit(self.measured.distances_among(rows)), None
+        if len(among) < 2:
+            raise EmptySelectionError(
+                f"of the {len(rows):,} chosen {len(among)} are landmarks: choose more, or at most {MOST_EXACT:,}"
+            )
         inpca = InPCA(min(n_components, len(among)), metric="precomputed", landmarks=among)
         if len(rows) < len(distances):  # all of them are not copied
             distances = distances[np.ix_(rows, columns)]

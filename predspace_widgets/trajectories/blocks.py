@@ -7,6 +7,8 @@ process, where the engine uses all threads on each.
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -20,7 +22,7 @@ from dask.diagnostics import ProgressBar
 from numpy.typing import NDArray
 
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.kept import Results
+from predspace_widgets.trajectories.kept import Results, StoreChangedError
 
 #: What is computed of a block: from its predictions (T, n, C) and the slice of samples that it holds.
 OfBlock = Callable[[NDArray[Any], slice], Array]
@@ -30,6 +32,7 @@ _PARTS = 32
 _PARTS_BYTES = 2**30
 _ADDED_AT_ONCE = 2  # as few results in memory as can be
 _SHOWN_AFTER = 3.0  # seconds; shorter work needs no progress bar
+_log = logging.getLogger(__name__)
 
 
 def mean_over_samples(
@@ -82,7 +85,8 @@ def mean_over_samples(
     if results is None:
         total = _compute(_added(shares), show_progress)
     else:
-        total = _kept_sum(shares, name, results, show_progress)
+        edges = hashlib.blake2b(repr(lazy.chunks[1]).encode(), digest_size=4).hexdigest()
+        total = _kept_sum(shares, f"{name}.{edges}", results, show_progress)
     return total.reshape(shape)
 
 
@@ -123,9 +127,10 @@ def active_client() -> Any:
     from distributed import Client
 
     try:
-        return Client.current()
+        client = Client.current()
     except ValueError:
         return None
+    return None if client.asynchronous else client  # whose results are for those who await them
 
 
 def check_workers(client: Any) -> None:
@@ -164,12 +169,11 @@ def _added(shares: da.Array) -> da.Array:
 def _kept_sum(shares: da.Array, name: str, results: Results, show_progress: bool) -> Array:
     """The sum of all shares; what those of some blocks add up to is taken from disk or written there."""
     size, n_blocks = shares.shape[0], shares.shape[1]
-    n_parts = min(n_blocks, _PARTS, _PARTS_BYTES // (8 * size))
+    n_parts = min(n_blocks, _PARTS, _PARTS_BYTES // max(8 * size, 1))
     if n_parts < 2:  # the sum itself is kept
         return _compute(_added(shares), show_progress)
     edges = [n_blocks * k // n_parts for k in range(n_parts + 1)]
     name = f"{name}.{n_parts}-parts-of-{n_blocks}-blocks"
-    results.begin(name, n_parts, size)
     total, missing = np.zeros((size, 1)), []
     for number in range(n_parts):
         found = results.part(name, number)
@@ -177,14 +181,19 @@ def _kept_sum(shares: da.Array, name: str, results: Results, show_progress: bool
             total += found[:, None]
             continue
         part: Any = _added(shares[:, edges[number] : edges[number + 1]])  # (size, 1)
-        missing.append(part.map_blocks(_write, results, name, number, dtype=np.float64, meta=np.empty((0, 0))))
+        missing.append(part.map_blocks(_write, results, name, number, n_parts, dtype=np.float64, meta=np.empty((0, 0))))
     if missing:
         total += _compute(_added(da.stack(missing, axis=1)), show_progress)
     return total
 
 
-def _write(part: Array, results: Results, name: str, number: int) -> Array:
-    results.write(name, part.ravel(), number)
+def _write(part: Array, results: Results, name: str, number: int, n_parts: int) -> Array:
+    try:
+        results.write(name, part.ravel(), number, n_parts)
+    except StoreChangedError:
+        raise
+    except OSError as error:  # a full disk must not cost what is computed
+        _log.warning("a part of a result is not kept: %s", error)
     return part
 
 

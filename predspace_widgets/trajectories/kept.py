@@ -30,7 +30,7 @@ from predspace_widgets.geometry.probabilities import Array
 
 SUFFIX = ".results"
 # Raised whenever the same predictions would give other results: what older versions kept is not found any more.
-_VERSION = 1
+_VERSION = 2
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +62,7 @@ class Source:
     @classmethod
     def now(cls, url: str, n_rows: int) -> Self:
         """The source as it is at this moment."""
-        return cls(url, _signature(_files(url, n_rows)), n_rows)
+        return cls(url, _signature(url, _files(url, n_rows)), n_rows)
 
     def check_unchanged(self) -> None:
         """Raise StoreChangedError unless the files are still those that were opened."""
@@ -117,6 +117,8 @@ class Results:
             return None
         try:
             values: Array = np.asarray(zarr.open_array(f"{self.url}/{name}", mode="r")[number])
+            if np.isnan(values).any():  # where a file is missing
+                raise OSError("it is not whole")
         except Exception as error:  # a damaged file can make the libraries that read it raise anything
             _log.warning("%s cannot be read and is computed again: %s", f"{self.url}/{name}", error)
             return None
@@ -135,21 +137,24 @@ class Results:
         OSError
             The disk has too little room for it, or it cannot be written.
         """
-        files, root = fsspec.url_to_fs(self.url)
-        if files.exists(f"{root}/{name}/zarr.json"):
+        try:
+            there: Any = zarr.open_array(f"{self.url}/{name}", mode="r").shape
+        except Exception:  # nothing, or something damaged, which can raise anything
+            there = None
+        if there == (n_parts, size):
             return
-        check_room(self.url, 8 * n_parts * size, "keep=False computes without keeping anything")
+        check_room(self.url, 8 * n_parts * size, "keep=False computes distances without keeping anything")
         zarr.create_array(
             f"{self.url}/{name}",
             shape=(n_parts, size),
-            chunks=(1, size),
+            chunks=(1, max(size, 1)),
             dtype=np.float64,
             fill_value=np.nan,
             compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec()],
             overwrite=True,
         )
 
-    def write(self, name: str, values: Array, number: int = 0) -> None:
+    def write(self, name: str, values: Array, number: int = 0, n_parts: int = 1) -> None:
         """Write a part, if the dataset is still the one that it was computed from.
 
         Raises
@@ -158,6 +163,7 @@ class Results:
         OSError
         """
         self.source.check_unchanged()
+        self.begin(name, n_parts, len(values))  # another process may have deleted it, for its labels are others
         array: Any = zarr.open_array(f"{self.url}/{name}", mode="r+")
         array[number] = values
 
@@ -183,14 +189,16 @@ def _forget_others(url: str) -> None:
     folder, name = os.path.split(root)
     if files.exists(folder):
         for other in files.ls(folder, detail=False):
-            if os.path.basename(other) not in (name, _DIGESTS):
+            found = os.path.basename(str(other).rstrip("/"))
+            if found != name and _FOLDER_NAME.fullmatch(found):  # nothing that was not made here
                 files.rm(other, recursive=True)
 
 
 # -- what the predictions on disk are ----------------------------------------------------------------------------------
 
 _DIGESTS = "content.json"
-_CHUNK_NAME = re.compile(r"\d+/\d+/\d+")
+_CHUNK_ROW = re.compile(r"c/(\d+)/")
+_FOLDER_NAME = re.compile("[0-9a-f]{20}")
 _BATCHES = 64  # of files that are read side by side
 
 
@@ -199,15 +207,31 @@ def _files(url: str, n_rows: int) -> dict[str, dict[str, Any]]:
     files, root = fsspec.url_to_fs(url)
     if not url.rstrip("/").endswith(".zarr"):
         return {"": files.info(root)}
-    found = files.find(f"{root.rstrip('/')}/probs/c", detail=True)
-    named = {str(path).rpartition("/probs/c/")[2]: info for path, info in found.items()}
-    chunks = {name: info for name, info in named.items() if _CHUNK_NAME.fullmatch(name)}  # not what lies beside them
-    return {name: chunks[name] for name in sorted(chunks) if int(name.partition("/")[0]) < n_rows}
+    found = files.find(f"{root.rstrip('/')}/probs", detail=True)
+    named = {str(path).rpartition("/probs/")[2]: info for path, info in found.items()}
+    chosen = {}
+    for name in sorted(named):
+        row = _CHUNK_ROW.match(name)
+        is_other = name == "zarr.json" or ".partial" in name or os.path.basename(name).startswith(".")
+        if not is_other and (row is None or int(row[1]) < n_rows):
+            chosen[name] = named[name]
+    return chosen
 
 
-def _signature(files: dict[str, dict[str, Any]]) -> str:
+def _metadata(url: str) -> str:
+    """How the bytes of a Zarr directory's predictions are to be read; its length may grow."""
+    if not url.rstrip("/").endswith(".zarr"):
+        return ""
+    files, root = fsspec.url_to_fs(url)
+    told = json.loads(files.cat_file(f"{root.rstrip('/')}/probs/zarr.json"))
+    told["shape"] = told["shape"][1:]
+    return json.dumps(told, sort_keys=True)
+
+
+def _signature(url: str, files: dict[str, dict[str, Any]]) -> str:
     told = {name: {key: info[key] for key in sorted(info) if key != "nlink"} for name, info in files.items()}
-    return hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
+    metadata = _metadata(url) if files else ""
+    return hashlib.blake2b(repr((told, metadata)).encode(), digest_size=16).hexdigest()
 
 
 def _content(source: Source, folder: str) -> str:
@@ -215,11 +239,11 @@ def _content(source: Source, folder: str) -> str:
     files, root = fsspec.url_to_fs(folder)
     noted = f"{root}/{_DIGESTS}"
     if files.exists(noted):
-        with suppress(ValueError, KeyError), files.open(noted, "rt") as file:  # a damaged note is none
+        with suppress(ValueError, KeyError, TypeError), files.open(noted, "rt") as file:  # a damaged note is none
             remembered = json.load(file)
             if remembered["signature"] == source.signature:
                 return str(remembered["digest"])
-    digest = _digest(source)
+    digest = digest_of(source)
     source.check_unchanged()
     files.makedirs(root, exist_ok=True)
     with files.transaction, files.open(noted, "wt") as file:  # whole or not at all
@@ -227,15 +251,17 @@ def _content(source: Source, folder: str) -> str:
     return digest
 
 
-def _digest(source: Source) -> str:
+def digest_of(source: Source) -> str:
+    """Digest of the stored bytes of the predictions, and of how they are read."""
     if not _is_local(source.url):
         return source.signature  # which holds the checksums that object storage keeps; reading all of it costs
     files = _files(source.url, source.n_rows)
-    batches = np.array_split(np.array([info["name"] for info in files.values()]), min(_BATCHES, len(files)))
+    batches = np.array_split(np.array([info["name"] for info in files.values()]), max(1, min(_BATCHES, len(files))))
     found = [dask.delayed(_digest_of)(batch.tolist()) for batch in batches]
     with ProgressBar(minimum=3):
         digests = dask.compute(*found, scheduler="threads")
-    return hashlib.blake2b(repr((list(files), digests)).encode(), digest_size=16).hexdigest()
+    told = (list(files), digests, _metadata(source.url))
+    return hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
 
 
 def _digest_of(paths: list[str]) -> list[str]:

@@ -109,10 +109,8 @@ class Measurements:
         n_points = self.ds.sizes["checkpoint"]
 
         def measure(rows: _Rows) -> Array:
-            digest = hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
-            return self._mean(
-                f"distances-to-{digest}", partial(distances_of_block, columns=rows), (n_points, len(rows))
-            )
+            of_block = partial(distances_of_block, columns=rows)
+            return self._mean(f"distances-to-{_digest(rows)}", of_block, (n_points, len(rows)))
 
         def compute() -> tuple[_Rows, Array]:
             landmarks, distances = choose_landmarks(measure, n_points, n_landmarks)
@@ -127,7 +125,7 @@ class Measurements:
         def compute() -> tuple[_Rows, Array]:
             rows = hold_out(self.ds.sizes["checkpoint"], self.landmark_distances(n_landmarks)[0])
             of_block = partial(distances_of_block, rows=rows)
-            return rows, self._mean(f"held-out-from-{n_landmarks}-landmarks", of_block, (len(rows), len(rows)))
+            return rows, self._mean(f"distances-among-{_digest(rows)}", of_block, (len(rows), len(rows)))
 
         return self.keep(("held out", n_landmarks), compute)
 
@@ -150,7 +148,8 @@ class Measurements:
             if probs.chunks is None:
                 return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
             # All that progress depends on, 2 numbers of each sample instead of one a class.
-            overlaps = of_each_sample(probs, partial(_overlaps_with_ends, labels=labels), 2)  # (T, N, 2)
+            of_block = partial(_overlaps_with_ends, labels=labels)
+            overlaps = self._unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
             angle = angles(ignorance(1, n_classes), truth([0], n_classes))  # the same for all samples
             n = max(1, _FLOAT64_AT_A_TIME // n_samples)
             blocks = [overlaps[k : k + n] for k in range(0, len(overlaps), n)]
@@ -208,9 +207,19 @@ class Measurements:
         if probs.chunks is None:
             return probs
         if probs.nbytes <= _IN_MEMORY and active_client() is None:
-            return self.keep(("probs",), probs.compute)
+            return self.keep(("probs",), lambda: self._unchanged(probs.compute))
         source = source_of(self.ds["probs"])
         return probs if source is None else source[1]  # whatever reads probabilities normalises their rows
+
+    def _unchanged(self, read: Callable[[], _Result]) -> _Result:
+        """What a function reads of predictions on disk, if they are still those that were opened."""
+        found = source_of(self.ds["probs"])
+        if found is None:
+            return read()
+        found[0].check_unchanged()
+        result = read()
+        found[0].check_unchanged()
+        return result
 
     def _labels(self) -> NDArray[Any]:
         self._check_predictions()  # without them there need be no labels
@@ -226,7 +235,10 @@ class Measurements:
         """The mean over samples of what a function gives for blocks of them."""
 
         def compute(results: Results | None) -> Array:
-            return mean_over_samples(self.probs(), of_block, shape, name, results, show_progress)
+            probs = self.probs()
+            if probs.chunks is None:
+                return mean_over_samples(probs, of_block, shape)
+            return self._unchanged(lambda: mean_over_samples(probs, of_block, shape, name, results, show_progress))
 
         return self._stored(name, shape, keep, compute)
 
@@ -241,7 +253,14 @@ class Measurements:
         found = results.part(name)
         if found is None:
             found = compute(results).ravel()
-            results.write(name, found)
+            try:
+                results.write(name, found)
+            except StoreChangedError:
+                raise
+            except OSError as error:
+                if keep:
+                    raise
+                _log.warning("a result is not kept: %s", error)
         return found.reshape(shape)
 
     def _results(self, name: str, size: int, keep: bool | None) -> Results | None:
@@ -286,6 +305,10 @@ def distances_of_block(
     return pairwise(chosen, others, metric=metric, device=device, threads=threads_of_a_task())
 
 
+def _digest(rows: _Rows) -> str:
+    return hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
+
+
 def _condensed_distances(block: NDArray[Any], samples: slice, metric: Metric, device: str) -> Array:
     """The distances above the diagonal, row by row: half of the numbers."""
     return _squareform(distances_of_block(block, samples, metric=metric, device=device))
@@ -312,6 +335,8 @@ def _overlaps_with_ends(block: NDArray[Any], samples: slice, labels: NDArray[Any
 
 
 def _accuracy(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:
+    if np.isnan(block).any():
+        raise ValueError("P holds values that are not finite (NaN or infinity)")
     found: Array = (block.argmax(axis=-1) == labels[samples]).mean(axis=-1)
     return found
 

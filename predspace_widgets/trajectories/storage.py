@@ -65,7 +65,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> sorted(pw.demo().sizes)
     ['checkpoint', 'class', 'column', 'row', 'sample']
     """
-    where = os.fspath(path).rstrip("/")
+    where = os.path.expanduser(os.fspath(path).rstrip("/"))
     kind = check_path(where)
     if "://" in where and kind != ".zarr":
         raise ValueError(f"{where}: of object storage only .zarr directories can be opened")

@@ -16,7 +16,7 @@ from rich.progress import track
 
 from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.trajectories.blocks import mean_over_samples
-from predspace_widgets.trajectories.kept import check_room
+from predspace_widgets.trajectories.kept import check_room, digest_of, source_of
 from predspace_widgets.trajectories.measurements import distances_of_block
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
 
@@ -38,11 +38,15 @@ def save_distances(
     done; the same call again goes on with those that are not.
     """
     check_metric(metric)
-    where = os.fspath(path)
+    where = os.path.expanduser(os.fspath(path).rstrip("/"))
     if not where.endswith(".zarr"):
         raise ValueError(f"distances are written to a directory whose name ends in .zarr, not to {where}")
     probs = ds["probs"].transpose("checkpoint", "sample", "class")
     n_points = len(probs)
+    source, stored = source_of(ds["probs"]) or (None, None)
+    if source is not None and stored is not None:
+        source.check_unchanged()
+        probs = stored
     height = int(np.clip(_STRIP_BYTES // (8 * n_points), 1, n_points))
     group = _begin(ds, where, metric, height)
     array: Any = group["distance"]
@@ -59,6 +63,8 @@ def save_distances(
         np.fill_diagonal(square, 0.0)
         array[start : start + len(rows), start:] = values
         array[start:, start : start + len(rows)] = values.T
+        if source is not None:
+            source.check_unchanged()
         done[int(strip)] = True
     found = xr.open_zarr(where, zarr_format=3, consolidated=False)["distance"]
     return found.assign_coords({name: ("checkpoint", ds[name].values) for name in CHECKPOINT_COORDS})
@@ -67,7 +73,8 @@ def save_distances(
 def _begin(ds: xr.Dataset, where: str, metric: str, height: int) -> zarr.Group:
     """The Zarr group of these distances: a new one, or the one that an earlier call has begun."""
     n_points = ds.sizes["checkpoint"]
-    content = tokenize(ds["probs"].variable.data, metric, height, _VERSION)
+    found = source_of(ds["probs"])
+    content = tokenize(digest_of(found[0]) if found else ds["probs"].variable.data, metric, height, _VERSION)
     files, root = fsspec.url_to_fs(where)
     if files.exists(root):
         try:

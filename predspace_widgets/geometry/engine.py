@@ -53,10 +53,12 @@ def pairwise(
     within = Q is None
     n_threads = (threads or torch.get_num_threads()) if device == "cpu" else 1
     n_samples = max(1, _ROOT_ELEMENTS // max(1, p.shape[2] * (len(p) + (0 if within else len(q)))))
-    distances = np.zeros((len(p), len(q)))
+    distances = np.empty((len(p), len(q)))
     for start in range(0, p.shape[1], n_samples):
         samples = slice(start, start + n_samples)
-        _add_sums(distances, p[:, samples], None if within else q[:, samples], metric, work, device, n_threads)
+        _add_sums(
+            distances, start == 0, p[:, samples], None if within else q[:, samples], metric, work, device, n_threads
+        )
     distances /= p.shape[1]
     # Points that coincide are 0 apart, whatever rounding makes of that.
     noise = _NOISE if metric == "bhattacharyya" and single else 0.0
@@ -67,9 +69,19 @@ def pairwise(
 
 
 def _add_sums(
-    to: Array, p: torch.Tensor, q: torch.Tensor | None, metric: str, dtype: torch.dtype, device: str, n_threads: int
+    to: Array,
+    is_first: bool,
+    p: torch.Tensor,
+    q: torch.Tensor | None,
+    metric: str,
+    dtype: torch.dtype,
+    device: str,
+    n_threads: int,
 ) -> None:
-    """Add to a matrix (T, S) what the metric sums over some samples, of predictions (T, n, C) and (S, n, C)."""
+    """Add to a matrix (T, S) what the metric sums over some samples, of predictions (T, n, C) and (S, n, C).
+
+    The first of them are what it is set to: most often they are all.
+    """
     read, sum_over_samples, largest = _choose(metric, dtype, device, n_classes=p.shape[2])
     rows, columns = (_tiles(len(points), largest, n_threads) for points in (p, p if q is None else q))
     # Within P rows and columns are the same tiles, and half of the pairs of them are enough.
@@ -82,9 +94,11 @@ def _add_sums(
         sums = sums[: rows[i].stop - rows[i].start, : columns[j].stop - columns[j].start]  # (t, s)
         if q is None and i == j:
             sums = (sums + sums.T) / 2  # the two halves of a matrix product are rounded differently
-        to[rows[i], columns[j]] += sums
+        if not is_first:
+            sums += to[rows[i], columns[j]]
+        to[rows[i], columns[j]] = sums
         if q is None and i != j:
-            to[columns[j], rows[i]] += sums.T
+            to[columns[j], rows[i]] = sums.T
 
     pairs = [(i, j) for i in range(len(rows)) for j in range(i if q is None else 0, len(columns))]
     pairs.sort(key=lambda pair: q is None and pair[0] == pair[1])  # the halves last, when threads run out of work

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -142,10 +141,9 @@ def _alone(kept: Path) -> Iterator[None]:
 
 def _forget(plan: Recipe, kept: Path) -> None:
     """Delete the runs that are in the dataset now; those of another recipe stay."""
-    from predspace_widgets.training import fingerprint, plan_runs
+    from predspace_widgets.training import forget_runs
 
-    for run in plan_runs(plan):
-        shutil.rmtree(kept / f"{fingerprint(plan, run)}.zarr", ignore_errors=True)
+    forget_runs(plan, kept)
     with suppress(OSError):
         kept.rmdir()
     if kept.exists():

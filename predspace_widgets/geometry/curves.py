@@ -7,7 +7,7 @@ arXiv:2210.17011).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -153,6 +153,11 @@ class TrajectoryDistance(NamedTuple):
     grid: Array
     curve: Array
 
+    @classmethod
+    def along(cls, grid: Array, curve: Array) -> Self:
+        """The result of a curve over a grid."""
+        return cls(float(np.trapezoid(curve, grid)), grid, curve)
+
 
 def trajectory_distance(
     U: Sequence[ArrayLike],
@@ -204,7 +209,7 @@ def trajectory_distance(
     mean_u = _mean_at(U, progress_u, grid)
     mean_v = _mean_at(V, progress_v, grid)
     curve = bhattacharyya(mean_u, mean_v)  # (K,)
-    return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+    return TrajectoryDistance.along(grid, curve)
 
 
 def seed_floor(U: Sequence[ArrayLike], progress_u: Sequence[ArrayLike], n_points: int = 51) -> TrajectoryDistance:
@@ -245,7 +250,7 @@ def seed_floor(U: Sequence[ArrayLike], progress_u: Sequence[ArrayLike], n_points
         others = np.maximum(total - one, 0) / (len(U) - 1)  # what is left of rounding may be negative
         curves.append(bhattacharyya(one, others))
     curve = np.mean(curves, axis=0)
-    return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+    return TrajectoryDistance.along(grid, curve)
 
 
 def common_grid(progress: Sequence[ArrayLike], n_points: int) -> Array:

@@ -25,7 +25,7 @@ from predspace_widgets.training.snapshots import CheckpointSchedule, Snapshot, T
 from predspace_widgets.training.sweep import (
     FinishedRun,
     Run,
-    fingerprint,
+    forget_runs,
     plan_runs,
     record_recipe,
     to_trajectories,
@@ -56,7 +56,7 @@ __all__ = [
     "class_prototypes",
     "download",
     "extract_features",
-    "fingerprint",
+    "forget_runs",
     "imprint",
     "imprint_log_probabilities",
     "load_images",

@@ -67,6 +67,12 @@ def _evaluate(
     return predictions, recorder.sample_ids[np.array(rows, dtype=np.intp)]
 
 
+def check_interval(every_n_steps: int | None) -> None:
+    """Raise ValueError unless the steps between two checkpoints, where they are given, are a positive number."""
+    if every_n_steps is not None and every_n_steps < 1:
+        raise ValueError(f"every_n_steps must be a positive number, got {every_n_steps}")
+
+
 def check_start(recorder: Recorder, step: int) -> None:
     """Raise ValueError if a training that starts at a step does not continue the run of a recorder."""
     if step == 0 and recorder.last_step:

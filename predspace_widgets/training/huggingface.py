@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from predspace_widgets.training.evaluation import check_start, record_network
+from predspace_widgets.training.evaluation import check_interval, check_start, record_network
 from predspace_widgets.training.recorder import Recorder
 from predspace_widgets.training.vision import import_torchvision
 
@@ -92,8 +92,7 @@ class RecorderCallback(TrainerCallback):
         data_collator: Callable[[list[Any]], Mapping[str, Any]] | None = None,
         every_n_steps: int | None = None,
     ) -> None:
-        if every_n_steps is not None and every_n_steps < 1:
-            raise ValueError(f"every_n_steps must be a positive number, got {every_n_steps}")
+        check_interval(every_n_steps)
         self.recorder = recorder
         self.dataset = dataset
         self.data_collator = data_collator

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from predspace_widgets.training.evaluation import check_start, record_network
+from predspace_widgets.training.evaluation import check_interval, check_start, record_network
 from predspace_widgets.training.recorder import Recorder
 from predspace_widgets.training.vision import import_torchvision
 
@@ -89,8 +89,7 @@ class RecorderCallback(Callback):
             raise ValueError(
                 "the dataloader shuffles its samples: they must come in the order of the recorder's labels"
             )
-        if every_n_steps is not None and every_n_steps < 1:
-            raise ValueError(f"every_n_steps must be a positive number, got {every_n_steps}")
+        check_interval(every_n_steps)
         self.recorder = recorder
         self.dataloader = dataloader
         self.every_n_steps = every_n_steps

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -336,7 +337,7 @@ def record_recipe(
         runs = plan_runs(recipe)
         if not runs:
             raise ValueError("the recipe trains nothing: no method has a task, or there is no seed")
-        files = {run.name: Path(place) / f"{fingerprint(recipe, run)}.zarr" for run in runs}
+        files = _files_of_runs(recipe, Path(place))
         _check_writable(Path(place))
         missing = [run for run in runs if not _is_kept(files[run.name])]
         progress = on_progress or (lambda name, done, of: None)
@@ -352,6 +353,17 @@ def record_recipe(
             progress(finished.run.name, done, len(runs))
         ds = _join([open_trajectories(file) for name, file in files.items() if name not in nothing], nothing)
         return ds if folder is not None else ds.load()
+
+
+def forget_runs(recipe: Recipe, folder: str | os.PathLike[str]) -> None:
+    """Delete the runs of a recipe that `record_recipe` keeps in a folder; those of another recipe stay."""
+    for file in _files_of_runs(recipe, Path(folder)).values():
+        shutil.rmtree(file, ignore_errors=True)
+
+
+def _files_of_runs(recipe: Recipe, folder: Path) -> dict[str, Path]:
+    """Where each run of a recipe is kept, by its name."""
+    return {run.name: folder / f"{fingerprint(recipe, run)}.zarr" for run in plan_runs(recipe)}
 
 
 def fingerprint(recipe: Recipe, run: Run) -> str:

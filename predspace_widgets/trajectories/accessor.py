@@ -107,7 +107,7 @@ class PredspaceAccessor:
         RuntimeError
             The device is not there.
         """
-        return self.analysis.distances(metric, device, keep, show_progress)
+        return self.analysis.distances(metric, device=device, keep=keep, show_progress=show_progress)
 
     def save_distances(
         self,

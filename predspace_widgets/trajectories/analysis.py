@@ -64,15 +64,9 @@ class Analysis:
         """False for an embedding-only dataset."""
         return "probs" in self.ds
 
-    def distances(
-        self,
-        metric: Metric = "bhattacharyya",
-        device: str = "cpu",
-        keep: bool | None = None,
-        show_progress: bool = True,
-    ) -> xr.DataArray:
+    def distances(self, metric: Metric = "bhattacharyya", **options: Any) -> xr.DataArray:
         """Pairwise distances of all checkpoints, (checkpoint, other); see `PredspaceAccessor.distances`."""
-        values = self.measured.distances(metric, device, keep, show_progress)
+        values = self.measured.distances(metric, **options)
         coords = {name: ("checkpoint", self.ds[name].values) for name in CHECKPOINT_COORDS}
         others = {f"other_{name}": ("other", self.ds[name].values) for name in CHECKPOINT_COORDS}
         return xr.DataArray(values, dims=("checkpoint", "other"), coords=coords | others, name=f"{metric} distance")

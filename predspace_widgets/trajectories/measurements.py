@@ -187,7 +187,7 @@ class Measurements:
         grid = common_grid([*at_u, *at_v], n_points)
         of_block = partial(_curve, us=us, vs=vs, at_u=at_u, at_v=at_v, n_points=n_points)
         curve = self._mean("", of_block, (n_points,), keep=False)
-        return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+        return TrajectoryDistance.along(grid, curve)
 
     def seed_floor(self, runs: Sequence[_Rows], metric: ProgressMetric, n_points: int) -> TrajectoryDistance:
         """How far the runs of a curve are apart, given as rows; see `predspace_widgets.geometry.seed_floor`."""
@@ -196,7 +196,7 @@ class Measurements:
         grid = common_grid(progress_of_runs, n_points)
         of_block = partial(_floor, runs=runs, progress_of_runs=progress_of_runs, n_points=n_points)
         curve = self._mean("", of_block, (n_points,), keep=False)
-        return TrajectoryDistance(float(np.trapezoid(curve, grid)), grid, curve)
+        return TrajectoryDistance.along(grid, curve)
 
     # -- how they are computed -----------------------------------------------------------------------------------------
 

@@ -48,7 +48,8 @@ def save_distances(
         source.check_unchanged()
         probs = stored
     height = int(np.clip(_STRIP_BYTES // (8 * n_points), 1, n_points))
-    group = _begin(ds, where, metric, height)
+    content = tokenize(digest_of(source) if source else ds["probs"].variable.data, metric, height, _VERSION)
+    group = _begin(ds, where, content, metric, height)
     array: Any = group["distance"]
     done: Any = group["done"]
     missing = np.flatnonzero(~done[:])
@@ -70,11 +71,9 @@ def save_distances(
     return found.assign_coords({name: ("checkpoint", ds[name].values) for name in CHECKPOINT_COORDS})
 
 
-def _begin(ds: xr.Dataset, where: str, metric: str, height: int) -> zarr.Group:
+def _begin(ds: xr.Dataset, where: str, content: str, metric: str, height: int) -> zarr.Group:
     """The Zarr group of these distances: a new one, or the one that an earlier call has begun."""
     n_points = ds.sizes["checkpoint"]
-    found = source_of(ds["probs"])
-    content = tokenize(digest_of(found[0]) if found else ds["probs"].variable.data, metric, height, _VERSION)
     files, root = fsspec.url_to_fs(where)
     if files.exists(root):
         try:

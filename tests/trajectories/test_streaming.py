@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,25 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(measurements, "pairwise", counted)
     return seen
+
+
+@contextmanager
+def happening_after(n_blocks: int, blocks: list[int], event: Callable[[], object]) -> Iterator[None]:
+    """Something happens when so many blocks are computed."""
+    with pytest.MonkeyPatch.context() as patch:
+        counted: Callable[..., Any] = measurements.pairwise  # type: ignore[attr-defined]
+
+        def computing(*args: Any, **options: Any) -> Any:
+            if len(blocks) == n_blocks:
+                event()
+            return counted(*args, **options)
+
+        patch.setattr(measurements, "pairwise", computing)
+        yield
+
+
+def stop() -> None:
+    raise KeyboardInterrupt
 
 
 def distances(path: Path, **options: Any) -> np.ndarray:
@@ -152,18 +172,9 @@ def test_what_was_computed_is_read_when_the_dataset_is_opened_again(
     np.testing.assert_array_equal(again.predspace.progress(), first.predspace.progress())
 
 
-def test_a_computation_that_was_stopped_goes_on(path: Path, blocks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    counted: Callable[..., Any] = measurements.pairwise  # type: ignore[attr-defined]
-
-    def stopping(*args: Any, **options: Any) -> Any:
-        if len(blocks) == 5:
-            raise KeyboardInterrupt
-        return counted(*args, **options)
-
-    monkeypatch.setattr(measurements, "pairwise", stopping)
-    with pytest.raises(KeyboardInterrupt):
+def test_a_computation_that_was_stopped_goes_on(path: Path, blocks: list[int]) -> None:
+    with happening_after(5, blocks, stop), pytest.raises(KeyboardInterrupt):
         distances(path)
-    monkeypatch.setattr(measurements, "pairwise", counted)
     found = distances(path)
     assert N_BLOCKS <= len(blocks) <= N_BLOCKS + 1  # at most the block under way is computed again
     np.testing.assert_allclose(found, expected(), rtol=1e-6, atol=5e-7)
@@ -229,21 +240,13 @@ def test_a_dataset_that_changed_since_it_was_opened(path: Path) -> None:
     np.testing.assert_allclose(distances(path), expected(another_version()), rtol=1e-6, atol=5e-7)
 
 
-def test_a_dataset_that_changes_while_it_is_read(
-    path: Path, blocks: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_dataset_that_changes_while_it_is_read(path: Path, blocks: list[int], tmp_path: Path) -> None:
     """Nothing of the mixture is believed, not even when the first content is back."""
-    counted: Callable[..., Any] = measurements.pairwise  # type: ignore[attr-defined]
-
-    def changing(*args: Any, **options: Any) -> Any:
-        if len(blocks) == 3:
-            save_trajectories(another_version(), path)
-        return counted(*args, **options)
-
-    monkeypatch.setattr(measurements, "pairwise", changing)
-    with pytest.raises(StoreChangedError):
+    with (
+        happening_after(3, blocks, lambda: save_trajectories(another_version(), path)),
+        pytest.raises(StoreChangedError),
+    ):
         distances(path)
-    monkeypatch.setattr(measurements, "pairwise", counted)
     save_trajectories(TRAININGS, path)
     np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
 
@@ -296,21 +299,16 @@ def test_what_others_put_beside_the_results_stays(path: Path) -> None:
     assert (results_of(path) / "plots").exists()
 
 
-def test_results_that_vanish_while_they_are_computed(
-    path: Path, blocks: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_that_vanish_while_they_are_computed(path: Path, blocks: list[int]) -> None:
     """Another process deletes them because its labels are others; what is computed is not lost by it."""
-    counted: Callable[..., Any] = measurements.pairwise  # type: ignore[attr-defined]
 
-    def deleting(*args: Any, **options: Any) -> Any:
-        if len(blocks) == 4:
-            for folder in results_of(path).iterdir():
-                shutil.rmtree(folder, ignore_errors=True)
-        return counted(*args, **options)
+    def delete() -> None:
+        for folder in results_of(path).iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
 
-    monkeypatch.setattr(measurements, "pairwise", deleting)
-    for _ in range(2):
-        np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
+    with happening_after(4, blocks, delete):
+        for _ in range(2):
+            np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
 
 
 def test_a_full_disk_costs_no_result(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,17 +342,8 @@ def test_variables_that_are_set_anew_are_measured_anew(path: Path) -> None:
 def test_blocks_of_other_sizes_share_no_parts(path: Path, blocks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Three blocks of other samples: what was computed of a part of the first is no part of the second."""
     monkeypatch.setattr(storage, "_BLOCK_BYTES", 18 * 5 * 4 * 15)  # 14, 14, 2
-    counted: Callable[..., Any] = measurements.pairwise  # type: ignore[attr-defined]
-
-    def stopping(*args: Any, **options: Any) -> Any:
-        if len(blocks) == 2:
-            raise KeyboardInterrupt
-        return counted(*args, **options)
-
-    monkeypatch.setattr(measurements, "pairwise", stopping)
-    with pytest.raises(KeyboardInterrupt):
+    with happening_after(2, blocks, stop), pytest.raises(KeyboardInterrupt):
         distances(path)
-    monkeypatch.setattr(measurements, "pairwise", counted)
     monkeypatch.setattr(storage, "_BLOCK_BYTES", 18 * 5 * 4 * 13)  # 12, 12, 6
     np.testing.assert_allclose(distances(path), expected(), rtol=1e-6, atol=5e-7)
 

@@ -17,8 +17,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry import InPCA, geodesic, ignorance, pairwise, progress, truth
-from predspace_widgets.trajectories import Analysis, Selection, make_trajectories
+from predspace_widgets.trajectories import Selection, make_trajectories
 
 SIZES = ((1830, 500, 10), (1830, 1000, 100), (1830, 200, 1000))
 BLOCK = 50  # samples: the plain formulas on all of them at once would need 27 GB

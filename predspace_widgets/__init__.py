@@ -8,7 +8,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from predspace_widgets import geometry, trajectories
+from predspace_widgets import accessor, analysis, geometry, trajectories  # the accessor registers ds.predspace
 from predspace_widgets.trajectories import demo, make_trajectories, open_trajectories, save_trajectories, validate
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ __all__ = [
     "Explorer",
     "InPCA",
     "Recorder",
+    "accessor",
+    "analysis",
     "demo",
     "geometry",
     "make_trajectories",

@@ -14,9 +14,9 @@ import xarray as xr
 from bokeh.models import CustomJSTickFormatter
 from bokeh.server.server import Server
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
 from predspace_widgets.explorers.state import MOST_CHECKBOXES, ExplorerState
-from predspace_widgets.trajectories import Analysis
 
 _FOLDER = Path(__file__).parent
 _PAGE_CSS = (_FOLDER / "page.css").read_text(encoding="utf-8")

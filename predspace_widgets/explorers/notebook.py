@@ -10,9 +10,9 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 import xarray as xr
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
 from predspace_widgets.explorers.state import COLORINGS, MOST_CHECKBOXES, N_AXES, PROGRESS_METRICS, ExplorerState
-from predspace_widgets.trajectories import Analysis
 
 _VIEWS = {view.name: view for view in (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)}
 

@@ -7,7 +7,8 @@ from typing import Any
 import param
 import xarray as xr
 
-from predspace_widgets.trajectories import Analysis, Selection
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.trajectories import Selection
 from predspace_widgets.views.style import curve_colors
 
 #: Axes that a picture is computed with: what the explained stress shows, and what any two axes are chosen from.
@@ -57,7 +58,6 @@ class ExplorerState(param.Parameterized):
         self.analysis: Analysis = data if isinstance(data, Analysis) else data.predspace.analysis
         self.colors = curve_colors(self.analysis.curve_names)
         self.epoch_values: list[float] = sorted({float(epoch) for epoch in self.analysis.ds["epoch"].values})
-        self._last_picture: tuple[Selection, xr.Dataset] | None = None
         super().__init__()
         self._offer()
         self._check_names(choices)
@@ -88,12 +88,8 @@ class ExplorerState(param.Parameterized):
             self.epochs = (low, high)
 
     def picture(self) -> xr.Dataset:
-        """The InPCA picture of the selection, with the signs of axes of the one before."""
-        selection = self.selection
-        if self._last_picture is None or self._last_picture[0] != selection:
-            earlier = self._last_picture[1] if self._last_picture else None
-            self._last_picture = selection, self.analysis.picture(selection, N_AXES, align_to=earlier)
-        return self._last_picture[1]
+        """The InPCA picture of the selection."""
+        return self.analysis.picture(self.selection, N_AXES)
 
     def values(self) -> xr.DataArray | None:
         """What colours the checkpoints along a scale; None where a colour is a curve."""

@@ -7,7 +7,6 @@ from predspace_widgets.geometry.curves import (
     progress_records,
     reindex,
     riemann_length,
-    seed_floor,
     trajectory_distance,
 )
 from predspace_widgets.geometry.distance import (
@@ -19,6 +18,7 @@ from predspace_widgets.geometry.distance import (
     pairwise,
     symmetric_kl,
 )
+from predspace_widgets.geometry.floor import matched_floor, seed_floor
 from predspace_widgets.geometry.geodesic import geodesic, progress
 from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.probabilities import as_probabilities, ignorance, truth
@@ -39,6 +39,7 @@ __all__ = [
     "geodesic",
     "great_circle",
     "ignorance",
+    "matched_floor",
     "overlaps",
     "pairwise",
     "progress",

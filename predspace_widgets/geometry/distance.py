@@ -79,7 +79,14 @@ def bhattacharyya(P: ArrayLike, Q: ArrayLike) -> Array:
     >>> float(bhattacharyya([[0.5, 0.5]], [[1.0, 0.0]]).round(6))  # -log(1 / sqrt(2))
     0.346574
     """
-    return -np.log1p(-np.minimum(_overlap_deficits(P, Q), 1 - FLOOR)).mean(axis=-1) + 0.0  # (..., N) -> (...)
+    p, q = _read_pair(P, Q)
+    return bhattacharyya_of_roots(np.sqrt(p), np.sqrt(q))
+
+
+def bhattacharyya_of_roots(root_p: Array, root_q: Array) -> Array:
+    """`bhattacharyya` of probabilities that were read already, by their square roots (..., N, C)."""
+    deficits = _deficits_of_roots(root_p, root_q)  # (..., N)
+    return -np.log1p(-np.minimum(deficits, 1 - FLOOR)).mean(axis=-1) + 0.0
 
 
 def great_circle(P: ArrayLike, Q: ArrayLike) -> Array:
@@ -143,7 +150,11 @@ def angles(P: ArrayLike, Q: ArrayLike) -> Array:
 def _overlap_deficits(P: ArrayLike, Q: ArrayLike) -> Array:
     """1 - b_n, shape (..., N), in [0, 1]."""
     p, q = _read_pair(P, Q)
-    return np.minimum(np.square(np.sqrt(p) - np.sqrt(q)).sum(axis=-1) / 2, 1.0)
+    return _deficits_of_roots(np.sqrt(p), np.sqrt(q))
+
+
+def _deficits_of_roots(root_p: Array, root_q: Array) -> Array:
+    return np.minimum(np.square(root_p - root_q).sum(axis=-1) / 2, 1.0)
 
 
 def _read_pair(P: ArrayLike, Q: ArrayLike) -> tuple[Array, Array]:

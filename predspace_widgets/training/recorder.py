@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
 from predspace_widgets.trajectories import check_path, make_trajectories
+from predspace_widgets.trajectories.appending import append_checkpoints, array_of, open_grown
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
-from predspace_widgets.trajectories.storage import append_checkpoints, array_of, open_grown
 
 Kind = Literal["logits", "probs"]
 

@@ -49,6 +49,13 @@ class TrajectoriesError(ValueError):
         super().__init__(f"{what} is not a valid trajectories dataset:{lines}")
 
 
+class NoPredictionsError(ValueError):
+    """The dataset holds an embedding but no predictions, so this cannot be measured on it."""
+
+    def __init__(self) -> None:
+        super().__init__("this dataset holds an embedding but no predictions: this needs predictions")
+
+
 def validate(ds: xr.Dataset, *, values: bool = True) -> None:
     """Raise TrajectoriesError, naming every problem at once, unless `ds` is a valid trajectories dataset.
 

@@ -9,11 +9,11 @@ import panel as pn
 import plotly.graph_objects as go
 import pytest
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers import app
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS
 from predspace_widgets.explorers.notebook import Explorer
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.trajectories import Analysis
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
 from predspace_widgets.views import inpca
 

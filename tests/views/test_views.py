@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
-from predspace_widgets.trajectories import Analysis, Selection
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.trajectories import Selection
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
 from predspace_widgets.views import (
     comparison_figure,

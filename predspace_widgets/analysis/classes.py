@@ -10,11 +10,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from predspace_widgets.analysis.runs import RUN_COORDS
 from predspace_widgets.geometry import as_probabilities, ignorance, progress, truth
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.build import make_trajectories
-from predspace_widgets.trajectories.claims.runs import RUN_COORDS
 from predspace_widgets.trajectories.selection import rows_of_runs
 
 #: What stands for a probability that float16 rounded to 0: half of its smallest number.

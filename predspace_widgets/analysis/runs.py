@@ -8,15 +8,25 @@ another: like is compared with like here, one run with one run, or one run with 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from predspace_widgets.geometry import bhattacharyya, reindex
 from predspace_widgets.geometry.geodesic import ProgressMetric
-from predspace_widgets.trajectories.claims.runs import RUN_COORDS, run_coords
 from predspace_widgets.trajectories.selection import rows_of_runs
+
+#: What names a run, beside its name.
+RUN_COORDS = ("task", "method", "seed")
+
+
+def run_coords(ds: xr.Dataset, rows: Mapping[str, NDArray[np.intp]]) -> dict[str, tuple[str, NDArray[np.generic]]]:
+    """Name, task, method and seed of runs, as coordinates along "run"."""
+    first = [members[0] for members in rows.values()]
+    return {name: ("run", ds[name].values[first]) for name in ("run", *RUN_COORDS)}
 
 
 def end_points(ds: xr.Dataset) -> xr.DataArray:

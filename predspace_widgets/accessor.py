@@ -1,26 +1,28 @@
-"""`ds.predspace`: the measurements, on any trajectories dataset."""
+"""`ds.predspace`: a face of `analysis`, on any trajectories dataset."""
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import xarray as xr
 
+from predspace_widgets.analysis.analysis import Analysis, analysis_of
+from predspace_widgets.analysis.large.tiles import save_distances
+from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
-from predspace_widgets.trajectories.analysis import Analysis
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import Selection
-from predspace_widgets.trajectories.tiles import save_distances
+
+if TYPE_CHECKING:
+    from predspace_widgets.explorers.notebook import Explorer
 
 
 @xr.register_dataset_accessor("predspace")  # type: ignore[no-untyped-call]
 class PredspaceAccessor:
-    """Labelled measurements on a trajectories dataset; see `predspace_widgets.trajectories.Analysis`.
+    """Labelled measurements on a trajectories dataset; see `predspace_widgets.analysis.Analysis`.
 
     Examples
     --------
@@ -32,18 +34,11 @@ class PredspaceAccessor:
 
     def __init__(self, ds: xr.Dataset) -> None:
         self._ds = ds
-        self._analysis: Analysis | None = None
-        self._measured: list[xr.Variable] = []
 
     @property
     def analysis(self) -> Analysis:
         """The measurements, which keep what they computed until a variable of this dataset is set anew."""
-        variables = list(self._ds.variables.values())
-        is_same = len(variables) == len(self._measured) and all(map(operator.is_, variables, self._measured))
-        if self._analysis is None or not is_same:
-            validate(self._ds, values=False)
-            self._analysis, self._measured = Analysis(self._ds), variables
-        return self._analysis
+        return analysis_of(self._ds)
 
     def select(
         self,
@@ -69,7 +64,7 @@ class PredspaceAccessor:
 
     def inpca(self, n_components: int = 3) -> xr.Dataset:
         """InPCA picture; see `Analysis.picture`."""
-        return self.analysis.picture(n_components=n_components)
+        return self.analysis.picture(n_components=n_components).copy(deep=True)  # the analysis keeps its own
 
     def distances(
         self,
@@ -149,9 +144,15 @@ class PredspaceAccessor:
         """Geometric progress (checkpoint,); see `predspace_widgets.geometry.progress`."""
         return self.analysis.progress(metric)
 
-    def riemann_length(self) -> xr.DataArray:
-        """Riemann length of each run, (run,); compare on equal schedules only (`n_checkpoints`)."""
-        table: pd.DataFrame = self.analysis.riemann_lengths()
+    def riemann_length(self, method: LengthMethod = "bhattacharyya") -> xr.DataArray:
+        """Riemann length of each run, (run,); compare on equal schedules only (`n_checkpoints`).
+
+        Parameters
+        ----------
+        method : {"bhattacharyya", "angle"}
+            See `predspace_widgets.geometry.riemann_length`.
+        """
+        table = self.analysis.riemann_lengths(method=method)
         coords = {name: ("run", table[name].to_numpy()) for name in ("task", "method", "seed", "n_checkpoints")}
         return xr.DataArray(
             table["length"].to_numpy(),
@@ -160,14 +161,31 @@ class PredspaceAccessor:
             name="riemann_length",
         )
 
-    def trajectory_distance(self, first: str, second: str, **options: Any) -> xr.Dataset:
-        """Distance of two curves at equal progress, and the floor between seeds; see `Analysis.comparison`."""
-        return self.analysis.comparison(first, second, **options)
+    def trajectory_distance(
+        self,
+        first: str | tuple[str, str],
+        second: str | tuple[str, str],
+        *,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """Distance of two curves at equal progress, and what chance between seeds makes of it.
 
-    def explore(self) -> Any:
+        See `Analysis.comparison` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> compared = random_trajectories(n_seeds=3).predspace.trajectory_distance("red", "blue")
+        >>> compared.attrs["p_value"], compared.attrs["smallest_p"]
+        (0.1, 0.1)
+        """
+        return self.analysis.comparison(first, second, metric=metric, n_points=n_points, progress_range=progress_range)
+
+    def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""
-        # The one place that reaches down: a shortcut to the faces, which build on this layer.
-        from predspace_widgets.explorers.notebook import Explorer
+        from predspace_widgets.explorers.notebook import Explorer  # late: it brings ipywidgets along
 
         return Explorer(self._ds)
 

@@ -11,9 +11,6 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-
-from predspace_widgets.geometry import ignorance, progress, truth
-from predspace_widgets.trajectories import make_trajectories, validate
 from predspace_widgets.trajectories.claims import (
     class_overlap,
     mantel_test,
@@ -24,7 +21,10 @@ from predspace_widgets.trajectories.claims import (
     restrict,
     retemper,
 )
-from predspace_widgets.trajectories.claims.unseen import SMALLEST
+
+from predspace_widgets.analysis.classes import SMALLEST
+from predspace_widgets.geometry import ignorance, progress, truth
+from predspace_widgets.trajectories import make_trajectories, validate
 from predspace_widgets.trajectories.testing import geodesic_run, random_trajectories
 from tests.trajectories.samples import random_probs
 

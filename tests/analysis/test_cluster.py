@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry import pairwise
-from predspace_widgets.trajectories import Analysis, open_trajectories, save_trajectories, storage
+from predspace_widgets.trajectories import open_trajectories, save_trajectories, storage
 from predspace_widgets.trajectories.testing import random_trajectories
 
 TRAININGS = random_trajectories(n_seeds=1, n_checkpoints=6)  # 18 checkpoints, 30 samples, 5 classes
@@ -62,7 +63,7 @@ def test_the_workers_compute(client: Client, path: Path, monkeypatch: pytest.Mon
     np.testing.assert_allclose(open_trajectories(path).predspace.distances(), wanted, rtol=1e-6, atol=5e-7)
 
     def threads() -> int:
-        from predspace_widgets.trajectories.blocks import threads_of_a_task
+        from predspace_widgets.analysis.large.blocks import threads_of_a_task
 
         return threads_of_a_task() or 0
 

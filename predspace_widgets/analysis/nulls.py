@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from predspace_widgets.geometry import InPCA, geodesic, ignorance, pairwise, truth
-from predspace_widgets.trajectories.claims.runs import with_predictions
 from predspace_widgets.trajectories.selection import rows_of_runs
 
 
@@ -87,7 +86,7 @@ def turned_curves(ds: xr.Dataset, generator: np.random.Generator, seeds_together
         if name not in turns:
             turns[name] = generator.permuted(np.tile(np.arange(n_classes), (n_samples, 1)), axis=1)  # (N, C)
         turned[rows] = np.take_along_axis(probs[rows], turns[name][None], axis=2)
-    return with_predictions(ds, turned)
+    return _with_predictions(ds, turned)
 
 
 def random_geodesics(ds: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
@@ -118,7 +117,7 @@ def random_geodesics(ds: xr.Dataset, generator: np.random.Generator) -> xr.Datas
     for rows in rows_of_runs(ds).values():
         labelling = truth(generator.integers(n_classes, size=n_samples), n_classes)
         probs[rows] = geodesic(ignorance(n_samples, n_classes), labelling, reached[rows])
-    return with_predictions(ds, probs)
+    return _with_predictions(ds, probs)
 
 
 def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = 5, seed: int = 0) -> pd.DataFrame:
@@ -161,3 +160,8 @@ def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = 5, seed: int
 def _fit(ds: xr.Dataset, n_axes: int) -> InPCA:
     """The axes alone, without what a picture shows beside them."""
     return InPCA(n_axes, metric="precomputed").fit(pairwise(ds["probs"].values))
+
+
+def _with_predictions(ds: xr.Dataset, probs: ArrayLike) -> xr.Dataset:
+    """The dataset with other predictions of the same checkpoints; what was measured on the old ones is left out."""
+    return xr.Dataset({"probs": (ds["probs"].dims, np.asarray(probs))}, coords=ds.coords, attrs=ds.attrs)

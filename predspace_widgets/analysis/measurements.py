@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
-from predspace_widgets.geometry import (
-    TrajectoryDistance,
-    angles,
-    bhattacharyya,
-    geodesic,
-    ignorance,
-    pairwise,
-    progress,
-    seed_floor,
-    trajectory_distance,
-    truth,
-)
-from predspace_widgets.geometry.curves import common_grid
-from predspace_widgets.geometry.distance import Metric, check_metric
-from predspace_widgets.geometry.geodesic import ProgressMetric, nearest_by_overlaps, overlaps_with_ends
-from predspace_widgets.geometry.landmarks import choose_landmarks, hold_out
-from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.blocks import (
+from predspace_widgets.analysis.cache import Cache
+from predspace_widgets.analysis.large.blocks import (
     OfBlock,
     active_client,
+    in_slices,
     mean_over_samples,
     of_each_sample,
     threads_of_a_task,
 )
-from predspace_widgets.trajectories.kept import Results, StoreChangedError, source_of
+from predspace_widgets.analysis.large.kept import Results
+from predspace_widgets.geometry import (
+    angles,
+    geodesic,
+    ignorance,
+    pairwise,
+    progress,
+    reindex,
+    truth,
+)
+from predspace_widgets.geometry.curves import LengthMethod, check_length_method, common_grid, squared_step_lengths
+from predspace_widgets.geometry.distance import Metric, check_metric
+from predspace_widgets.geometry.floor import matched_floor, relabelled_distances, relabellings
+from predspace_widgets.geometry.geodesic import ProgressMetric, nearest_by_overlaps, overlaps_with_ends
+from predspace_widgets.geometry.landmarks import choose_landmarks, hold_out
+from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.selection import rows_of_runs
+from predspace_widgets.trajectories.source import StoreChangedError, source_of
 
 #: Points of the geodesic from ignorance to truth, both ends included.
 N_GEODESIC_POINTS = 33
@@ -48,13 +49,34 @@ N_GEODESIC_POINTS = 33
 # result is then kept on disk beside them.
 _IN_MEMORY = 2**28
 _FLOAT64_AT_A_TIME = 2**20  # probabilities of neighbouring checkpoints
+_PROBABILITIES_AT_A_TIME = 2**22  # of runs at equal progress
 _Result = TypeVar("_Result")
 _Rows = NDArray[np.intp]
 _log = logging.getLogger(__name__)
 
 
-class NoPredictionsError(ValueError):
-    """The dataset holds an embedding but no predictions, so this cannot be measured on it."""
+class ComparedCurves(NamedTuple):
+    """Two curves at equal progress.
+
+    Attributes
+    ----------
+    progress : array, shape (K,)
+        The grid, over a range that all runs cover.
+    distance : array, shape (K,)
+        d_B between the means of the runs of either side.
+    floor : array, shape (K,), or None
+        What chance between seeds makes of it; see `predspace_widgets.geometry.matched_floor`.
+    relabelled : array, shape (S,)
+        The integral of the distance for each way to split the runs, the given one first.
+    exact : bool
+        Whether these are all the ways there are.
+    """
+
+    progress: Array
+    distance: Array
+    floor: Array | None
+    relabelled: Array
+    exact: bool
 
 
 class Measurements:
@@ -71,16 +93,7 @@ class Measurements:
 
     def __init__(self, ds: xr.Dataset) -> None:
         self.ds = ds
-        self._kept: dict[tuple[Any, ...], Any] = {}
-        self._lock = threading.RLock()  # several sessions of one server share the results
-
-    def keep(self, key: tuple[Any, ...], compute: Callable[[], _Result]) -> _Result:
-        """A result in memory, computed when it is first asked for."""
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = compute()
-            result: _Result = self._kept[key]
-            return result
+        self._cache = Cache()  # several sessions of one server share the results
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -94,15 +107,18 @@ class Measurements:
         """Pairwise distances, (T, T); `keep` on disk by default where the predictions do not fit in memory."""
         check_metric(metric)
         n_points = self.ds.sizes["checkpoint"]
+        n_condensed = n_points * (n_points - 1) // 2
         name = f"distances-{metric}"
 
         def compute() -> Array:
             _check_memory(n_points)
             of_block = partial(_condensed_distances, metric=metric, device=device)
-            condensed = self._mean(name, of_block, (n_points * (n_points - 1) // 2,), keep, show_progress)
-            return _squareform(condensed)
+            return _squareform(self._mean(name, of_block, (n_condensed,), keep, show_progress))
 
-        return self.keep((name, bool(keep)), compute)
+        matrix = self._cache.get((name,), compute)
+        if keep:  # also where an earlier call did not
+            self._stored(name, (n_condensed,), keep, lambda _: _squareform(matrix))
+        return matrix
 
     def landmark_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
         """Landmarks (m,), rows of the dataset in order, and Bhattacharyya distances from all to them, (T, m)."""
@@ -110,14 +126,14 @@ class Measurements:
 
         def measure(rows: _Rows) -> Array:
             of_block = partial(distances_of_block, columns=rows)
-            return self._mean(f"distances-to-{_digest(rows)}", of_block, (n_points, len(rows)))
+            return self._mean(f"distances-to-{digest(rows)}", of_block, (n_points, len(rows)))
 
         def compute() -> tuple[_Rows, Array]:
             landmarks, distances = choose_landmarks(measure, n_points, n_landmarks)
             order = np.argsort(landmarks)
             return landmarks[order], distances[:, order]
 
-        return self.keep(("landmarks", n_landmarks), compute)
+        return self._cache.get(("landmarks", n_landmarks), compute)
 
     def held_out_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
         """Some checkpoints that are no landmarks, as rows of the dataset (n,), and distances among them, (n, n)."""
@@ -125,9 +141,9 @@ class Measurements:
         def compute() -> tuple[_Rows, Array]:
             rows = hold_out(self.ds.sizes["checkpoint"], self.landmark_distances(n_landmarks)[0])
             of_block = partial(distances_of_block, rows=rows)
-            return rows, self._mean(f"distances-among-{_digest(rows)}", of_block, (len(rows), len(rows)))
+            return rows, self._mean(f"distances-among-{digest(rows)}", of_block, (len(rows), len(rows)))
 
-        return self.keep(("held out", n_landmarks), compute)
+        return self._cache.get(("held out", n_landmarks), compute)
 
     def distances_among(self, rows: _Rows) -> Array:
         """Bhattacharyya distances among some checkpoints, (n, n)."""
@@ -137,7 +153,7 @@ class Measurements:
         """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
         shape = (N_GEODESIC_POINTS, self.ds.sizes["checkpoint"])
         of_block = partial(_geodesic_distances, labels=self._labels())
-        return self.keep(("geodesic",), lambda: self._mean("distances-to-geodesic", of_block, shape))
+        return self._cache.get(("geodesic",), lambda: self._mean("distances-to-geodesic", of_block, shape))
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> Array:
         """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
@@ -156,15 +172,18 @@ class Measurements:
             return np.concatenate([nearest_by_overlaps(b[..., 0], b[..., 1], angle, metric) for b in blocks])
 
         name = f"progress-{metric}"
-        return self.keep((name,), lambda: self._stored(name, (self.ds.sizes["checkpoint"],), None, lambda _: compute()))
+        return self._cache.get(
+            (name,), lambda: self._stored(name, (self.ds.sizes["checkpoint"],), None, lambda _: compute())
+        )
 
     def accuracy(self) -> Array:
         """Share of samples whose most probable class is the true one, (T,)."""
         of_block = partial(_accuracy, labels=self._labels())
-        return self.keep(("accuracy",), lambda: self._mean("accuracy", of_block, (self.ds.sizes["checkpoint"],)))
+        return self._cache.get(("accuracy",), lambda: self._mean("accuracy", of_block, (self.ds.sizes["checkpoint"],)))
 
-    def step_lengths(self) -> Array:
+    def step_lengths(self, method: LengthMethod = "bhattacharyya") -> Array:
         """Riemann length of the step from the checkpoint before it in its run to each checkpoint, (T,)."""
+        check_length_method(method)
 
         def compute() -> Array:
             runs = rows_of_runs(self.ds).values()
@@ -172,31 +191,43 @@ class Measurements:
             after = np.concatenate([rows[1:] for rows in runs])
             lengths = np.zeros(self.ds.sizes["checkpoint"])
             if len(after):
-                of_block = partial(_step_distances, before=before, after=after)
-                lengths[after] = 2 * np.sqrt(self._mean("steps", of_block, (len(after),)))
+                of_block = partial(_squared_steps, before=before, after=after, method=method)
+                name = "steps" if method == "bhattacharyya" else f"steps-{method}"
+                lengths[after] = np.sqrt(self._mean(name, of_block, (len(after),)))
             return lengths
 
-        return self.keep(("steps",), compute)
+        return self._cache.get(("steps", method), compute)
 
-    def trajectory_distance(
-        self, us: Sequence[_Rows], vs: Sequence[_Rows], metric: ProgressMetric, n_points: int
-    ) -> TrajectoryDistance:
-        """Distance of two curves, runs given as rows; see `predspace_widgets.geometry.trajectory_distance`."""
-        reached = self.progress(metric)
-        at_u, at_v = [reached[rows] for rows in us], [reached[rows] for rows in vs]
-        grid = common_grid([*at_u, *at_v], n_points)
-        of_block = partial(_curve, us=us, vs=vs, at_u=at_u, at_v=at_v, n_points=n_points)
-        curve = self._mean("", of_block, (n_points,), keep=False)
-        return TrajectoryDistance.along(grid, curve)
+    def compare(
+        self,
+        us: Sequence[_Rows],
+        vs: Sequence[_Rows],
+        metric: ProgressMetric,
+        n_points: int,
+        progress_range: tuple[float, float] | None = None,
+    ) -> ComparedCurves:
+        """Two curves at equal progress, their runs given as rows, over a range or all that every run covers."""
+        runs = [*us, *vs]
+        at, grid = self._at_progress(runs, metric, n_points, progress_range)
+        splits = relabellings(len(us), len(vs))
+        of_block = partial(_compared, runs=runs, at=at, grid=grid, n_first=len(us), is_first=splits.is_first)
+        values = self._mean_at_progress(of_block, (2 * n_points + len(splits.is_first),), len(runs) * n_points)
+        distance, floor, relabelled = np.split(values, [n_points, 2 * n_points])
+        has_floor = len(runs) > 2
+        return ComparedCurves(grid, distance, floor if has_floor else None, relabelled, splits.exact)
 
-    def seed_floor(self, runs: Sequence[_Rows], metric: ProgressMetric, n_points: int) -> TrajectoryDistance:
-        """How far the runs of a curve are apart, given as rows; see `predspace_widgets.geometry.seed_floor`."""
+    def _at_progress(
+        self, runs: Sequence[_Rows], metric: ProgressMetric, n_points: int, progress_range: tuple[float, float] | None
+    ) -> tuple[list[Array], Array]:
+        """Progress of the checkpoints of each run, and the grid at which the runs are read."""
         reached = self.progress(metric)
-        progress_of_runs = [reached[rows] for rows in runs]
-        grid = common_grid(progress_of_runs, n_points)
-        of_block = partial(_floor, runs=runs, progress_of_runs=progress_of_runs, n_points=n_points)
-        curve = self._mean("", of_block, (n_points,), keep=False)
-        return TrajectoryDistance.along(grid, curve)
+        at = [reached[rows] for rows in runs]
+        return at, common_grid(at, n_points, progress_range)
+
+    def _mean_at_progress(self, of_block: OfBlock, shape: tuple[int, ...], n_rows: int) -> Array:
+        """The mean over samples of what needs so many rows of predictions (n, C) at a time."""
+        n_at_once = max(1, _PROBABILITIES_AT_A_TIME // (n_rows * self.ds.sizes["class"]))
+        return self._mean("", partial(in_slices, of_block=of_block, n_samples=n_at_once), shape, keep=False)
 
     # -- how they are computed -----------------------------------------------------------------------------------------
 
@@ -207,7 +238,7 @@ class Measurements:
         if probs.chunks is None:
             return probs
         if probs.nbytes <= _IN_MEMORY and active_client() is None:
-            return self.keep(("probs",), lambda: self._unchanged(probs.compute))
+            return self._cache.get(("probs",), lambda: self._unchanged(probs.compute))
         source = source_of(self.ds["probs"])
         return probs if source is None else source[1]  # whatever reads probabilities normalises their rows
 
@@ -223,11 +254,11 @@ class Measurements:
 
     def _labels(self) -> NDArray[Any]:
         self._check_predictions()  # without them there need be no labels
-        return self.keep(("labels",), lambda: np.asarray(self.ds["label"].values))
+        return self._cache.get(("labels",), lambda: np.asarray(self.ds["label"].values))
 
     def _check_predictions(self) -> None:
         if "probs" not in self.ds:
-            raise NoPredictionsError("this dataset holds an embedding but no predictions: this needs predictions")
+            raise NoPredictionsError
 
     def _mean(
         self, name: str, of_block: OfBlock, shape: tuple[int, ...], keep: bool | None = None, show_progress: bool = True
@@ -276,7 +307,7 @@ class Measurements:
             return None
         try:
             depends_on = [self.ds[name].values for name in ("label", "run", "step")]
-            results = self.keep(("results",), lambda: Results(found[0], depends_on))
+            results = self._cache.get(("results",), lambda: Results(found[0], depends_on))
             results.begin(name, 1, size)
         except StoreChangedError:
             raise
@@ -305,7 +336,8 @@ def distances_of_block(
     return pairwise(chosen, others, metric=metric, device=device, threads=threads_of_a_task())
 
 
-def _digest(rows: _Rows) -> str:
+def digest(rows: _Rows) -> str:
+    """A short name of some rows of a dataset."""
     return hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
 
 
@@ -341,30 +373,33 @@ def _accuracy(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Arra
     return found
 
 
-def _step_distances(block: NDArray[Any], samples: slice, before: _Rows, after: _Rows) -> Array:
-    """d_B from checkpoints `before` to those `after`, which is tiny: hence in float64, a few at a time."""
+def _squared_steps(block: NDArray[Any], samples: slice, before: _Rows, after: _Rows, method: LengthMethod) -> Array:
+    """Squared lengths of steps, which are tiny: hence in float64, a few at a time."""
     n = max(1, _FLOAT64_AT_A_TIME // (block.shape[1] * block.shape[2]))
-    parts = [bhattacharyya(block[before[k : k + n]], block[after[k : k + n]]) for k in range(0, len(after), n)]
-    return np.concatenate(parts)
+    pairs = ((block[before[k : k + n]], block[after[k : k + n]]) for k in range(0, len(after), n))
+    return np.concatenate([squared_step_lengths(*pair, method) for pair in pairs])
 
 
-def _curve(
+def runs_at_progress(block: NDArray[Any], runs: Sequence[_Rows], at: Sequence[Array], grid: Array) -> Array:
+    """Predictions of runs, given as rows, at values of progress, (R, K, n, C)."""
+    return np.stack([reindex(block[rows], reached, grid) for rows, reached in zip(runs, at, strict=True)])
+
+
+def _compared(
     block: NDArray[Any],
     samples: slice,
-    us: Sequence[_Rows],
-    vs: Sequence[_Rows],
-    at_u: Sequence[Array],
-    at_v: Sequence[Array],
-    n_points: int,
+    runs: Sequence[_Rows],
+    at: Sequence[Array],
+    grid: Array,
+    n_first: int,
+    is_first: NDArray[np.bool_],
 ) -> Array:
-    u, v = [block[rows] for rows in us], [block[rows] for rows in vs]
-    return trajectory_distance(u, v, at_u, at_v, n_points).curve
-
-
-def _floor(
-    block: NDArray[Any], samples: slice, runs: Sequence[_Rows], progress_of_runs: Sequence[Array], n_points: int
-) -> Array:
-    return seed_floor([block[rows] for rows in runs], progress_of_runs, n_points).curve
+    """Distance (K,), floor (K,) and integrals over the grid for each relabelling (S,), one after the other."""
+    points = runs_at_progress(block, runs, at, grid)  # (R, K, n, C)
+    distances = relabelled_distances(points, is_first)  # (S, K)
+    floor = matched_floor(points[:n_first], points[n_first:])
+    without = np.zeros(len(grid))
+    return np.concatenate([distances[0], without if floor is None else floor, np.trapezoid(distances, grid, axis=1)])
 
 
 def _check_memory(n_points: int) -> None:

@@ -5,17 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-
-from predspace_widgets.geometry import (
-    bhattacharyya,
-    ignorance,
-    pairwise,
-    progress,
-    riemann_length,
-    trajectory_distance,
-    truth,
-)
-from predspace_widgets.trajectories import make_trajectories, validate
 from predspace_widgets.trajectories.claims import (
     at_equal_progress,
     between_groups,
@@ -29,6 +18,17 @@ from predspace_widgets.trajectories.claims import (
     stress_of_nulls,
     turned_curves,
 )
+
+from predspace_widgets.geometry import (
+    bhattacharyya,
+    ignorance,
+    pairwise,
+    progress,
+    riemann_length,
+    trajectory_distance,
+    truth,
+)
+from predspace_widgets.trajectories import make_trajectories, validate
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.testing import geodesic_run, meeting_runs, random_trajectories
 

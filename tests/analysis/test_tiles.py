@@ -12,8 +12,9 @@ import pytest
 import xarray as xr
 import zarr
 
+from predspace_widgets.analysis.large import tiles
 from predspace_widgets.geometry import pairwise
-from predspace_widgets.trajectories import open_trajectories, save_trajectories, tiles
+from predspace_widgets.trajectories import open_trajectories, save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 
 TRAININGS = random_trajectories(n_seeds=1, n_checkpoints=6)  # 18 checkpoints

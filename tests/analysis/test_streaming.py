@@ -16,11 +16,13 @@ import psutil
 import pytest
 import xarray as xr
 
+from predspace_widgets.analysis import Analysis, measurements
+from predspace_widgets.analysis.large import blocks as blocks_module
+from predspace_widgets.analysis.large import kept
 from predspace_widgets.geometry import pairwise
-from predspace_widgets.trajectories import Analysis, kept, measurements, open_trajectories, save_trajectories, storage
-from predspace_widgets.trajectories import blocks as blocks_module
-from predspace_widgets.trajectories.kept import StoreChangedError
-from predspace_widgets.trajectories.storage import append_checkpoints
+from predspace_widgets.trajectories import open_trajectories, save_trajectories, storage
+from predspace_widgets.trajectories.appending import append_checkpoints
+from predspace_widgets.trajectories.source import StoreChangedError
 from predspace_widgets.trajectories.testing import random_trajectories
 from tests.trajectories.samples import KINDS
 

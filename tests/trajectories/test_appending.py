@@ -13,7 +13,7 @@ import xarray as xr
 import zarr
 
 from predspace_widgets.trajectories import TrajectoriesError, open_trajectories, save_trajectories, storage
-from predspace_widgets.trajectories.storage import append_checkpoints, open_grown
+from predspace_widgets.trajectories.appending import append_checkpoints, open_grown
 from tests.trajectories.samples import embedding_only, two_runs
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.trajectories import (
-    Analysis,
     EmptySelectionError,
     TrajectoriesError,
     open_trajectories,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from predspace_widgets.analysis import Analysis, analysis, measurements
 from predspace_widgets.geometry import align_signs, explained_stress, pairwise
-from predspace_widgets.trajectories import Analysis, Selection, analysis, measurements, open_trajectories
+from predspace_widgets.trajectories import Selection, open_trajectories
 from predspace_widgets.trajectories.storage import save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views.inpca import notes

@@ -14,11 +14,12 @@ import zarr
 from dask.base import tokenize
 from rich.progress import track
 
+from predspace_widgets.analysis.large.blocks import mean_over_samples
+from predspace_widgets.analysis.large.kept import check_room
+from predspace_widgets.analysis.measurements import distances_of_block
 from predspace_widgets.geometry.distance import Metric, check_metric
-from predspace_widgets.trajectories.blocks import mean_over_samples
-from predspace_widgets.trajectories.kept import check_room, digest_of, source_of
-from predspace_widgets.trajectories.measurements import distances_of_block
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.source import digest_of, source_of
 
 # Rows of the matrix are computed in strips of up to this size; a few of them are in memory at a time.
 _STRIP_BYTES = 2**29

@@ -21,8 +21,9 @@ import xarray as xr
 from dask.diagnostics import ProgressBar
 from numpy.typing import NDArray
 
+from predspace_widgets.analysis.large.kept import Results
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.kept import Results, StoreChangedError
+from predspace_widgets.trajectories.source import StoreChangedError
 
 #: What is computed of a block: from its predictions (T, n, C) and the slice of samples that it holds.
 OfBlock = Callable[[NDArray[Any], slice], Array]
@@ -105,6 +106,21 @@ def of_each_sample(probs: xr.DataArray, of_block: OfBlock, n_values: int, show_p
     chunks = (lazy.chunks[0], lazy.chunks[1], (n_values,))
     values = da.map_blocks(_call, lazy, of_block, dtype=np.float64, chunks=chunks, meta=np.empty((0, 0, 0)))
     return _compute(values, show_progress)
+
+
+def in_slices(block: NDArray[Any], samples: slice, of_block: OfBlock, n_samples: int) -> Array:
+    """What a function gives of a block, so many samples at a time: for what needs more memory than the block has."""
+    n = block.shape[1]
+    if n <= n_samples:
+        return of_block(block, samples)
+    starts = range(0, n, n_samples)
+    parts = (
+        min(n_samples, n - k)
+        / n
+        * of_block(block[:, k : k + n_samples], slice(samples.start + k, samples.start + min(k + n_samples, n)))
+        for k in starts
+    )
+    return np.asarray(sum(parts))
 
 
 def threads_of_a_task() -> int | None:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from predspace_widgets.analysis.runs import RUN_COORDS
 from predspace_widgets.geometry import riemann_length
-from predspace_widgets.trajectories.claims.runs import RUN_COORDS
 from predspace_widgets.trajectories.selection import rows_of_runs
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry import (
     InPCA,
     geodesic,
@@ -25,7 +26,6 @@ from predspace_widgets.geometry import (
     truth,
 )
 from predspace_widgets.trajectories import (
-    Analysis,
     EmptySelectionError,
     NoPredictionsError,
     Selection,
@@ -519,7 +519,7 @@ def test_predictions_come_before_a_stored_embedding() -> None:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the costly functions of the geometry, one each time that the analysis calls one."""
     made: list[str] = []
-    module = sys.modules["predspace_widgets.trajectories.measurements"]
+    module = sys.modules["predspace_widgets.analysis.measurements"]
 
     def counted(name: str) -> Any:
         original = getattr(module, name)

@@ -1,0 +1,12 @@
+"""All that is measured on a dataset, labelled. `analysis_of(ds)` is the handle; `ds.predspace` is its public face.
+
+- on all checkpoints, once: `measurements`, held in memory by `cache`; what does not fit there: `large`
+- pictures and curves: `frame` (axes and their signs), `groups` (a curve is all seeds of a task and method)
+- run against run: `runs` (distances between runs, to a reference, between groups), `lengths`
+- within classes: `classes` (progress on classes not trained on), `overlap` (of the class sets of tasks)
+- against chance: `nulls` (stress of trainings that share nothing); floors and p-values are in `geometry.floor`
+"""
+
+from predspace_widgets.analysis.analysis import Analysis, analysis_of
+
+__all__ = ["Analysis", "analysis_of"]

@@ -1,0 +1,344 @@
+"""The handle of a dataset: everything that is measured on it, with labels.
+
+Costly results are computed once, for all checkpoints (see `measurements`); a selection of checkpoints then only picks
+from them.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+import weakref
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from predspace_widgets.analysis.cache import Cache
+from predspace_widgets.analysis.frame import (
+    MOST_EXACT,
+    N_LANDMARKS,
+    explained_stress_of,
+    fit,
+    make_picture,
+    signs_like,
+    stored_picture,
+)
+from predspace_widgets.analysis.groups import Curves
+from predspace_widgets.analysis.measurements import Measurements, digest
+from predspace_widgets.geometry.curves import LengthMethod
+from predspace_widgets.geometry.distance import Metric
+from predspace_widgets.geometry.floor import p_value
+from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, validate
+from predspace_widgets.trajectories.selection import EmptySelectionError, Selection, rows_of_runs
+
+_EVERYTHING = Selection()
+# The signs of so many axes come from one fit of the whole dataset, whatever number of them is asked for.
+_SIGNED_AXES = 8
+# Results of selections that are held, and how large they may be together.
+_MOST_SELECTIONS = 64
+_MOST_SELECTION_BYTES = 2**28
+
+
+def analysis_of(ds: xr.Dataset) -> Analysis:
+    """The measurements on a dataset, which keep what they computed until one of its variables is set anew.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+
+    Returns
+    -------
+    Analysis
+        The same one whenever it is called with this dataset.
+
+    Raises
+    ------
+    TrajectoriesError
+        It is no valid trajectories dataset.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> ds = random_trajectories()
+    >>> analysis_of(ds) is analysis_of(ds)
+    True
+    """
+    variables = list(ds.variables.values())
+    with _lock:
+        known = _analyses.get(id(ds))
+    if known is not None and len(known[0]) == len(variables) and all(map(operator.is_, known[0], variables)):
+        return known[1]
+    validate(ds, values=False)
+    # Of a copy, which shares the variables: the analysis must not keep the dataset itself alive.
+    analysis = Analysis(ds.copy(deep=False))
+    with _lock:
+        if id(ds) not in _analyses:
+            weakref.finalize(ds, _analyses.pop, id(ds), None)
+        _analyses[id(ds)] = variables, analysis
+    return analysis
+
+
+_lock = threading.Lock()
+_analyses: dict[int, tuple[list[xr.Variable], Analysis]] = {}
+
+
+class Analysis:
+    """The measurements on one trajectories dataset.
+
+    A *curve* is what is drawn in one colour: all seeds of a task and method. See `groups.label_of` for its name.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A valid trajectories dataset.
+
+    Attributes
+    ----------
+    curve_names : list of str
+        Labels of the curves, in the order of the dataset.
+    curve_pairs : list of (task, method)
+        What the curves are, in the same order.
+    curves : array of str, shape (T,)
+        Label of each checkpoint's curve.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> analysis = Analysis(random_trajectories())
+    >>> analysis.curve_names
+    ['red', 'green', 'blue']
+    >>> analysis.picture(Selection(tasks=("red", "blue"))).sizes["checkpoint"]
+    32
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self.ds = ds
+        self._curves = Curves(ds)
+        self.curve_names: list[str] = self._curves.labels
+        self.curve_pairs: list[tuple[str, str]] = self._curves.pairs
+        self.curves: NDArray[np.str_] = np.array(self.curve_names)[self._curves.of_checkpoint]
+        self.measured = Measurements(ds)
+        self._whole = Cache()
+        self._selections = Cache(_MOST_SELECTIONS, _MOST_SELECTION_BYTES)
+
+    # -- on all checkpoints, computed once -----------------------------------------------------------------------------
+
+    @property
+    def has_predictions(self) -> bool:
+        """False for an embedding-only dataset."""
+        return "probs" in self.ds
+
+    def distances(
+        self,
+        metric: Metric = "bhattacharyya",
+        device: str = "cpu",
+        keep: bool | None = None,
+        show_progress: bool = True,
+    ) -> xr.DataArray:
+        """Pairwise distances of all checkpoints, (checkpoint, other); see `PredspaceAccessor.distances`."""
+        values = self.measured.distances(metric, device, keep, show_progress)
+        coords = {name: ("checkpoint", self.ds[name].values) for name in CHECKPOINT_COORDS}
+        others = {f"other_{name}": ("other", self.ds[name].values) for name in CHECKPOINT_COORDS}
+        return xr.DataArray(values, dims=("checkpoint", "other"), coords=coords | others, name=f"{metric} distance")
+
+    def progress(self, metric: ProgressMetric = "bhattacharyya") -> xr.DataArray:
+        """Geometric progress of all checkpoints from ignorance to truth, (checkpoint,)."""
+        return self._labelled(self.measured.progress(metric), "progress")
+
+    def accuracy(self) -> xr.DataArray:
+        """Share of samples whose most probable class is the true one, (checkpoint,); the recorded one if there is."""
+        recorded = "accuracy" in self.ds
+        return self._labelled(self.ds["accuracy"].values if recorded else self.measured.accuracy(), "accuracy")
+
+    def prepare(self) -> None:
+        """Compute all that is kept, so that selections are quick from now on."""
+        if self.has_predictions:
+            if self.ds.sizes["checkpoint"] > MOST_EXACT:
+                self.measured.held_out_distances(N_LANDMARKS)
+            else:
+                self.measured.distances()
+            self.measured.geodesic_distances()
+            self.measured.progress()
+            self.measured.step_lengths()
+            if self.ds.sizes["checkpoint"] > 1:
+                self._whole_embedding(_SIGNED_AXES)
+
+    # -- on a selection ------------------------------------------------------------------------------------------------
+
+    def picture(self, selection: Selection = _EVERYTHING, n_components: int = 3) -> xr.Dataset:
+        """InPCA of the selected checkpoints, with ignorance, truth and the geodesic between them projected into it.
+
+        Parameters
+        ----------
+        selection : Selection
+        n_components : int
+
+        Returns
+        -------
+        xarray.Dataset
+            `embedding` (checkpoint, component) and its `mean` over seeds (mean_point, component); `geodesic`
+            (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress` (cumulative) and
+            `axis_stress` (of each axis), all (component,). In a dataset of more than `MOST_EXACT` checkpoints the
+            axes come from landmarks, whose number is the attribute `landmarks`, and the stress is estimated on up to
+            1,000 checkpoints drawn from all. Signs of axes are those of the picture of the whole dataset on the
+            checkpoints that both show: the same selection is the same picture, whatever was looked at before.
+
+        Raises
+        ------
+        ValueError
+            The selection is empty or holds a single checkpoint.
+        """
+        rows = selection.rows(self.ds)
+        return self._selections.get(("picture", digest(rows), n_components), lambda: self._picture(rows, n_components))
+
+    def _picture(self, rows: NDArray[np.intp], n_components: int) -> xr.Dataset:
+        if not self.has_predictions:
+            return stored_picture(self.ds, self._curves, rows, n_components)
+        if len(rows) < 2:
+            raise EmptySelectionError("only one checkpoint is chosen: a picture needs at least two")
+        frame = fit(self.measured, rows, n_components)
+        embedding, stress = frame.inpca.embedding_, explained_stress_of(frame, self.measured)
+        line = frame.inpca.transform(self.measured.geodesic_distances()[:, frame.measured_from])  # (point, component)
+        signs = signs_like(embedding, rows, self._whole_embedding(max(n_components, _SIGNED_AXES)))
+        picture = make_picture(
+            self.ds, self._curves, rows, embedding * signs, frame.inpca.eigenvalues_, stress, line * signs
+        )
+        if frame.landmarks is not None:
+            picture.attrs["landmarks"] = len(frame.landmarks)
+        return picture
+
+    def _whole_embedding(self, n_components: int) -> Array:
+        """Coordinates of all checkpoints, whose signs follow from the rule of `InPCA`, (T, component)."""
+        every = np.arange(self.ds.sizes["checkpoint"])
+        return self._whole.get(n_components, lambda: fit(self.measured, every, n_components).inpca.embedding_)
+
+    def progress_curves(
+        self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya"
+    ) -> pd.DataFrame:
+        """Progress along training: mean, lowest and highest over the seeds of each curve, one row a step.
+
+        Columns: curve, step, epoch, mean, low, high, n_seeds.
+        """
+        return self._curves.over_seeds(selection.rows(self.ds), self.measured.progress(metric))
+
+    def riemann_lengths(
+        self, selection: Selection = _EVERYTHING, method: LengthMethod = "bhattacharyya"
+    ) -> pd.DataFrame:
+        """Riemann length of the selected part of each run.
+
+        Columns: run, curve, task, method, seed, length, n_checkpoints, first_step, last_step. Lengths grow with the
+        number of checkpoints: compare those on equal schedules.
+        """
+        rows = selection.rows(self.ds)
+        steps = self.measured.step_lengths(method)
+        records = []
+        for run, members in rows_of_runs(self.ds, rows).items():
+            first, last = members[0], members[-1]
+            records.append(
+                {
+                    "run": run,
+                    "curve": self.curves[first],
+                    **{name: self.ds[name].values[first] for name in ("task", "method", "seed")},
+                    "length": float(steps[members[1:]].sum()),
+                    "n_checkpoints": len(members),
+                    "first_step": int(self.ds["step"].values[first]),
+                    "last_step": int(self.ds["step"].values[last]),
+                }
+            )
+        return pd.DataFrame.from_records(records)
+
+    def comparison(
+        self,
+        first: str | tuple[str, str],
+        second: str | tuple[str, str],
+        selection: Selection = _EVERYTHING,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """Distance between two curves at equal progress, and what chance between their seeds makes of it.
+
+        Parameters
+        ----------
+        first, second : str or (task, method)
+            Curves: a label (`curve_names`), a pair, or a task that has one method.
+        selection : Selection
+            Its seeds and epochs count; the curves are named.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        n_points : int
+            Values of progress.
+        progress_range : pair of float, optional
+            Compare over this range, so that several pairs share one. By default all that the runs of both cover.
+
+        Returns
+        -------
+        xarray.Dataset
+            `distance` (progress), d_B between the means over the seeds of each, and, where a side has two seeds,
+            `floor` (progress), what it would be if chance between seeds alone made it, for means over as many seeds
+            (see `predspace_widgets.geometry.matched_floor`).
+
+            Attributes: `first`, `second` (labels) and `n_first`, `n_second` (numbers of runs); `d_traj`, the area
+            under the distance; `progress_range`; `mean_distance`, d_traj over the width of the range, which alone
+            ranks pairs with ranges of their own; with a floor also `floor_mean_distance`, `p_value`, the share of
+            relabellings of the runs that are as far apart, `smallest_p`, the smallest that so few runs can give, and
+            `p_is_exact`, 1 where all relabellings were tried.
+
+        Raises
+        ------
+        ValueError
+            An unknown curve, twice the same one, no common range of progress or one that does not hold the given one.
+        NoPredictionsError
+        """
+        one, other = self._curves.find(first), self._curves.find(second)
+        if one == other:
+            raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
+        sides = self._runs_of(one, selection), self._runs_of(other, selection)
+        runs = tuple(tuple(map(digest, runs)) for runs in sides)
+        compared = self._selections.get(
+            ("comparison", runs, metric, n_points, progress_range),
+            lambda: self.measured.compare(*sides, metric, n_points, progress_range),
+        )
+        grid = compared.progress
+        d_traj = float(compared.relabelled[0])
+        width = float(grid[-1] - grid[0])
+        result = xr.Dataset(
+            {"distance": ("progress", compared.distance)},
+            coords={"progress": grid},
+            attrs={
+                "first": self.curve_names[one],
+                "second": self.curve_names[other],
+                "n_first": len(sides[0]),
+                "n_second": len(sides[1]),
+                "d_traj": d_traj,
+                "mean_distance": d_traj / width,
+                "progress_range": (float(grid[0]), float(grid[-1])),
+            },
+        )
+        if compared.floor is not None:
+            result["floor"] = ("progress", compared.floor)
+            result.attrs |= {
+                "floor_mean_distance": float(np.trapezoid(compared.floor, grid)) / width,
+                "p_value": p_value(compared.relabelled),
+                "smallest_p": 1 / len(compared.relabelled),
+                "p_is_exact": int(compared.exact),  # NetCDF knows no bool
+            }
+        return result
+
+    # -- the pieces ----------------------------------------------------------------------------------------------------
+
+    def _runs_of(self, curve: int, selection: Selection) -> list[NDArray[np.intp]]:
+        """Rows of each run of a curve, in the seeds and epochs of a selection."""
+        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        runs = list(rows_of_runs(self.ds, rows[self._curves.of_checkpoint[rows] == curve]).values())
+        if not runs:
+            raise EmptySelectionError(f"no checkpoint of {self.curve_names[curve]!r} is chosen")
+        return runs
+
+    def _labelled(self, values: np.ndarray, name: str) -> xr.DataArray:
+        coords = {key: ("checkpoint", self.ds[key].values) for key in CHECKPOINT_COORDS}
+        return xr.DataArray(values, dims="checkpoint", coords=coords, name=name)

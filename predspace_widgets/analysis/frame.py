@@ -1,0 +1,151 @@
+"""The axes of a picture: fitted to the chosen checkpoints, with the signs of the picture of the whole dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from predspace_widgets.analysis.groups import Curves
+from predspace_widgets.analysis.measurements import N_GEODESIC_POINTS, Measurements
+from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.selection import EmptySelectionError
+
+if TYPE_CHECKING:
+    from predspace_widgets.geometry import InPCA
+
+#: A picture of more checkpoints than these has its axes from this many landmarks.
+MOST_EXACT = 8_000
+N_LANDMARKS = 1_500
+
+# With fewer landmarks among the chosen checkpoints, these are measured among each other, unless they are too many.
+_ENOUGH_LANDMARKS = 200
+_ENOUGH_SAMPLED = 50
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Axes fitted to some checkpoints of a dataset, as InPCA has them: their signs are still arbitrary.
+
+    Attributes
+    ----------
+    rows : array of int, shape (n,)
+        The checkpoints.
+    inpca : InPCA
+        Fitted to their precomputed distances.
+    landmarks : array of int, or None
+        Rows that the axes come from; None where all of the checkpoints are measured with each other.
+    """
+
+    rows: NDArray[np.intp]
+    inpca: InPCA
+    landmarks: NDArray[np.intp] | None
+
+    @property
+    def measured_from(self) -> NDArray[np.intp]:
+        """Rows to which other points need distances to be projected."""
+        return self.rows if self.landmarks is None else self.landmarks
+
+
+def fit(measured: Measurements, rows: NDArray[np.intp], n_components: int) -> Frame:
+    """Axes of some checkpoints.
+
+    Raises
+    ------
+    EmptySelectionError
+        Too many checkpoints with fewer than two landmarks among them.
+    """
+    from predspace_widgets.geometry import InPCA  # late: scikit-learn takes a second to import
+
+    exact = InPCA(min(n_components, len(rows)), metric="precomputed")
+    if measured.ds.sizes["checkpoint"] <= MOST_EXACT:
+        return Frame(rows, exact.fit(measured.distances()[np.ix_(rows, rows)]), None)
+    landmarks, distances = measured.landmark_distances(N_LANDMARKS)
+    _, among, columns = np.intersect1d(rows, landmarks, assume_unique=True, return_indices=True)
+    if len(among) < _ENOUGH_LANDMARKS and len(rows) <= MOST_EXACT:
+        return Frame(rows, exact.fit(measured.distances_among(rows)), None)
+    if len(among) < 2:
+        raise EmptySelectionError(
+            f"of the {len(rows):,} chosen {len(among)} are landmarks: choose more, or at most {MOST_EXACT:,}"
+        )
+    inpca = InPCA(min(n_components, len(among)), metric="precomputed", landmarks=among)
+    if len(rows) < len(distances):  # all of them are not copied
+        distances = distances[np.ix_(rows, columns)]
+    return Frame(rows, inpca.fit(distances), rows[among])
+
+
+def signs_like(embedding: Array, rows: NDArray[np.intp], whole: Array) -> Array:
+    """Signs (k,) that bring the embedding of some rows closest to that of the whole dataset, on these rows.
+
+    Eigenvectors have no sign of their own. The whole picture has its by a fixed rule (see `InPCA`) and every other one
+    takes them from it, so that the same choice looks the same whatever was looked at before.
+    """
+    from predspace_widgets.geometry import align_signs  # late: see above
+
+    signs = np.ones(embedding.shape[1])
+    n_axes = min(embedding.shape[1], whole.shape[1])
+    signs[:n_axes] = align_signs(embedding[:, :n_axes], whole[rows, :n_axes])
+    return signs
+
+
+def explained_stress_of(frame: Frame, measured: Measurements) -> Array:
+    """Explained stress (k,) of a frame: where its axes come from landmarks, that of checkpoints drawn from all."""
+    inpca = frame.inpca
+    if frame.landmarks is None:
+        return np.asarray(inpca.explained_stress_)
+    from predspace_widgets.geometry import explained_stress  # late: see above
+
+    drawn, distances = measured.held_out_distances(N_LANDMARKS)
+    _, among, columns = np.intersect1d(frame.rows, drawn, return_indices=True)
+    if len(among) < _ENOUGH_SAMPLED:
+        return np.asarray(inpca.explained_stress_)
+    return explained_stress(inpca.embedding_[among], inpca.signature_, distances[np.ix_(columns, columns)])
+
+
+def make_picture(
+    ds: xr.Dataset,
+    curves: Curves,
+    rows: NDArray[np.intp],
+    embedding: Array,
+    eigenvalues: Array,
+    explained_stress: Array,
+    line: Array | None,
+) -> xr.Dataset:
+    """The labelled picture of some checkpoints; see `Analysis.picture`."""
+    means = curves.by_step(rows, dict(enumerate(embedding.T))).mean()
+    coords: dict[str, Any] = {name: ("checkpoint", ds[name].values[rows]) for name in CHECKPOINT_COORDS}
+    picture = xr.Dataset(
+        {
+            "embedding": (("checkpoint", "component"), embedding),
+            "mean": (("mean_point", "component"), means[[*range(embedding.shape[1])]].to_numpy()),
+            "eigenvalue": ("component", eigenvalues),
+            "explained_stress": ("component", explained_stress),
+            "axis_stress": ("component", np.diff(explained_stress, prepend=0.0)),
+        },
+        coords={
+            **coords,
+            "curve": ("checkpoint", np.array(curves.labels)[curves.of_checkpoint[rows]]),
+            "row": ("checkpoint", rows),
+            "component": np.arange(1, embedding.shape[1] + 1),
+            "mean_curve": ("mean_point", means.index.get_level_values("curve").to_numpy(dtype=str)),
+            "mean_epoch": ("mean_point", means["epoch"].to_numpy()),
+        },
+    )
+    if line is not None:
+        picture["geodesic"] = (("point", "component"), line)
+        picture = picture.assign_coords(point=np.linspace(0, 1, N_GEODESIC_POINTS))
+    return picture
+
+
+def stored_picture(ds: xr.Dataset, curves: Curves, rows: NDArray[np.intp], n_components: int) -> xr.Dataset:
+    """The picture that an embedding-only dataset brings; its axes do not change with the selection."""
+    eigenvalues = ds["eigenvalue"].values
+    total = float(ds.attrs.get("eigenvalue_square_sum", np.square(eigenvalues).sum()))
+    shares = np.clip(np.cumsum(eigenvalues**2) / total, 0, 1) if total > 0 else np.ones(len(eigenvalues))
+    k = min(n_components, len(eigenvalues))
+    embedding = ds["embedding"].values[rows, :k]
+    return make_picture(ds, curves, rows, embedding, eigenvalues[:k], (1 - np.sqrt(1 - shares))[:k], None)

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis.cache import Cache
 from predspace_widgets.analysis.frame import (
-    MOST_EXACT,
-    N_LANDMARKS,
     explained_stress_of,
     fit,
     make_picture,
+    measure_for_frames,
     signs_like,
     stored_picture,
 )
@@ -157,11 +156,7 @@ class Analysis:
     def prepare(self) -> None:
         """Compute all that is kept, so that selections are quick from now on."""
         if self.has_predictions:
-            if self.ds.sizes["checkpoint"] > MOST_EXACT:
-                self.measured.held_out_distances(N_LANDMARKS)
-            else:
-                self.measured.distances()
-            self.measured.geodesic_distances()
+            measure_for_frames(self.measured)
             self.measured.progress()
             self.measured.step_lengths()
             if self.ds.sizes["checkpoint"] > 1:
@@ -182,7 +177,7 @@ class Analysis:
         xarray.Dataset
             `embedding` (checkpoint, component) and its `mean` over seeds (mean_point, component); `geodesic`
             (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress` (cumulative) and
-            `axis_stress` (of each axis), all (component,). In a dataset of more than `MOST_EXACT` checkpoints the
+            `axis_stress` (of each axis), all (component,). In a dataset of more than `frame.MOST_EXACT` checkpoints the
             axes come from landmarks, whose number is the attribute `landmarks`, and the stress is estimated on up to
             1,000 checkpoints drawn from all. Signs of axes are those of the picture of the whole dataset on the
             checkpoints that both show: the same selection is the same picture, whatever was looked at before.
@@ -294,17 +289,19 @@ class Analysis:
             An unknown curve, twice the same one, no common range of progress or one that does not hold the given one.
         NoPredictionsError
         """
+        self.measured.check_predictions()
         one, other = self._curves.find(first), self._curves.find(second)
         if one == other:
             raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
         sides = self._runs_of(one, selection), self._runs_of(other, selection)
-        runs = tuple(tuple(map(digest, runs)) for runs in sides)
+        runs = [run for side in sides for run in side]
+        places = self.measured.places(runs, metric, n_points, progress_range)
         compared = self._selections.get(
-            ("comparison", runs, metric, n_points, progress_range),
-            lambda: self.measured.compare(*sides, metric, n_points, progress_range),
+            ("comparison", *map(digest, runs), len(sides[0]), metric, n_points, progress_range),
+            lambda: self.measured.compare(places, len(sides[0])),
         )
-        grid = compared.progress
-        d_traj = float(compared.relabelled[0])
+        assert places.grid is not None
+        grid, d_traj = places.grid, float(compared.relabelled[0])
         width = float(grid[-1] - grid[0])
         result = xr.Dataset(
             {"distance": ("progress", compared.distance)},

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from predspace_widgets.analysis.analysis import analysis_of
 from predspace_widgets.analysis.runs import RUN_COORDS
 from predspace_widgets.geometry import as_probabilities, ignorance, progress, truth
 from predspace_widgets.geometry.geodesic import ProgressMetric
@@ -153,13 +154,15 @@ def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric
     [[0.0, 1.0]]
     """
     part = restrict(ds, classes)
-    label, probs = part["label"].values, part["probs"].values
+    label, runs = part["label"].values, rows_of_runs(part)
+    outer = np.array([[rows[0], rows[-1]] for rows in runs.values()])  # (R, 2)
+    probs = part["probs"].isel(checkpoint=outer.ravel()).values  # (2R, n, c)
     ends = ignorance(*probs.shape[1:]), truth(label, probs.shape[2])
     records = []
-    for rows in rows_of_runs(part).values():
+    for number, rows in enumerate(runs.values()):
         record = {name: part[name].values[rows[0]] for name in RUN_COORDS}
         record |= {"classes": ", ".join(part["class"].values.tolist()), "n_samples": len(label)}
-        for name, row in (("untrained", rows[0]), ("trained", rows[-1])):
+        for name, row in (("untrained", 2 * number), ("trained", 2 * number + 1)):
             best, sharpness = _most_progress(probs[row], *ends, metric)
             record[name] = float(progress(probs[row], *ends, metric))
             record[f"{name}_best"], record[f"{name}_sharpness"] = best, sharpness
@@ -277,7 +280,7 @@ def progress_at_end(
     >>> progress_at_end(random_trajectories(), {"red": ["class 0", "class 3"]})["n_classes"].tolist()
     [2, 2]
     """
-    reached = ds.predspace.progress(metric).values
+    reached = analysis_of(ds).measured.progress(metric)
     records = []
     for rows in rows_of_runs(ds).values():
         record = {name: ds[name].values[rows[-1]] for name in RUN_COORDS}

@@ -51,6 +51,15 @@ class Frame:
         return self.rows if self.landmarks is None else self.landmarks
 
 
+def measure_for_frames(measured: Measurements) -> None:
+    """Compute all that frames are fitted to, and the geodesic that is projected into them."""
+    if measured.ds.sizes["checkpoint"] > MOST_EXACT:
+        measured.held_out_distances(N_LANDMARKS)
+    else:
+        measured.distances()
+    measured.geodesic_distances()
+
+
 def fit(measured: Measurements, rows: NDArray[np.intp], n_components: int) -> Frame:
     """Axes of some checkpoints.
 

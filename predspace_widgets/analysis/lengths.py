@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from predspace_widgets.analysis.analysis import analysis_of
 from predspace_widgets.analysis.runs import RUN_COORDS
-from predspace_widgets.geometry import riemann_length
+from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.trajectories.selection import rows_of_runs
 
 
-def lengths_by_stride(ds: xr.Dataset, strides: Sequence[int] = (1, 2, 4, 8)) -> pd.DataFrame:
+def lengths_by_stride(
+    ds: xr.Dataset, strides: Sequence[int] = (1, 2, 4, 8), method: LengthMethod = "bhattacharyya"
+) -> pd.DataFrame:
     """Riemann length of each run over all of its checkpoints, every second one, and so on.
 
     A length grows with the number of checkpoints, the more so the noisier the way is: a ratio of lengths belongs to a
@@ -25,6 +28,8 @@ def lengths_by_stride(ds: xr.Dataset, strides: Sequence[int] = (1, 2, 4, 8)) -> 
         Trajectories with predictions, all of one schedule.
     strides : sequence of int
         Every which checkpoint is kept.
+    method : {"bhattacharyya", "angle"}
+        See `predspace_widgets.geometry.riemann_length`.
 
     Returns
     -------
@@ -44,19 +49,29 @@ def lengths_by_stride(ds: xr.Dataset, strides: Sequence[int] = (1, 2, 4, 8)) -> 
     """
     if min(strides) < 1:
         raise ValueError(f"a stride must be at least 1, got {min(strides)}")
-    rows, probs, steps = rows_of_runs(ds), ds["probs"].values, ds["step"].values
+    rows, steps = rows_of_runs(ds), ds["step"].values
     schedules = {run: tuple(steps[members].tolist()) for run, members in rows.items()}
     first = next(iter(schedules))
     different = [run for run, schedule in schedules.items() if schedule != schedules[first]]
     if different:
         raise ValueError(f"lengths compare on equal schedules only: {different[0]} has other steps than {first}")
-    records = []
-    for members in rows.values():
-        record = {name: ds[name].values[members[0]] for name in RUN_COORDS}
-        for stride in strides:
-            kept = np.union1d(members[::stride], members[-1:])
-            length = riemann_length(probs[kept])
-            records.append(record | {"stride": stride, "n_checkpoints": len(kept), "length": length})
+    ways = [(members, stride) for members in rows.values() for stride in strides]
+    visited = [np.union1d(members[::stride], members[-1:]) for members, stride in ways]
+    before = np.concatenate([places[:-1] for places in visited])
+    after = np.concatenate([places[1:] for places in visited])
+    lengths = np.zeros(0)
+    if len(after):
+        lengths = np.sqrt(analysis_of(ds).measured.squared_steps(before, after, method))
+    last = np.cumsum([len(places) - 1 for places in visited])[:-1]
+    records = [
+        {
+            **{name: ds[name].values[members[0]] for name in RUN_COORDS},
+            "stride": stride,
+            "n_checkpoints": len(places),
+            "length": float(of_steps.sum()),
+        }
+        for (members, stride), places, of_steps in zip(ways, visited, np.split(lengths, last), strict=True)
+    ]
     return pd.DataFrame.from_records(records)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +26,7 @@ from predspace_widgets.analysis.large.blocks import (
 from predspace_widgets.analysis.large.kept import Results
 from predspace_widgets.geometry import (
     angles,
+    as_probabilities,
     geodesic,
     ignorance,
     pairwise,
@@ -55,13 +57,46 @@ _Rows = NDArray[np.intp]
 _log = logging.getLogger(__name__)
 
 
-class ComparedCurves(NamedTuple):
-    """Two curves at equal progress.
+@dataclass(frozen=True)
+class Places:
+    """Where runs are read: at values of progress, or at their last checkpoints.
 
     Attributes
     ----------
-    progress : array, shape (K,)
-        The grid, over a range that all runs cover.
+    runs : list of arrays of int
+        Rows of the checkpoints of each of R runs.
+    grid : array, shape (K,), or None
+        Values of progress; None reads the last checkpoints, K = 1.
+    progress : list of arrays of float, or None
+        Of the checkpoints of each run.
+    """
+
+    runs: Sequence[_Rows]
+    grid: Array | None = None
+    progress: Sequence[Array] | None = None
+
+    @property
+    def size(self) -> int:
+        """K."""
+        return 1 if self.grid is None else len(self.grid)
+
+    def read(self, block: NDArray[Any]) -> Array:
+        """Predictions there, (R, K, n, C), of a block of samples (T, n, C)."""
+        if self.grid is None or self.progress is None:
+            return as_probabilities(block[[rows[-1] for rows in self.runs]])[:, None]
+        pairs = zip(self.runs, self.progress, strict=True)
+        return np.stack([reindex(block[rows], reached, self.grid) for rows, reached in pairs])
+
+    def total(self, distances: Array) -> Array:
+        """The integral over progress of distances (..., K); of last checkpoints the distances themselves."""
+        return distances[..., 0] if self.grid is None else np.asarray(np.trapezoid(distances, self.grid, axis=-1))
+
+
+class ComparedCurves(NamedTuple):
+    """Two curves, at equal progress or at their ends.
+
+    Attributes
+    ----------
     distance : array, shape (K,)
         d_B between the means of the runs of either side.
     floor : array, shape (K,), or None
@@ -72,7 +107,6 @@ class ComparedCurves(NamedTuple):
         Whether these are all the ways there are.
     """
 
-    progress: Array
     distance: Array
     floor: Array | None
     relabelled: Array
@@ -191,49 +225,55 @@ class Measurements:
             after = np.concatenate([rows[1:] for rows in runs])
             lengths = np.zeros(self.ds.sizes["checkpoint"])
             if len(after):
-                of_block = partial(_squared_steps, before=before, after=after, method=method)
-                name = "steps" if method == "bhattacharyya" else f"steps-{method}"
-                lengths[after] = np.sqrt(self._mean(name, of_block, (len(after),)))
+                lengths[after] = np.sqrt(self.squared_steps(before, after, method, f"squared-steps-{method}"))
             return lengths
 
         return self._cache.get(("steps", method), compute)
 
-    def compare(
+    def places(
         self,
-        us: Sequence[_Rows],
-        vs: Sequence[_Rows],
+        runs: Sequence[_Rows],
         metric: ProgressMetric,
         n_points: int,
         progress_range: tuple[float, float] | None = None,
-    ) -> ComparedCurves:
-        """Two curves at equal progress, their runs given as rows, over a range or all that every run covers."""
-        runs = [*us, *vs]
-        at, grid = self._at_progress(runs, metric, n_points, progress_range)
-        splits = relabellings(len(us), len(vs))
-        of_block = partial(_compared, runs=runs, at=at, grid=grid, n_first=len(us), is_first=splits.is_first)
-        values = self._mean_at_progress(of_block, (2 * n_points + len(splits.is_first),), len(runs) * n_points)
-        distance, floor, relabelled = np.split(values, [n_points, 2 * n_points])
-        has_floor = len(runs) > 2
-        return ComparedCurves(grid, distance, floor if has_floor else None, relabelled, splits.exact)
-
-    def _at_progress(
-        self, runs: Sequence[_Rows], metric: ProgressMetric, n_points: int, progress_range: tuple[float, float] | None
-    ) -> tuple[list[Array], Array]:
-        """Progress of the checkpoints of each run, and the grid at which the runs are read."""
+    ) -> Places:
+        """Equally spaced values of progress over a range, or over all that every one of some runs covers."""
         reached = self.progress(metric)
-        at = [reached[rows] for rows in runs]
-        return at, common_grid(at, n_points, progress_range)
+        progress_of_runs = [reached[rows] for rows in runs]
+        return Places(runs, common_grid(progress_of_runs, n_points, progress_range), progress_of_runs)
 
-    def _mean_at_progress(self, of_block: OfBlock, shape: tuple[int, ...], n_rows: int) -> Array:
-        """The mean over samples of what needs so many rows of predictions (n, C) at a time."""
-        n_at_once = max(1, _PROBABILITIES_AT_A_TIME // (n_rows * self.ds.sizes["class"]))
-        return self._mean("", partial(in_slices, of_block=of_block, n_samples=n_at_once), shape, keep=False)
+    def compare(self, places: Places, n_first: int) -> ComparedCurves:
+        """Two curves: the first so many of the runs, and all others."""
+        n_runs, n_points = len(places.runs), places.size
+        splits = relabellings(n_first, n_runs - n_first)
+        of_points = partial(_compared, places=places, n_first=n_first, is_first=splits.is_first)
+        values = self.mean_at(places, of_points, (2 * n_points + len(splits.is_first),))
+        distance, floor, relabelled = np.split(values, [n_points, 2 * n_points])
+        return ComparedCurves(distance, floor if n_runs > 2 else None, relabelled, splits.exact)
+
+    def mean_at(self, places: Places, of_points: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
+        """The mean over samples of what a function gives for predictions (R, K, n, C) of runs at some places.
+
+        A few samples are read at a time: all of them may need more memory than all checkpoints.
+        """
+        n_rows = len(places.runs) * places.size * self.ds.sizes["class"]
+        of_block = partial(
+            in_slices,
+            of_block=partial(_of_points, places=places, of_points=of_points),
+            n_samples=max(1, _PROBABILITIES_AT_A_TIME // n_rows),
+        )
+        return self._mean("", of_block, shape, keep=False)
+
+    def squared_steps(self, before: _Rows, after: _Rows, method: LengthMethod, name: str = "") -> Array:
+        """Squares of the Riemann lengths of steps from checkpoints to others, (n,); kept on disk by a name."""
+        of_block = partial(_squared_steps, before=before, after=after, method=method)
+        return self._mean(name, of_block, (len(after),), keep=None if name else False)
 
     # -- how they are computed -----------------------------------------------------------------------------------------
 
     def probs(self) -> xr.DataArray:
         """The predictions (checkpoint, sample, class), in memory if they fit."""
-        self._check_predictions()
+        self.check_predictions()
         probs = self.ds["probs"].transpose("checkpoint", "sample", "class")
         if probs.chunks is None:
             return probs
@@ -253,10 +293,11 @@ class Measurements:
         return result
 
     def _labels(self) -> NDArray[Any]:
-        self._check_predictions()  # without them there need be no labels
+        self.check_predictions()  # without them there need be no labels
         return self._cache.get(("labels",), lambda: np.asarray(self.ds["label"].values))
 
-    def _check_predictions(self) -> None:
+    def check_predictions(self) -> None:
+        """Raise NoPredictionsError where the dataset holds an embedding only."""
         if "probs" not in self.ds:
             raise NoPredictionsError
 
@@ -277,7 +318,7 @@ class Measurements:
         self, name: str, shape: tuple[int, ...], keep: bool | None, compute: Callable[[Results | None], Array]
     ) -> Array:
         """A result, taken from disk if it is there; computed, and written there, if it is to be kept."""
-        self._check_predictions()
+        self.check_predictions()
         results = self._results(name, int(np.prod(shape)), keep)
         if results is None:
             return compute(None)
@@ -380,26 +421,16 @@ def _squared_steps(block: NDArray[Any], samples: slice, before: _Rows, after: _R
     return np.concatenate([squared_step_lengths(*pair, method) for pair in pairs])
 
 
-def runs_at_progress(block: NDArray[Any], runs: Sequence[_Rows], at: Sequence[Array], grid: Array) -> Array:
-    """Predictions of runs, given as rows, at values of progress, (R, K, n, C)."""
-    return np.stack([reindex(block[rows], reached, grid) for rows, reached in zip(runs, at, strict=True)])
+def _of_points(block: NDArray[Any], samples: slice, places: Places, of_points: Callable[[Array], Array]) -> Array:
+    return of_points(places.read(block))
 
 
-def _compared(
-    block: NDArray[Any],
-    samples: slice,
-    runs: Sequence[_Rows],
-    at: Sequence[Array],
-    grid: Array,
-    n_first: int,
-    is_first: NDArray[np.bool_],
-) -> Array:
-    """Distance (K,), floor (K,) and integrals over the grid for each relabelling (S,), one after the other."""
-    points = runs_at_progress(block, runs, at, grid)  # (R, K, n, C)
+def _compared(points: Array, places: Places, n_first: int, is_first: NDArray[np.bool_]) -> Array:
+    """Distance (K,), floor (K,) and total for each relabelling (S,), one after the other."""
     distances = relabelled_distances(points, is_first)  # (S, K)
     floor = matched_floor(points[:n_first], points[n_first:])
-    without = np.zeros(len(grid))
-    return np.concatenate([distances[0], without if floor is None else floor, np.trapezoid(distances, grid, axis=1)])
+    nothing = np.zeros(places.size)
+    return np.concatenate([distances[0], nothing if floor is None else floor, places.total(distances)])
 
 
 def _check_memory(n_points: int) -> None:

@@ -1,14 +1,26 @@
-"""Do three axes hold the trainings? Explained stress of the recorded runs, and of random curves in their place."""
+"""Do three axes hold the trainings? Explained stress of the recorded runs, and of runs that share nothing.
+
+A null carries each run elsewhere as a whole by a symmetry of prediction space of its own. It keeps ignorance and truth
+where they are, and with them every distance within the run: the length of each step and the progress of each
+checkpoint. Only what runs have in common beyond that is gone. What trainings explain with few axes beyond such nulls is
+therefore not that they all lead from ignorance to truth, nor how they progress.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from predspace_widgets.geometry import InPCA, geodesic, ignorance, pairwise, truth
+from predspace_widgets.analysis.analysis import analysis_of
+from predspace_widgets.geometry import InPCA, pairwise
+from predspace_widgets.geometry.floor import p_value
+from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.selection import rows_of_runs
+
+#: Draws of each null: 19 can show p = 1/20.
+N_DRAWS = 19
 
 
 def explained_stress(ds: xr.Dataset, n_axes: int = 3) -> pd.DataFrame:
@@ -31,16 +43,17 @@ def explained_stress(ds: xr.Dataset, n_axes: int = 3) -> pd.DataFrame:
     >>> explained_stress(random_trajectories())["seed"].tolist()
     ['all', '0', '1']
     """
-    seeds = ds["seed"].values
-    parts = {"all": ds} | {str(seed): ds.isel(checkpoint=seeds == seed) for seed in dict.fromkeys(seeds.tolist())}
+    distances, seeds = analysis_of(ds).measured.distances(), ds["seed"].values
+    parts = {"all": np.arange(len(seeds))}
+    parts |= {str(seed): np.flatnonzero(seeds == seed) for seed in dict.fromkeys(seeds.tolist())}
     records = []
-    for seed, part in parts.items():
-        inpca = _fit(part, n_axes)
+    for seed, rows in parts.items():
+        inpca = _fit(distances[np.ix_(rows, rows)], n_axes)
         records.append(
             {
                 "seed": seed,
-                "n_runs": len(rows_of_runs(part)),
-                "n_checkpoints": part.sizes["checkpoint"],
+                "n_runs": len(rows_of_runs(ds, rows)),
+                "n_checkpoints": len(rows),
                 "n_imaginary": int((inpca.signature_ < 0).sum()),
                 "explained_stress": float(inpca.explained_stress_[-1]),
             }
@@ -48,80 +61,63 @@ def explained_stress(ds: xr.Dataset, n_axes: int = 3) -> pd.DataFrame:
     return pd.DataFrame.from_records(records)
 
 
-def turned_curves(ds: xr.Dataset, generator: np.random.Generator, seeds_together: bool = False) -> xr.Dataset:
-    """Random curves of exactly the recorded lengths, between ignorance and independent random labellings.
-
-    Each run is carried elsewhere as a whole by a random symmetry of prediction space: for every sample its own random
-    permutation of the classes, the same at all checkpoints. This keeps every distance within a run, so the Riemann
-    length of each of its steps; keeps ignorance where it is; and turns the truth, towards which the run makes the
-    progress that it made, into a labelling in which every sample has a uniformly random class, independent of those of
-    all other runs. Only what runs have in common is gone, so this null keeps more of the trainings than a random walk
-    would.
+def shuffle_samples(
+    probs: NDArray[np.floating], labels: NDArray[np.integer], generator: np.random.Generator
+) -> NDArray[np.floating]:
+    """The predictions of a run with its samples shuffled within each true class, alike at all checkpoints.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    probs : array, shape (T, N, C)
+    labels : array of int, shape (N,)
     generator : numpy.random.Generator
-    seeds_together : bool
-        Turn all runs of a task and method alike, which keeps how near its seeds are; by default each by itself.
 
     Returns
     -------
-    xarray.Dataset
-        The same checkpoints with other predictions. `label` is still the recorded one.
+    array, shape (T, N, C)
 
     Examples
     --------
-    >>> from predspace_widgets.trajectories.testing import random_trajectories
-    >>> ds = random_trajectories()
-    >>> turned = turned_curves(ds, np.random.default_rng(0))
-    >>> bool(np.allclose(turned.predspace.riemann_length(), ds.predspace.riemann_length()))
+    >>> probs, labels = np.eye(2)[[[0, 1, 1]]], np.array([0, 1, 1])
+    >>> bool((shuffle_samples(probs, labels, np.random.default_rng(0)) == probs).all())  # those of a class are alike
     True
     """
-    probs = ds["probs"].values  # (T, N, C)
-    n_samples, n_classes = probs.shape[1:]
-    turned, turns = np.empty_like(probs), dict[tuple[str, ...], NDArray[np.int64]]()
-    for run, rows in rows_of_runs(ds).items():
-        name = tuple(str(ds[part].values[rows[0]]) for part in ("task", "method")) if seeds_together else (run,)
-        if name not in turns:
-            turns[name] = generator.permuted(np.tile(np.arange(n_classes), (n_samples, 1)), axis=1)  # (N, C)
-        turned[rows] = np.take_along_axis(probs[rows], turns[name][None], axis=2)
-    return _with_predictions(ds, turned)
+    order = np.arange(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order[members] = generator.permutation(members)
+    return probs[:, order]
 
 
-def random_geodesics(ds: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
-    """The straightest random curves: geodesics from ignorance to independent random labellings, one a run.
+def shuffle_wrong_classes(
+    probs: NDArray[np.floating], labels: NDArray[np.integer], generator: np.random.Generator
+) -> NDArray[np.floating]:
+    """The predictions of a run with the wrong classes of each sample shuffled, alike at all checkpoints.
 
-    Each checkpoint lies where the recorded one's progress is, on the geodesic of its run. They are shorter than the
-    runs, which do not go straight.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    xarray.Dataset
-        The same checkpoints with other predictions. `label` is still the recorded one.
+    Parameters, returns : see `shuffle_samples`.
 
     Examples
     --------
-    >>> from predspace_widgets.trajectories.testing import random_trajectories
-    >>> random_geodesics(random_trajectories(), np.random.default_rng(0)).probs.shape
-    (48, 30, 5)
+    >>> probs = np.array([[[0.7, 0.2, 0.1]]])
+    >>> shuffle_wrong_classes(probs, np.array([0]), np.random.default_rng(1))[0, 0, 0]  # the true one stays
+    np.float64(0.7)
     """
-    n_samples, n_classes = ds.sizes["sample"], ds.sizes["class"]
-    reached = ds.predspace.progress().values  # (T,)
-    probs = np.empty(ds["probs"].shape)
-    for rows in rows_of_runs(ds).values():
-        labelling = truth(generator.integers(n_classes, size=n_samples), n_classes)
-        probs[rows] = geodesic(ignorance(n_samples, n_classes), labelling, reached[rows])
-    return _with_predictions(ds, probs)
+    n_samples, n_classes = probs.shape[1:]
+    is_wrong = np.arange(n_classes) != labels[:, None]  # (N, C)
+    wrong = np.broadcast_to(np.arange(n_classes), is_wrong.shape)[is_wrong].reshape(n_samples, n_classes - 1)
+    order = np.tile(np.arange(n_classes), (n_samples, 1))
+    order[is_wrong] = generator.permuted(wrong, axis=1).ravel()
+    return np.take_along_axis(probs, order[None], axis=2)
 
 
-def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = 5, seed: int = 0) -> pd.DataFrame:
-    """Explained stress of random curves in place of the runs, several times over.
+#: The nulls, by what is shuffled for each run by itself.
+NULLS = {"samples within a class": shuffle_samples, "wrong classes": shuffle_wrong_classes}
+
+
+def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = N_DRAWS, seed: int = 0) -> pd.DataFrame:
+    """Explained stress of runs that share nothing but their ends, several times over.
+
+    All predictions are held in memory, twice: a run's samples go to places that any block of samples may hold.
 
     Parameters
     ----------
@@ -134,34 +130,51 @@ def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = 5, seed: int
     Returns
     -------
     pandas.DataFrame
-        Columns curves ("geodesics", "each run turned", "seeds turned together"; see `random_geodesics` and
-        `turned_curves`), draw and explained_stress.
+        Columns shuffled (a key of `NULLS`), draw and explained_stress.
 
     Examples
     --------
     >>> from predspace_widgets.trajectories.testing import random_trajectories
     >>> len(stress_of_nulls(random_trajectories(), n_draws=2))
-    6
+    4
     """
     generator = np.random.default_rng(seed)
+    probs, labels, runs = ds["probs"].values, ds["label"].values, rows_of_runs(ds)
+    shuffled = np.empty_like(probs)  # (T, N, C)
     records = []
     for draw in range(n_draws):
-        curves = {
-            "geodesics": random_geodesics(ds, generator),
-            "each run turned": turned_curves(ds, generator),
-            "seeds turned together": turned_curves(ds, generator, seeds_together=True),
-        }
-        for name, null in curves.items():
-            explained = float(_fit(null, n_axes).explained_stress_[-1])
-            records.append({"curves": name, "draw": draw, "explained_stress": explained})
+        for name, shuffle in NULLS.items():
+            for rows in runs.values():
+                shuffled[rows] = shuffle(probs[rows], labels, generator)
+            stress = float(_fit(pairwise(shuffled), n_axes).explained_stress_[-1])
+            records.append({"shuffled": name, "draw": draw, "explained_stress": stress})
     return pd.DataFrame.from_records(records)
 
 
-def _fit(ds: xr.Dataset, n_axes: int) -> InPCA:
+def p_of_stress(measured: float, draws: pd.DataFrame) -> pd.Series:
+    """Share of the draws of each null, the measured stress among them, that explain as much.
+
+    Parameters
+    ----------
+    measured : float
+    draws : pandas.DataFrame
+        From `stress_of_nulls`.
+
+    Returns
+    -------
+    pandas.Series
+        By what is shuffled; at least 1 / (1 + number of draws).
+
+    Examples
+    --------
+    >>> draws = pd.DataFrame({"shuffled": ["wrong classes"] * 3, "explained_stress": [0.5, 0.6, 0.9]})
+    >>> p_of_stress(0.8, draws).to_dict()
+    {'wrong classes': 0.5}
+    """
+    groups = draws.groupby("shuffled", sort=False)["explained_stress"]
+    return groups.agg(lambda values: p_value([measured, *values])).rename("p_value")
+
+
+def _fit(distances: Array, n_axes: int) -> InPCA:
     """The axes alone, without what a picture shows beside them."""
-    return InPCA(n_axes, metric="precomputed").fit(pairwise(ds["probs"].values))
-
-
-def _with_predictions(ds: xr.Dataset, probs: ArrayLike) -> xr.Dataset:
-    """The dataset with other predictions of the same checkpoints; what was measured on the old ones is left out."""
-    return xr.Dataset({"probs": (ds["probs"].dims, np.asarray(probs))}, coords=ds.coords, attrs=ds.attrs)
+    return InPCA(n_axes, metric="precomputed").fit(distances)

@@ -6,6 +6,7 @@ import itertools
 import sys
 import threading
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,13 @@ from hypothesis import strategies as st
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry import (
     InPCA,
+    align_signs,
+    bhattacharyya,
     geodesic,
     ignorance,
     pairwise,
     progress,
+    reindex,
     riemann_length,
     trajectory_distance,
     truth,
@@ -68,25 +72,6 @@ def ends() -> np.ndarray:
 def assert_checkpoints_named(labelled: xr.DataArray | xr.Dataset, rows: Any) -> None:
     for name in CHECKPOINT_COORDS:
         assert labelled[name].values.tolist() == TRAININGS[name].values[rows].tolist()
-
-
-# -- names of curves --------------------------------------------------------------------------------------------------
-
-
-def test_a_curve_is_named_by_its_task(analysis: Analysis) -> None:
-    assert analysis.curve_names == ["red", "green", "blue"]
-    assert analysis.curves.tolist() == TRAININGS["task"].values.tolist()
-
-
-def test_several_methods_are_part_of_the_name() -> None:
-    ds = random_trajectories(tasks=("red", "blue"), n_seeds=1, n_checkpoints=2, methods=("adam", "sgd"))
-    analysis = Analysis(ds)
-    assert analysis.curve_names == ["red", "red · sgd", "blue", "blue · sgd"]
-    assert analysis.curves.tolist() == [name for name in analysis.curve_names for _ in range(2)]
-    result = analysis.comparison("red", "red · sgd", n_points=5)
-    assert result.sizes["progress"] == 5
-    with pytest.raises(ValueError, match="no curve 'red · adam' in this dataset; it has red, red · sgd, blue"):
-        analysis.comparison("red · adam", "blue · sgd")
 
 
 # -- distances --------------------------------------------------------------------------------------------------------
@@ -181,9 +166,10 @@ def test_the_picture_is_inpca_of_the_selected_predictions(analysis: Analysis, se
     inpca = InPCA(3).fit(PROBS[rows])
     np.testing.assert_allclose(picture["eigenvalue"].values, inpca.eigenvalues_, rtol=0, atol=1e-5)
     np.testing.assert_allclose(picture["explained_stress"].values, inpca.explained_stress_, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(picture["embedding"].values, inpca.embedding_, rtol=0, atol=1e-4)
+    signs = align_signs(inpca.embedding_, picture["embedding"].values)
+    np.testing.assert_allclose(picture["embedding"].values, inpca.embedding_ * signs, rtol=0, atol=1e-4)
     line = geodesic(*ends(), picture["point"].values)
-    np.testing.assert_allclose(picture["geodesic"].values, inpca.transform(line), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(picture["geodesic"].values, inpca.transform(line) * signs, rtol=0, atol=1e-4)
     assert picture["row"].values.tolist() == rows.tolist()
     assert picture["curve"].values.tolist() == TRAININGS["task"].values[rows].tolist()
     assert picture["component"].values.tolist() == [1, 2, 3]
@@ -212,7 +198,8 @@ def test_the_picture_against_plain_formulas(analysis: Analysis) -> None:
 @each_selection
 def test_the_geodesic_goes_from_ignorance_to_truth(analysis: Analysis, selection: Selection) -> None:
     picture = analysis.picture(selection)
-    projected = InPCA(3).fit(PROBS[selection.rows(TRAININGS)]).transform(ends())
+    inpca = InPCA(3).fit(PROBS[selection.rows(TRAININGS)])
+    projected = inpca.transform(ends()) * align_signs(inpca.embedding_, picture["embedding"].values)
     assert picture["point"].values[[0, -1]].tolist() == [0.0, 1.0]
     np.testing.assert_allclose(picture["geodesic"].values[[0, -1]], projected, rtol=0, atol=1e-4)
 
@@ -232,47 +219,27 @@ def test_the_mean_over_seeds(analysis: Analysis, selection: Selection) -> None:
         assert picture["mean_epoch"].values[number] == picture["epoch"].values[points].mean()
 
 
-@pytest.mark.parametrize("flips", [[1, 1, 1], [-1, 1, 1], [1, -1, -1], [-1, -1, -1]])
-def test_a_new_picture_takes_the_signs_of_the_earlier_one(analysis: Analysis, flips: list[int]) -> None:
-    plain = analysis.picture()
-    earlier = plain.assign(embedding=plain["embedding"] * xr.DataArray(flips, dims="component"))
-    again = analysis.picture(align_to=earlier)
-    for name in ("embedding", "mean", "geodesic"):
-        np.testing.assert_allclose(again[name].values, plain[name].values * flips, rtol=0, atol=1e-12)
-    for name in ("eigenvalue", "explained_stress", "axis_stress"):
-        np.testing.assert_array_equal(again[name].values, plain[name].values)
-
-
 @settings(max_examples=25)
 @given(data=st.data())
-def test_nothing_flips_from_one_choice_to_the_next(data: st.DataObject) -> None:
+def test_signs_are_those_of_the_whole_picture_whatever_came_before(data: st.DataObject) -> None:
     tasks = st.lists(st.sampled_from(["red", "green", "blue"]), min_size=1, unique=True).map(tuple)
     epochs = st.tuples(st.sampled_from([0, 2.5]), st.sampled_from([5, 10]))
     choices = st.builds(Selection, tasks=tasks, epochs=epochs, seeds=st.sampled_from([None, (1,), (0, 2)]))
-    earlier = KEPT.picture(data.draw(choices))
-    new = KEPT.picture(data.draw(choices), align_to=earlier)
-    common, here, there = np.intersect1d(new["row"].values, earlier["row"].values, return_indices=True)
-    if len(common) < 2:
-        return
-    now, before = new["embedding"].values[here], earlier["embedding"].values[there]
-    now, before = now - now.mean(axis=0), before - before.mean(axis=0)
-    assert ((now * before).sum(axis=0) >= 0).all()
+    before, choice, n_axes = data.draw(choices), data.draw(choices), data.draw(st.integers(1, 5))
+    fresh = Analysis(TRAININGS)
+    fresh.picture(before, n_axes)
+    picture = fresh.picture(choice, n_axes)
+    xr.testing.assert_identical(picture, KEPT.picture(choice, n_axes))
+    whole = KEPT.picture(n_components=n_axes)["embedding"].values[picture["row"].values]
+    here = picture["embedding"].values
+    k = here.shape[1]
+    agreement = ((here - here.mean(axis=0)) * (whole - whole.mean(axis=0))[:, :k]).sum(axis=0)
+    assert (agreement >= 0).all()
 
 
-def test_a_picture_without_common_checkpoints_keeps_its_own_signs(analysis: Analysis) -> None:
-    earlier = analysis.picture(Selection(tasks=("red",)))
-    blue = Selection(tasks=("blue",))
-    xr.testing.assert_identical(analysis.picture(blue, align_to=earlier), analysis.picture(blue))
-
-
-def test_an_earlier_picture_may_have_other_axes(analysis: Analysis) -> None:
-    plain = analysis.picture(n_components=4)
-    for n_axes in (1, 2, 4):
-        earlier = analysis.picture(n_components=n_axes)
-        earlier["embedding"] = -earlier["embedding"]
-        signs = [-1] * n_axes + [1] * (4 - n_axes)
-        found = analysis.picture(n_components=4, align_to=earlier)["embedding"].values
-        np.testing.assert_allclose(found, plain["embedding"].values * signs, rtol=0, atol=1e-12)
+def test_the_whole_picture_has_its_signs_from_the_estimator(analysis: Analysis) -> None:
+    embedding = InPCA(3, metric="precomputed").fit_transform(analysis.distances().values)
+    np.testing.assert_allclose(analysis.picture()["embedding"].values, embedding, rtol=0, atol=1e-12)
 
 
 def test_points_leave_when_the_epochs_are_narrowed(analysis: Analysis) -> None:
@@ -383,26 +350,45 @@ def test_the_points_default_to_51(analysis: Analysis) -> None:
     assert analysis.comparison("red", "blue").sizes["progress"] == 51
 
 
-@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle"])
-def test_the_floor_leaves_one_seed_out_at_a_time(analysis: Analysis, metric: Any) -> None:
-    result = analysis.comparison("red", "blue", metric=metric, n_points=21)
-    for side, task in (("first", "red"), ("second", "blue")):
-        a, b, c = runs_of(task)
-        splits = [by_hand([one], rest, metric, 21) for one, rest in ((a, [b, c]), (b, [a, c]), (c, [a, b]))]
-        floor = result[f"floor_{side}"]
-        assert floor.dims == (f"floor_progress_{side}",)
-        np.testing.assert_allclose(floor[f"floor_progress_{side}"].values, splits[0].grid, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(floor.values, sum(split.curve for split in splits) / 3, rtol=0, atol=1e-10)
-        expected = sum(split.distance for split in splits) / 3
-        np.testing.assert_allclose(floor.attrs["d_traj"], expected, rtol=0, atol=1e-10)
+@pytest.mark.parametrize(("seeds", "n_points"), [((0, 1, 2), 21), ((0, 2), 5)])
+def test_the_floor_is_that_of_the_line_above_it(analysis: Analysis, seeds: tuple[int, ...], n_points: int) -> None:
+    """On its range, of means over as many seeds: each side's seeds one against the others, scaled."""
+    result = analysis.comparison("red", "blue", Selection(seeds=seeds), n_points=n_points)
+    grid, reached, n = result["progress"].values, progress(PROBS, *ends()), len(seeds)
+    expected = np.zeros(n_points)
+    for task in ("red", "blue"):
+        points = np.stack([reindex(PROBS[rows], reached[rows], grid) for rows in runs_of(task, seeds)])
+        apart = [bhattacharyya(points[k], np.delete(points, k, axis=0).mean(axis=0)) for k in range(n)]
+        expected += np.mean(apart, axis=0) / (1 + 1 / (n - 1)) / n
+    np.testing.assert_allclose(result["floor"].values, expected, rtol=0, atol=1e-10)
+    width = grid[-1] - grid[0]
+    assert result.attrs["floor_mean_distance"] == pytest.approx(np.trapezoid(expected, grid) / width)
+    assert result.attrs["mean_distance"] == pytest.approx(result.attrs["d_traj"] / width)
+    assert result.attrs["progress_range"] == (grid[0], grid[-1])
+    assert (result.attrs["n_first"], result.attrs["n_second"]) == (n, n)
 
 
-def test_the_floor_of_two_seeds_is_the_distance_between_them(analysis: Analysis) -> None:
-    result = analysis.comparison("red", "blue", Selection(seeds=(0, 2)), n_points=21)
-    a, b = runs_of("red", (0, 2))
-    np.testing.assert_allclose(
-        result["floor_first"].values, by_hand([a], [b], "bhattacharyya", 21).curve, rtol=0, atol=1e-10
-    )
+def test_p_is_the_share_of_relabellings_that_are_as_far_apart(analysis: Analysis) -> None:
+    result = analysis.comparison("red", "green", n_points=9)
+    reached, runs = progress(PROBS, *ends()), [*runs_of("red"), *runs_of("green")]
+    points = [reindex(PROBS[rows], reached[rows], result["progress"].values) for rows in runs]
+    distances = []
+    for first in itertools.combinations(range(6), 3):
+        second = [k for k in range(6) if k not in first]
+        means = (np.mean([points[k] for k in side], axis=0) for side in (first, second))
+        distances.append(np.trapezoid(bhattacharyya(*means), result["progress"].values))
+    assert result.attrs["p_value"] == np.mean(np.array(distances) >= distances[0] - 1e-12)
+    assert result.attrs["smallest_p"] == 2 / 20
+    assert result.attrs["p_is_exact"] == 1
+
+
+def test_several_comparisons_share_a_range(analysis: Analysis) -> None:
+    own = analysis.comparison("red", "blue").attrs["progress_range"]
+    shared = (own[0] + 0.1, own[1] - 0.1)
+    result = analysis.comparison("red", "blue", n_points=7, progress_range=shared)
+    np.testing.assert_allclose(result["progress"].values, np.linspace(*shared, 7))
+    with pytest.raises(ValueError, match="which all runs cover"):
+        analysis.comparison("red", "blue", progress_range=(0, 1))
 
 
 def test_the_selection_chooses_seeds_and_epochs_of_both_curves(analysis: Analysis) -> None:
@@ -412,12 +398,15 @@ def test_the_selection_chooses_seeds_and_epochs_of_both_curves(analysis: Analysi
     np.testing.assert_allclose(result["progress"].values, expected.grid, rtol=0, atol=1e-12)
     np.testing.assert_allclose(result["distance"].values, expected.curve, rtol=0, atol=1e-10)
     assert set(result.data_vars) == {"distance"}
+    assert "p_value" not in result.attrs
 
 
 def test_one_side_may_have_one_seed_only() -> None:
     ds = TRAININGS.isel(checkpoint=(TRAININGS["task"] != "red").values | (TRAININGS["seed"] == 1).values)
     result = Analysis(ds).comparison("red", "blue")
-    assert set(result.data_vars) == {"distance", "floor_second"}
+    assert set(result.data_vars) == {"distance", "floor"}
+    assert (result.attrs["n_first"], result.attrs["n_second"]) == (1, 3)
+    assert result.attrs["smallest_p"] == 1 / 4
 
 
 def test_a_curve_is_not_compared_with_itself(analysis: Analysis) -> None:
@@ -445,7 +434,7 @@ def test_curves_that_share_no_progress() -> None:
     ):
         Analysis(xr.concat([early, late], "checkpoint")).comparison("geodesic", "late")
     with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
-        Analysis(meeting_runs()).comparison("left", "right", n_points=1)
+        Analysis(meeting_runs()).comparison(("left", "synthetic"), "right", n_points=1)
 
 
 # -- an embedding without predictions ---------------------------------------------------------------------------------
@@ -531,7 +520,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    for name in ("pairwise", "progress", "bhattacharyya", "trajectory_distance", "seed_floor"):
+    for name in ("pairwise", "progress", "squared_step_lengths", "relabelled_distances", "matched_floor"):
         monkeypatch.setattr(module, name, counted(name))
     return made
 
@@ -540,7 +529,7 @@ def test_distances_are_computed_once_for_all_pictures(calls: list[str]) -> None:
     analysis = Analysis(TRAININGS)
     for selection in SELECTIONS:
         analysis.picture(selection)
-        analysis.picture(selection, n_components=2, align_to=analysis.picture())
+        analysis.picture(selection, n_components=2)
         analysis.distances()
     assert sorted(calls) == ["pairwise", "pairwise to the geodesic"]
     analysis.distances("great_circle")
@@ -562,25 +551,24 @@ def test_lengths_are_computed_once(calls: list[str]) -> None:
     analysis = Analysis(TRAININGS.isel(checkpoint=slice(9)))
     for selection in (Selection(), Selection(epochs=(0, 5)), Selection(epochs=(5, 10))):
         analysis.riemann_lengths(selection)
-    assert calls == ["bhattacharyya"]  # of all steps at once
+    assert calls == ["squared_step_lengths"]  # of all steps at once
 
 
-def test_floors_are_computed_once_for_each_choice(calls: list[str]) -> None:
+def test_comparisons_are_computed_once_for_each_choice(calls: list[str]) -> None:
     analysis = Analysis(TRAININGS)
-    analysis.comparison("red", "blue", n_points=5)
-    assert (calls.count("trajectory_distance"), calls.count("seed_floor")) == (1, 2)
-    analysis.comparison("red", "blue", n_points=5)
-    analysis.comparison("blue", "red", n_points=5)
-    assert (calls.count("trajectory_distance"), calls.count("seed_floor")) == (3, 2)
-    analysis.comparison("red", "green", n_points=5)  # the floor of red is known
-    assert (calls.count("trajectory_distance"), calls.count("seed_floor")) == (4, 3)
+    for _ in range(2):
+        analysis.comparison("red", "blue", n_points=5)
+        analysis.comparison("red", "blue", Selection(tasks=("green",)), n_points=5)  # the curves are named
+    assert (calls.count("relabelled_distances"), calls.count("matched_floor")) == (1, 1)
+    analysis.comparison("red", "green", n_points=5)
+    assert (calls.count("relabelled_distances"), calls.count("matched_floor")) == (2, 2)
 
 
-def test_floors_of_other_choices_are_others() -> None:
+def test_comparisons_of_other_choices_are_others() -> None:
     analysis = Analysis(TRAININGS)
 
     def floor(selection: Selection = SELECTIONS[0], metric: Any = "bhattacharyya", n_points: int = 5) -> list[float]:
-        return list(analysis.comparison("red", "blue", selection, metric, n_points)["floor_first"].values)
+        return list(analysis.comparison("red", "blue", selection, metric, n_points)["floor"].values)
 
     first = floor()
     assert floor(Selection(seeds=(0, 1))) != first
@@ -588,6 +576,19 @@ def test_floors_of_other_choices_are_others() -> None:
     assert floor(metric="great_circle") != first
     assert len(floor(n_points=7)) == 7
     assert floor() == first
+
+
+def test_many_selections_leave_memory_as_it_was() -> None:
+    ds = random_trajectories(n_seeds=4, n_checkpoints=30, n_samples=4, n_classes=3)
+    analysis, sizes = Analysis(ds), []
+    epochs = np.unique(ds["epoch"].values)
+    tracemalloc.start()
+    for first, last in itertools.islice(itertools.combinations(epochs, 2), 400):
+        analysis.picture(Selection(epochs=(first, last)))
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert len(analysis._selections) == 64
+    assert sizes[-1] < 1.2 * sizes[100]
 
 
 def test_once_from_several_threads(calls: list[str]) -> None:

@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from predspace_widgets.trajectories.claims import (
-    class_overlap,
-    mantel_test,
+
+from predspace_widgets.analysis.classes import (
+    SMALLEST,
     progress_at_end,
     progress_of_nested_tasks,
     progress_on,
@@ -21,8 +21,7 @@ from predspace_widgets.trajectories.claims import (
     restrict,
     retemper,
 )
-
-from predspace_widgets.analysis.classes import SMALLEST
+from predspace_widgets.analysis.overlap import class_overlap, mantel_test
 from predspace_widgets.geometry import ignorance, progress, truth
 from predspace_widgets.trajectories import make_trajectories, validate
 from predspace_widgets.trajectories.testing import geodesic_run, random_trajectories

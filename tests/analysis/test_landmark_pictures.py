@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from predspace_widgets.analysis import Analysis, analysis, measurements
+from predspace_widgets.analysis import Analysis, frame, measurements
 from predspace_widgets.geometry import align_signs, explained_stress, pairwise
 from predspace_widgets.trajectories import Selection, open_trajectories
 from predspace_widgets.trajectories.storage import save_trajectories
@@ -24,9 +24,9 @@ EARLY = Selection(epochs=(0.0, 5.0))
 @pytest.fixture
 def _by_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty landmarks; a choice with fewer than ten of them is measured anew."""
-    monkeypatch.setattr(analysis, "MOST_EXACT", 100)
-    monkeypatch.setattr(analysis, "N_LANDMARKS", 60)
-    monkeypatch.setattr(analysis, "_ENOUGH_LANDMARKS", 10)
+    monkeypatch.setattr(frame, "MOST_EXACT", 100)
+    monkeypatch.setattr(frame, "N_LANDMARKS", 60)
+    monkeypatch.setattr(frame, "_ENOUGH_LANDMARKS", 10)
 
 
 def no_matrix(*args: Any, **options: Any) -> None:
@@ -39,7 +39,7 @@ def pictures(selection: Selection, monkeypatch: pytest.MonkeyPatch) -> tuple[xr.
         patch.setattr(measurements.Measurements, "distances", no_matrix)
         ours = Analysis(TRAININGS).picture(selection)
     with monkeypatch.context() as patch:
-        patch.setattr(analysis, "MOST_EXACT", 1000)
+        patch.setattr(frame, "MOST_EXACT", 1000)
         return ours, Analysis(TRAININGS).picture(selection)
 
 
@@ -73,24 +73,23 @@ def test_the_stress_is_that_of_checkpoints_which_are_no_landmarks(monkeypatch: p
     rows, _ = measured.measured.held_out_distances(60)
     assert len(rows) == 180
     assert not set(rows.tolist()) & set(measured.measured.landmark_distances(60)[0].tolist())
-    monkeypatch.setattr(analysis, "_ENOUGH_HELD_OUT", 181)
+    monkeypatch.setattr(frame, "_ENOUGH_SAMPLED", 181)
     assert np.abs(Analysis(TRAININGS).picture()["explained_stress"].values - stress).max() > 1e-4
 
 
 @pytest.mark.usefixtures("_by_landmarks")
 def test_a_choice_with_few_landmarks_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analysis, "_ENOUGH_LANDMARKS", 60)
+    monkeypatch.setattr(frame, "_ENOUGH_LANDMARKS", 60)
     ours, exact = pictures(RED, monkeypatch)
     assert "landmarks" not in ours.attrs
     np.testing.assert_allclose(ours["embedding"], exact["embedding"], atol=1e-6)
 
 
 @pytest.mark.usefixtures("_by_landmarks")
-def test_the_next_picture_keeps_its_signs() -> None:
-    measured = Analysis(TRAININGS)
-    first = measured.picture()
-    again = measured.picture(align_to=first.assign(embedding=-first["embedding"]))
-    np.testing.assert_allclose(again["embedding"], -first["embedding"], atol=1e-12)
+def test_a_part_has_the_signs_of_the_whole() -> None:
+    whole, part = Analysis(TRAININGS).picture(), Analysis(TRAININGS).picture(EARLY)
+    of_part = whole["embedding"].values[part["row"].values]
+    assert align_signs(part["embedding"], of_part).tolist() == [1, 1, 1]
 
 
 @pytest.mark.usefixtures("_by_landmarks")

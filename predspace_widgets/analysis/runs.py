@@ -293,10 +293,9 @@ def _pairwise_at_each(points: Array) -> Array:
 
 
 def _to_means(points: Array, chosen: NDArray[np.intp], others: NDArray[np.intp]) -> Array:
-    total, roots = points[chosen].sum(axis=0), np.sqrt(points)  # (K, n, C), (R, K, n, C)
-    distances = []
+    roots, distances = np.sqrt(points), []  # (R, K, n, C)
     for left_out in chosen:
-        mean = np.maximum(total - points[left_out], 0) / (len(chosen) - 1)  # what is left of rounding may be negative
+        mean = points[chosen[chosen != left_out]].mean(axis=0)  # (K, n, C)
         runs = [left_out, *others]
         distances.append(bhattacharyya_of_roots(roots[runs], np.sqrt(mean)))  # (run, K)
     return np.concatenate(distances).T  # (K, comparison)

@@ -71,10 +71,10 @@ def one_against_others(points: Array) -> Array:
     -------
     array, shape (...)
     """
-    total, n_others = points.sum(axis=0), len(points) - 1  # (..., N, C)
-    # What is left of rounding may be negative.
-    distances = (_distance(one, np.maximum(total - one, 0) / n_others) for one in points)
-    return np.asarray(sum(distances) / len(points))
+    runs = range(len(points))
+    # Others are summed rather than subtracted from the sum of all, which would lose the digits of small probabilities.
+    means = (np.mean([points[k] for k in runs if k != run], axis=0) for run in runs)  # (..., N, C)
+    return np.asarray(sum(_distance(points[run], mean) for run, mean in zip(runs, means, strict=True)) / len(points))
 
 
 def matched_floor(U: Array, V: Array) -> Array | None:
@@ -174,14 +174,14 @@ def relabelled_distances(points: Array, is_first: NDArray[np.bool_]) -> Array:
     """
     n_first = int(is_first[0].sum())
     flat = points.reshape(len(points), -1)  # (R, K * N * C)
-    total = flat.sum(axis=0)
     n_at_once = max(1, _BLOCK // flat.shape[1])
     distances = []
     for start in range(0, len(is_first), n_at_once):
-        first = is_first[start : start + n_at_once].astype(np.float64) @ flat  # (s, K * N * C)
-        second = np.maximum(total - first, 0) / (len(points) - n_first)
-        shape = (len(first), *points.shape[1:])
-        distances.append(_distance((first / n_first).reshape(shape), second.reshape(shape)))
+        sides = is_first[start : start + n_at_once]  # (s, R)
+        shape = (len(sides), *points.shape[1:])
+        first = (sides / n_first) @ flat  # (s, K * N * C)
+        second = (~sides / (len(points) - n_first)) @ flat
+        distances.append(_distance(first.reshape(shape), second.reshape(shape)))
     return np.concatenate(distances)  # (S, K)
 
 

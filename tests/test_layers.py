@@ -1,22 +1,29 @@
-"""The house has an order: each layer imports only from itself and from those above it (design, section 3)."""
+"""The house has an order: a layer imports only from itself and those it stands on, and no files import in circles."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = "predspace_widgets"
-#: From the top down.
-LAYERS = ("geometry", "trajectories", "training", "views", "explorers", "cli")
+#: Each layer, and those that it stands on.
+STANDS_ON = {
+    "geometry": (),
+    "trajectories": ("geometry",),
+    "analysis": ("geometry", "trajectories"),
+    "training": ("geometry", "trajectories"),
+    "views": ("geometry", "trajectories", "analysis"),
+    # Live training reaches the explorers as an iterator of snapshots.
+    "explorers": ("geometry", "trajectories", "analysis", "views"),
+    "accessor": ("geometry", "trajectories", "analysis", "views", "explorers"),
+    "cli": ("geometry", "trajectories", "analysis", "views", "explorers", "accessor", "training"),
+}
 #: `python -m predspace_widgets` is the command.
 MAIN = {f"{PACKAGE}.__main__": "cli"}
-#: Live training reaches the explorers as an iterator of snapshots.
-NEVER = {("explorers", "training")}
-#: (module, function, imported layer): the shortcut from a dataset to its explorer.
-EXCEPTIONS = {("predspace_widgets.trajectories.accessor", "explore", "explorers")}
 #: The mathematics takes and gives arrays.
 FOREIGN_TO_GEOMETRY = ("xarray", "plotly", "panel")
 
@@ -28,23 +35,21 @@ def module_name(file: Path, root: Path = ROOT) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(tree: ast.AST, package: str, function: str = "") -> Iterator[tuple[int, str, str]]:
-    """(line, imported name, innermost function around it) of all imports; relative names are made absolute."""
-    for node in ast.iter_child_nodes(tree):
-        inside = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else function
+def imports(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    """(line, imported name) of all imports, also of those inside functions; relative names are made absolute."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name, function) for alias in node.names)
+            yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parents = package.split(".")
                 base = ".".join(parents[: len(parents) - node.level + 1] + ([base] if base else []))
-            yield from ((node.lineno, f"{base}.{alias.name}", function) for alias in node.names)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Call) and _is_dynamic_import(node):
             name = node.args[0]
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                yield node.lineno, name.value, function
-        yield from imports(node, package, inside)
+                yield node.lineno, name.value
 
 
 def _is_dynamic_import(call: ast.Call) -> bool:
@@ -57,11 +62,11 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     if module == PACKAGE:
         return []  # the top level gathers the public names of all layers
     layer = MAIN.get(module, module.split(".")[1])
-    if layer not in LAYERS:
+    if layer not in STANDS_ON:
         return [f"{module} belongs to no layer"]
     package = module if is_package else module.rpartition(".")[0]
     found = []
-    for line, name, function in imports(ast.parse(source), package):
+    for line, name in imports(ast.parse(source), package):
         parts = name.split(".")
         where = f"{module}, line {line}: {layer} must not import"
         if layer == "geometry" and parts[0] in FOREIGN_TO_GEOMETRY:
@@ -69,20 +74,32 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
         if parts[0] != PACKAGE:
             continue
         target = parts[1] if len(parts) > 1 else ""
-        if target not in LAYERS:  # a name of the top level, which imports every layer
-            if layer != LAYERS[-1]:
+        if target not in STANDS_ON:  # a name of the top level, which imports every layer
+            if layer != "cli":
                 found.append(f"{where} the top level, where {name} comes from")
-            continue
-        if (module, function, target) in EXCEPTIONS:
-            continue
-        if LAYERS.index(target) > LAYERS.index(layer) or (layer, target) in NEVER:
+        elif target not in (layer, *STANDS_ON[layer]):
             found.append(f"{where} {target}")
     return found
 
 
+def circle(sources: Mapping[str, str], packages: Collection[str] = ()) -> list[str]:
+    """Modules that import each other in a circle, given all sources by name; `packages` are the __init__ files."""
+    imported: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        package = module if module in packages else module.rpartition(".")[0]
+        names = (name for _, name in imports(ast.parse(source), package))
+        targets = {name if name in sources else name.rpartition(".")[0] for name in names}
+        imported[module] = (targets & sources.keys()) - {module}
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        return sorted(set(error.args[1]))
+    return []
+
+
 def test_every_module_keeps_to_its_layer() -> None:
     files = sorted((ROOT / PACKAGE).rglob("*.py"))
-    assert {*LAYERS} <= {name.split(".")[1] for name in map(module_name, files) if name != PACKAGE}
+    assert {*STANDS_ON} <= {name.split(".")[1] for name in map(module_name, files) if name != PACKAGE}
     found = [
         problem
         for file in files
@@ -91,11 +108,18 @@ def test_every_module_keeps_to_its_layer() -> None:
     assert found == []
 
 
-def test_the_exception_is_still_needed() -> None:
-    for module, function, target in EXCEPTIONS:
-        source = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
-        made = imports(ast.parse(source), module.rpartition(".")[0])
-        assert any((where, name.split(".")[1]) == (function, target) for _, name, where in made if PACKAGE in name)
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = sorted((ROOT / PACKAGE).rglob("*.py"))
+    sources = {module_name(file): file.read_text(encoding="utf-8") for file in files}
+    assert circle(sources, [module_name(file) for file in files if file.name == "__init__.py"]) == []
+
+
+def test_below_the_faces_nobody_asks_the_accessor() -> None:
+    """Code uses `analysis_of(ds)`; examples in docstrings may show what a user writes."""
+    for file in sorted((ROOT / PACKAGE).rglob("*.py")):
+        if module_name(file).split(".")[-1] not in ("accessor", "cli"):
+            names = [node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)]
+            assert "predspace" not in names, file
 
 
 # -- the checker itself -----------------------------------------------------------------------------------------------
@@ -109,9 +133,12 @@ def test_the_exception_is_still_needed() -> None:
         ("geometry.distance", "import numpy, predspace_widgets.cli as c", "cli"),
         ("trajectories.build", "from predspace_widgets import explorers", "explorers"),
         ("trajectories.build", "def f():\n    from predspace_widgets.training import record", "training"),
-        ("trajectories.accessor", "from predspace_widgets.explorers import Explorer", "explorers"),
-        ("trajectories.accessor", "def explore():\n    import predspace_widgets.training", "training"),
-        ("trajectories.accessor", "def other():\n    import predspace_widgets.explorers", "explorers"),
+        ("trajectories.build", "from predspace_widgets.analysis import analysis_of", "analysis"),
+        ("trajectories.build", "from predspace_widgets import accessor", "accessor"),
+        ("analysis.runs", "from predspace_widgets.views import inpca", "views"),
+        ("analysis.runs", "def f():\n    from predspace_widgets.training import load_recipe", "training"),
+        ("training.run", "from predspace_widgets.analysis import Analysis", "analysis"),
+        ("accessor", "def f():\n    import predspace_widgets.training", "training"),
         ("trajectories.build", "def explore():\n    import predspace_widgets.explorers", "explorers"),
         ("training.methods.supervised", "from predspace_widgets.views import palette", "views"),
         ("training.methods.supervised", "from ...views import palette", "views"),
@@ -138,6 +165,24 @@ def test_a_planted_violation_is_found(module: str, source: str, culprit: str) ->
     assert f"{module.split('.')[0]} must not import {culprit}" in problem
 
 
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"p.a": "import p.b", "p.b": "def f():\n    from p import a"}, ["p.a", "p.b"]),
+        ({"p.a": "from p.b import x", "p.b": "from .c import y", "p.c": "from . import a"}, ["p.a", "p.b", "p.c"]),
+        ({"p": "from p.a import x", "p.a": "from p import y"}, ["p", "p.a"]),
+        ({"p.a": "if TYPE_CHECKING:\n    from p.b import x", "p.b": "import p.a"}, ["p.a", "p.b"]),
+    ],
+)
+def test_a_planted_circle_is_found(sources: dict[str, str], expected: list[str]) -> None:
+    assert circle(sources, ["p"]) == expected
+
+
+def test_what_is_no_circle() -> None:
+    sources = {"p": "from p.a import x", "p.a": "from p.b import y\nfrom p import b", "p.b": "import numpy, q.p"}
+    assert circle(sources, ["p"]) == []
+
+
 def test_relative_imports_of_a_package_start_at_itself() -> None:
     [problem] = violations("from ..explorers import Explorer", f"{PACKAGE}.trajectories", is_package=True)
     assert "trajectories must not import explorers" in problem
@@ -154,13 +199,11 @@ def test_a_module_outside_the_layers_is_found() -> None:
         ("geometry.distance", "import numpy\nimport torch\nfrom .probabilities import truth"),
         ("geometry.distance", "from predspace_widgets.geometry import curves"),
         ("geometry.distance", "import xarrays, plotly_else"),
-        (
-            "trajectories.accessor",
-            "class A:\n    def explore(self):\n        from predspace_widgets.explorers import E",
-        ),
+        ("accessor", "class A:\n    def explore(self):\n        from predspace_widgets.explorers import E"),
+        ("analysis.frame", "from predspace_widgets.analysis.groups import Curves\nfrom ..trajectories import schema"),
         ("trajectories.build", "import xarray\nimport predspace_widgets.geometry"),
         ("training.record", "from predspace_widgets.trajectories import schema\nfrom ..geometry import truth"),
-        ("views.inpca", "import plotly\nfrom predspace_widgets.trajectories import Analysis"),
+        ("views.inpca", "import plotly\nfrom predspace_widgets.analysis import Analysis"),
         ("explorers.app", "import panel\nfrom predspace_widgets import views, trajectories, geometry"),
         (
             "cli",

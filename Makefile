@@ -1,5 +1,6 @@
-# make app      opens the explorer on the demo dataset
-# make test     runs everything that must pass
+# make app      opens the explorer on the demo dataset; make setup only installs what it needs
+# make test     runs everything that must pass, and installs what that needs besides
+# make lab      opens JupyterLab on the notebooks, and installs it
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
 
@@ -7,39 +8,49 @@ PYTHON ?= python3
 PORT ?= 5006
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+INSTALL := $(BIN)/pip install --constraint requirements.txt --editable
+APP := $(VENV)/.app
+LAB := $(VENV)/.lab
+TEST := $(VENV)/.test
 
 .PHONY: app test setup lab bench bench-large demo-data
 
-app: $(READY)
+app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
 
-test: $(READY)
+test: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not browser" --numprocesses auto
 	$(BIN)/pytest -m browser
 
-setup: $(READY)
+setup: $(APP)
 
-lab: $(READY)
+lab: $(LAB)
 	$(BIN)/jupyter lab notebooks
 
-bench: $(READY)
+bench: $(APP)
 	$(BIN)/python benchmarks/bench.py
 
-bench-large: $(READY)
+bench-large: $(APP)
 	$(BIN)/python benchmarks/bench_large.py $(FOLDER)
 
-demo-data: $(READY)
+demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
 
-# Made again when a pin or the package's own metadata changes.
-$(READY): requirements.txt pyproject.toml
+# A stamp in .venv says what is installed; it is made again when a pin or the package's own metadata changes.
+$(APP): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "predspace_widgets needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(BIN)/pip install --index-url $(TORCH_INDEX) $(shell grep -E '^torch(vision)?==' requirements.txt))
-	$(BIN)/pip install --requirement requirements.txt
-	$(BIN)/pip install --no-deps --editable .
+	$(INSTALL) .
+	touch $@
+
+$(LAB): $(APP)
+	$(INSTALL) '.[notebook]'
+	touch $@
+
+$(TEST): $(APP)
+	$(INSTALL) '.[notebook,lightning,huggingface,dev]'
 	touch $@

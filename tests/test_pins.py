@@ -1,9 +1,16 @@
-"""pyproject.toml says what is needed, requirements.txt and environment.yml which versions: here they stay together."""
+"""pyproject.toml says what is needed, requirements.txt and environment.yml which versions: here they stay together.
+
+And what is imported is declared: a dependency that only another package brings along goes away when that one does.
+"""
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +21,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-PYPROJECT, PINS, CONDA = (
-    (ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "requirements.txt", "environment.yml")
+PYPROJECT, PINS, CONDA, MAKEFILE = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("pyproject.toml", "requirements.txt", "environment.yml", "Makefile")
 )
 
 #: Packages that conda-forge calls otherwise.
@@ -23,6 +31,18 @@ CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
 #: What environment.yml needs besides: the interpreter, and pip for this package itself.
 CONDA_ONLY = {"python", "pip"}
 ITSELF = "--no-deps --editable ."
+
+#: Packages that are imported by another name than they are installed by.
+IMPORT_NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+#: Folder with Python code -> the extras it needs, besides those that a file is named after.
+FOLDERS: dict[str, set[str]] = {
+    "predspace_widgets": set(),
+    "benchmarks": set(),
+    "notebooks": {"notebook"},
+    "tests": {"dev"},
+}
+#: Dependencies that other dependencies import, for us: xarray writes NetCDF with them.
+NOT_IMPORTED = {"h5netcdf", "h5py"}
 
 
 def declared(pyproject: str) -> dict[str, Requirement]:
@@ -91,6 +111,54 @@ def conda_problems(pyproject: str, pins: str, conda: str) -> list[str]:
     return found
 
 
+def imported(source: str) -> Iterator[tuple[int, str]]:
+    """(line, package) of every import from another project, however deep in a function it stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module and not node.level else []
+        elif isinstance(node, ast.Call) and _is_dynamic_import(node):
+            names = [argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)]
+        else:
+            continue
+        for name in names:
+            package = str(name).split(".")[0]
+            if package not in sys.stdlib_module_names and package not in FOLDERS:
+                yield node.lineno, canonicalize_name(IMPORT_NAMES.get(package, package))
+
+
+def _is_dynamic_import(call: ast.Call) -> bool:
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    return name in ("import_module", "__import__", "importorskip")
+
+
+def import_problems(pyproject: str, file: Path, source: str) -> list[str]:
+    """What a file (its path from the root of the repository) imports and does not declare, one sentence each."""
+    project = tomllib.loads(pyproject)["project"]
+    extras = project["optional-dependencies"]
+    named_after = {extra for extra in extras if extra != "dev" and extra in file.stem.split("_")}
+    places = ["dependencies", *sorted(FOLDERS[file.parts[0]] | named_after)]
+    lines = [*project["dependencies"], *(line for place in places[1:] for line in extras[place])]
+    declared_here = {canonicalize_name(Requirement(line).name) for line in lines}
+    return [
+        f"{file}, line {number}, imports {name}: pyproject.toml must name it in {' or '.join(places)}"
+        for number, name in imported(source)
+        if name not in declared_here
+    ]
+
+
+def sources() -> Iterator[tuple[Path, str]]:
+    """Every file with Python code, from the root of the repository, and its code."""
+    for folder in FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            yield file.relative_to(ROOT), file.read_text(encoding="utf-8")
+        for file in sorted((ROOT / folder).glob("*.ipynb")):
+            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+            code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+            yield file.relative_to(ROOT), "\n".join(code)
+
+
 def place_problems(text: str) -> list[str]:
     """Whatever ties a list of packages to one index, one machine or one build."""
     marks = [
@@ -120,6 +188,25 @@ def test_the_conda_environment_has_the_same_versions() -> None:
 @pytest.mark.parametrize("text", [PINS, CONDA], ids=["requirements.txt", "environment.yml"])
 def test_the_lists_name_no_place(text: str) -> None:
     assert place_problems(text) == []
+
+
+def test_what_is_imported_is_declared() -> None:
+    files = dict(sources())
+    assert {file.parts[0] for file in files} == {*FOLDERS}
+    assert [problem for file, source in files.items() for problem in import_problems(PYPROJECT, file, source)] == []
+
+
+def test_what_the_app_installs_is_imported() -> None:
+    package = [source for file, source in sources() if file.parts[0] == "predspace_widgets"]
+    used = {name for source in package for _, name in imported(source)} | NOT_IMPORTED
+    wanted = {canonicalize_name(Requirement(line).name) for line in tomllib.loads(PYPROJECT)["project"]["dependencies"]}
+    assert wanted - used == set()
+
+
+def test_the_tests_are_installed_with_every_extra() -> None:
+    # A test of an extra that is not there is skipped, which nobody would notice.
+    [listed] = re.findall(r"\$\(INSTALL\) '\.\[(.*\bdev\b.*)\]'", MAKEFILE)
+    assert {*listed.split(",")} == {*tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]}
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
@@ -184,6 +271,55 @@ def test_a_new_dependency_is_noticed_in_both() -> None:
     pyproject = changed(PYPROJECT, r'^    "zarr>=', '    "Flask-Like>=3",\n    "zarr>=')
     assert pin_problems(pyproject, PINS) == ["requirements.txt lacks flask-like"]
     assert "environment.yml lacks flask-like" in conda_problems(pyproject, PINS, CONDA)
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "problem"),
+    [
+        ("predspace_widgets/views/inpca.py", "import seaborn", "imports seaborn: pyproject.toml must name it in dep"),
+        ("predspace_widgets/views/inpca.py", "import numpy, seaborn.x as s", "line 1, imports seaborn"),
+        ("predspace_widgets/views/inpca.py", "\nfrom seaborn.axis import f", "line 2, imports seaborn"),
+        ("predspace_widgets/views/inpca.py", "def f():\n    import seaborn", "line 2, imports seaborn"),
+        ("predspace_widgets/views/inpca.py", "import_module('seaborn.axis')", "imports seaborn"),
+        ("predspace_widgets/views/inpca.py", "if TYPE_CHECKING:\n    import jupyterlab", "imports jupyterlab"),
+        ("predspace_widgets/views/inpca.py", "import ipywidgets", "imports ipywidgets"),
+        ("predspace_widgets/training/lightning.py", "import transformers", "name it in dependencies or lightning"),
+        ("predspace_widgets/training/dev.py", "import pytest", "imports pytest"),
+        ("predspace_widgets/cli.py", "import hypothesis", "imports hypothesis"),
+        ("predspace_widgets/cli.py", "import Flask_Like", "imports flask-like"),
+        ("benchmarks/bench.py", "import threadpoolctl", "imports threadpoolctl"),
+        ("notebooks/01_first_picture.ipynb", "import matplotlib", "must name it in dependencies or notebook"),
+        ("tests/test_cli.py", "import requests", "must name it in dependencies or dev"),
+        ("tests/test_cli.py", "lightning = pytest.importorskip('lightning')", "imports lightning"),
+    ],
+)
+def test_an_undeclared_import_is_noticed(file: str, source: str, problem: str) -> None:
+    [found] = import_problems(PYPROJECT, Path(file), source)
+    assert problem in found
+
+
+@pytest.mark.parametrize("name", sorted(IMPORT_NAMES.values()))
+def test_an_import_by_another_name_is_noticed(name: str) -> None:
+    pyproject = changed(PYPROJECT, rf'^    "{name}>=.*\n', "")
+    assert any(
+        f"imports {name}" in found for file, text in sources() for found in import_problems(pyproject, file, text)
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("predspace_widgets/cli.py", "import json, os.path\nimport xarray as xr\nfrom . import seaborn"),
+        ("predspace_widgets/cli.py", "from predspace_widgets.views import seaborn\nimport_module(name)"),
+        ("predspace_widgets/training/lightning.py", "from lightning.pytorch import Callback"),
+        ("predspace_widgets/explorers/notebook.py", "import ipywidgets, anywidget"),
+        ("notebooks/01_first_picture.ipynb", "import ipywidgets, numpy"),
+        ("tests/training/test_recorder_lightning.py", "pytest.importorskip('lightning')"),
+        ("tests/conftest.py", "import hypothesis, sklearn, tests.samples"),
+    ],
+)
+def test_what_may_be_imported(file: str, source: str) -> None:
+    assert import_problems(PYPROJECT, Path(file), source) == []
 
 
 @pytest.mark.parametrize(

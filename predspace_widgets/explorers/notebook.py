@@ -6,13 +6,20 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-import ipywidgets as widgets
 import plotly.graph_objects as go
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
 from predspace_widgets.explorers.state import COLORINGS, MOST_CHECKBOXES, N_AXES, PROGRESS_METRICS, ExplorerState
+
+try:
+    import anywidget  # noqa: F401  # plotly's FigureWidget needs it
+    import ipywidgets as widgets
+except ImportError as error:
+    raise ImportError(
+        'the explorer in a notebook needs ipywidgets and anywidget: pip install "predspace-widgets[notebook]"'
+    ) from error
 
 _VIEWS = {view.name: view for view in (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)}
 

@@ -20,7 +20,7 @@ import xarray as xr
 import zarr
 
 import predspace_widgets as pw
-from predspace_widgets.training import recorder as module
+from predspace_widgets.training import destination
 from predspace_widgets.training.evaluation import _size_of, record_network, undisturbed
 from predspace_widgets.training.recorder import Recorder
 
@@ -440,7 +440,7 @@ def test_no_space_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_process_that_holds_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.01)
+    monkeypatch.setattr(destination, "_LOCK_SECONDS", 0.01)
     recorder = a_recorder(path)
     with filelock.FileLock(path.with_name(".run.zarr.lock")), pytest.raises(OSError, match="another process has been"):
         recorder.record(logits_of(0), epoch=0)

@@ -139,6 +139,7 @@ def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr o
 
 
 def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
+    """Name and text of each line that `info` prints."""
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
     epochs = ds["epoch"].values
     stress: list[float] = []
@@ -166,6 +167,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
 
 
 def _short_name(path: str) -> str:
+    """What a dataset is called in the explorer: its file name without the ending."""
     return path.rstrip("/").rpartition("/")[2].removesuffix(".zip").removesuffix(".zarr").removesuffix(".nc")
 
 
@@ -177,7 +179,7 @@ def _bytes_on_disk(path: str) -> int:
 
 
 def main() -> None:
-    """Run the command; what a user can cause is exit code 2 and a line for each problem, never a traceback."""
+    """Run the command; an error that a user can cause is one line for each problem and exit code 2."""
     try:
         app()
     except (ValueError, OSError) as error:

@@ -195,7 +195,7 @@ class Recorder:
         part: Part | Exception
         try:
             part = self._samples.part(predictions, epoch, step, sample_ids, metrics)
-        except Exception as error:  # where others wait for this rank's part, they have to hear of it
+        except Exception as error:  # the other ranks wait for this part: they must be told
             part = error
         self._hand_in(part)
 
@@ -207,6 +207,7 @@ class Recorder:
         self._hand_in(error)
 
     def _hand_in(self, part: Part | Exception) -> None:
+        """Take a part, or the error that came instead of it, together with those of the other ranks."""
         if self._closed:
             raise ValueError(f"the recorder of run {self.run!r} is closed")
         distributed = _distributed() if self._gather else None
@@ -235,7 +236,7 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
-        self._closed = True  # an error inside is the one to see
+        self._closed = True  # after an error nothing is checked: that error is the one to see
 
     @property
     def share(self) -> tuple[int, int]:
@@ -246,9 +247,10 @@ class Recorder:
     # -- the parts of a checkpoint ------------------------------------------------------------------------------------
 
     def _take_from_all_ranks(self, part: Part | Exception, distributed: Any) -> None:
+        """Rank 0 takes the parts of all ranks; its error, or that of any rank, is raised on every one."""
         first = distributed.get_rank() == 0
         own = part if isinstance(part, Exception) else None
-        if own is not None:  # as text: not every error can travel
+        if own is not None:  # as text: not every error can be pickled
             kind = "" if isinstance(own, ValueError) else f"{type(own).__name__}: "
             part = ValueError(f"rank {distributed.get_rank()}: {kind}{own}")
         parts: list[Any] | None = [None] * distributed.get_world_size() if first else None
@@ -259,14 +261,14 @@ class Recorder:
                 self._take(parts)
             except Exception as error:
                 failure = error
-        # Nobody goes on while rank 0 has an error: the others would wait for it for ever.
+        # Every rank learns whether rank 0 failed: one that went on would wait for it for ever.
         told = [(None if failure is None else str(failure), self.last_epoch, self.last_step)]
         distributed.broadcast_object_list(told, src=0)
         message, self.last_epoch, self.last_step = told[0]
         if failure is None and message is not None:
             failure = ValueError(message)
         if failure is not None:
-            failure.__cause__ = failure.__cause__ or own  # with the place where it arose
+            failure.__cause__ = failure.__cause__ or own  # whose traceback shows where it arose
             raise failure
 
     def _take(self, parts: Sequence[Part | Exception]) -> None:
@@ -313,6 +315,7 @@ class Recorder:
         return Checkpoint.empty(epoch, step, len(self.sample_ids), n_classes)
 
     def _check_follows(self, epoch: float, step: int | None) -> None:
+        """Raise ValueError unless a new checkpoint comes after the last one of the run."""
         if self.last_epoch is None or self.last_step is None:
             return
         last = f"the last checkpoint of run {self.run!r}, epoch {self.last_epoch:g}, step {self.last_step}"
@@ -324,6 +327,7 @@ class Recorder:
             raise ValueError(f"step {step} does not come after {last}{again}")
 
     def _check_new(self, checkpoint: Checkpoint, rows: NDArray[np.intp]) -> None:
+        """Raise ValueError if samples are given twice for a checkpoint."""
         doubled = checkpoint.doubled(rows)
         if doubled.size:
             advice = (
@@ -336,6 +340,7 @@ class Recorder:
             )
 
     def _write(self, checkpoint: Checkpoint, metrics: dict[str, float]) -> None:
+        """Write a checkpoint that is complete."""
         kind = kind_of(checkpoint.values, self._kind) if self._auto or self._kind is None else self._kind
         if kind == "probs":
             self._check_probabilities(checkpoint)
@@ -354,6 +359,7 @@ class Recorder:
         return None if self.last_epoch is None or self.last_step is None else (self.last_epoch, self.last_step)
 
     def _check_probabilities(self, checkpoint: Checkpoint) -> None:
+        """Raise ValueError, naming the samples, if rows that should be probabilities are not."""
         bad = ~on_simplex(checkpoint.values)  # (N,)
         if bad.any():
             raise ValueError(

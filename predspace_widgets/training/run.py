@@ -21,7 +21,7 @@ from predspace_widgets.training.recipe import Recipe
 from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged
 from predspace_widgets.training.tasks import Task
 
-# Threads, random numbers and determinism are settings of a whole process: of a worker's threads, one trains.
+# Threads, random numbers and determinism are settings of a whole process, so only one of its threads trains at a time.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -47,7 +47,7 @@ class Run:
         return f"{self.task.name}/{self.method}/{self.seed}"
 
     def derived_seed(self, purpose: str) -> int:
-        """A seed for one purpose of this run, from its name: no run depends on which others there are, or on order."""
+        """A seed for one purpose of this run. It is made from the name, so it does not depend on any other run."""
         digest = hashlib.sha256(f"{self.name}/{purpose}".encode()).digest()
         return int.from_bytes(digest[:6])
 
@@ -81,7 +81,7 @@ class FinishedRun:
 
 
 def load_data(recipe: Recipe) -> tuple[LabelledImages, LabelledImages]:
-    """Training and evaluation images of a recipe, all classes of them."""
+    """Training and evaluation images of a recipe, of all classes of its dataset."""
     return _load(recipe.dataset)
 
 
@@ -135,7 +135,7 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
         np.array(step, dtype=np.int64),
         np.array(epoch, dtype=np.float64),
         probs,
-        # Before float16 storage, whose rounding makes ties near ignorance.
+        # Measured before predictions are stored as float16, whose rounding makes ties near ignorance.
         accuracy=(probs.argmax(axis=-1) == evaluation.labels).mean(axis=-1),
         loss=-logs[:, np.arange(len(evaluation)), evaluation.labels].mean(axis=-1),
         diverged=diverged,
@@ -154,8 +154,8 @@ def check_device(device: str) -> None:
 def train_network(recipe: Recipe, run: Run, train: LabelledImages) -> Iterator[Snapshot]:
     """Train the network of a run on images of all classes, from which its task takes its own.
 
-    A network to fine-tune is first trained on its source, as the run of that task, method and seed is: the same
-    numbers again, rather than a run that must wait for another.
+    A network to fine-tune is first trained on its source, with the same numbers as the run of that task, method and
+    seed: so no run has to wait for another.
 
     Parameters
     ----------
@@ -186,6 +186,7 @@ def train_network(recipe: Recipe, run: Run, train: LabelledImages) -> Iterator[S
 
 
 def _trained(recipe: Recipe, run: Run, train: LabelledImages) -> Network:
+    """The network of a run at the end of its training, from which fine-tuning starts."""
     try:
         for snapshot in train_network(recipe, run, train):
             network = snapshot.network
@@ -196,7 +197,7 @@ def _trained(recipe: Recipe, run: Run, train: LabelledImages) -> Network:
 
 @contextmanager
 def _about(run: Run) -> Iterator[None]:
-    """Say which run an error is about."""
+    """Name the run in an error that arises inside."""
     try:
         yield
     except ValueError as error:
@@ -205,7 +206,7 @@ def _about(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _reproducible(recipe: Recipe) -> Iterator[None]:
-    """A fixed number of torch threads and deterministic algorithms; what was set before comes back."""
+    """The recipe's number of torch threads, and deterministic algorithms; the settings before come back."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(recipe.threads)
     # On a GPU some operations have no deterministic form: a warning there, an error here.

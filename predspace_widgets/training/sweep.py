@@ -107,7 +107,7 @@ def train_runs(
     except (FutureCancelledError, KilledWorker) as error:
         raise OSError(f"the workers are lost ({type(error).__name__}): finished runs are kept, start again") from error
     finally:
-        with suppress(Exception):  # there may be nobody left to tell
+        with suppress(Exception):  # the scheduler may be gone
             client.cancel(futures)
 
 
@@ -152,8 +152,8 @@ def record_recipe(
     """
     if seeds is not None:
         recipe = replace(recipe, seeds=tuple(seeds))
-    # A client has all dask arrays computed by its workers: what is saved would wait behind the trainings, and be
-    # written to disks of theirs.
+    # Where there is a client, dask computes on its workers. This process saves, because on the workers it would wait
+    # behind the trainings, and write to their disks.
     here = dask.config.set(scheduler="threads")
     with here, nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory() as place:
         runs = plan_runs(recipe)
@@ -164,7 +164,7 @@ def record_recipe(
         missing = [run for run in runs if not _is_kept(files[run.name])]
         progress = on_progress or (lambda name, done, of: None)
         progress("", len(runs) - len(missing), len(runs))
-        nothing = []  # names of runs of which there is nothing to record
+        nothing = []  # names of runs that diverged before their first checkpoint
         for done, finished in enumerate(train_runs(recipe, missing, client), start=len(runs) - len(missing) + 1):
             if len(finished.step):
                 with _room_for(files[finished.run.name].parent):
@@ -294,7 +294,7 @@ def _files_of_runs(recipe: Recipe, folder: Path) -> dict[str, Path]:
 
 
 def fingerprint(recipe: Recipe, run: Run) -> str:
-    """Names what a run's numbers depend on: the recipe as far as it concerns the run, and versions.
+    """A name for all that a run's numbers depend on: the recipe as far as it concerns the run, and versions.
 
     Parameters
     ----------
@@ -377,7 +377,7 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
 
 
 def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
-    """One dataset of those of the runs, in their order; `nothing` are more runs that diverged."""
+    """One dataset of the datasets of single runs, in their order; `nothing` names runs without any checkpoint."""
     ds = xr.concat(
         parts,
         dim="checkpoint",
@@ -394,13 +394,14 @@ def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise OSError before the first training, not after it."""
+    """Raise OSError if nothing can be written to a folder: before the first training, not after it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
 def _is_kept(file: Path) -> bool:
+    """Whether a finished run can be read from where it is kept."""
     try:
         open_trajectories(file).close()
     except (FileNotFoundError, TrajectoriesError):
@@ -409,12 +410,13 @@ def _is_kept(file: Path) -> bool:
 
 
 def _versions() -> str:
+    """Those of the packages on which the numbers of a run depend."""
     return f"predspace_widgets {version('predspace_widgets')}, torch {version('torch')}"
 
 
 @contextmanager
 def _room_for(folder: Path) -> Iterator[None]:
-    """Say what to do where the disk is full."""
+    """Say what to do if the disk is full."""
     try:
         yield
     except OSError as error:

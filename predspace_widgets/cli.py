@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,75 +78,43 @@ def record(
         raise ValueError("name a recipe and what to write: predspace record RECIPE --out DATA (--list names recipes)")
     plan = load_recipe(recipe)
     plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
-    path, n_runs = _record(plan, out, overwrite, workers, scheduler)
-    _console.print(f"{n_runs} runs recorded in {escape(str(path))}", highlight=False)
-
-
-def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, scheduler: str | None) -> tuple[Path, int]:
-    """Record a recipe with a progress bar; what was written, and how many runs are in it."""
-    import dask
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from predspace_widgets.training import record_recipe
-    from predspace_widgets.training.sweep import check_device
-    from predspace_widgets.training.workers import start_workers
-    from predspace_widgets.trajectories import check_path, save_trajectories
-
-    check_path(out)  # before the training, not after it
-    if scheduler is None:  # its workers may have other devices than this machine
-        check_device(plan.device)
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} is there already: choose another name, or --overwrite it")
-    kept = out.with_name(f"{out.name}.runs")
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=_errors) as bar, _alone(kept), start_workers(plan, workers, scheduler) as client:
-        runs = bar.add_task("starting", total=None)
-
-        def on_progress(run: str, done: int, total: int) -> None:
-            found = f"{done} recorded before" if done else "training"
-            bar.update(runs, description=escape(run) or found, completed=done, total=total)
-
-        ds = record_recipe(plan, on_progress=on_progress, folder=kept, client=client)
-        # Not on the workers, which may have other disks.
-        with dask.config.set(scheduler="threads"):
-            path = save_trajectories(ds, out, dtype="float16")
-    _forget(plan, kept)
+    ds = _record(plan, out, overwrite, workers, scheduler)
     names = set(ds["run"].values.tolist())
     for name in ds.attrs.get("diverged", ()):
         what = "is recorded up to there" if name in names else "is not recorded, its source diverged"
         _errors.print(f"[yellow]diverged:[/] {escape(name)} {what}", highlight=False)
-    return path, len(names)
+    _console.print(f"{len(names)} runs recorded in {escape(str(out))}", highlight=False)
 
 
-@contextmanager
-def _alone(kept: Path) -> Iterator[None]:
-    """The only process that records into a folder, and what to say when it is stopped."""
-    from filelock import FileLock, Timeout
+def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, scheduler: str | None) -> xr.Dataset:
+    """Record a recipe with a progress bar, and say what stays behind."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    file = kept.with_name(f".{kept.name}.lock")
-    try:
-        with FileLock(file, timeout=0):
-            try:
-                yield
-            except KeyboardInterrupt:
-                _errors.print("stopped: the same command goes on with the runs that are not finished", highlight=False)
-                raise
-            finally:
-                file.unlink(missing_ok=True)
-    except Timeout:
-        raise OSError(f"another process is recording: it holds {file}") from None
+    from predspace_widgets.training import folder_of_runs, record_to
 
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    bar = Progress(*columns, console=_errors)
+    with ExitStack() as shown:  # the bar from the first progress on: an error before it is a line alone
 
-def _forget(plan: Recipe, kept: Path) -> None:
-    """Delete the runs that are in the dataset now; those of another recipe stay."""
-    from predspace_widgets.training import forget_runs
+        def on_progress(run: str, done: int, total: int) -> None:
+            if not bar.task_ids:
+                shown.enter_context(bar)
+                bar.add_task("starting", total=None)
+                return
+            description = escape(run) or (f"{done} recorded before" if done else "training")
+            bar.update(bar.task_ids[0], description=description, completed=done, total=total)
 
-    forget_runs(plan, kept)
-    with suppress(OSError):
-        kept.rmdir()
+        try:
+            ds = record_to(
+                plan, out, overwrite=overwrite, workers=workers, scheduler=scheduler, on_progress=on_progress
+            )
+        except KeyboardInterrupt:
+            _errors.print("stopped: the same command goes on with the runs that are not finished", highlight=False)
+            raise
+    kept = folder_of_runs(out)
     if kept.exists():
         _errors.print(f"runs of another recipe are still in {escape(str(kept))}", highlight=False)
+    return ds
 
 
 @app.command()
@@ -172,6 +139,7 @@ def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr o
 
 
 def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
+    """Name and text of each line that `info` prints."""
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
     epochs = ds["epoch"].values
     stress: list[float] = []
@@ -199,6 +167,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
 
 
 def _short_name(path: str) -> str:
+    """What a dataset is called in the explorer: its file name without the ending."""
     return path.rstrip("/").rpartition("/")[2].removesuffix(".zip").removesuffix(".zarr").removesuffix(".nc")
 
 
@@ -210,7 +179,7 @@ def _bytes_on_disk(path: str) -> int:
 
 
 def main() -> None:
-    """Run the command; what a user can cause is exit code 2 and a line for each problem, never a traceback."""
+    """Run the command; an error that a user can cause is one line for each problem and exit code 2."""
     try:
         app()
     except (ValueError, OSError) as error:

@@ -168,7 +168,7 @@ def test_record_replaces_only_what_it_is_told_to(
         (folder / "notes.txt").write_text("mine")
     arguments = ("record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1)
     assert run(monkeypatch, *arguments) == 2
-    assert "is there already: choose another name, or --overwrite it" in " ".join(capsys.readouterr().err.split())
+    assert "is there already: choose another name, or replace it with" in " ".join(capsys.readouterr().err.split())
     assert (out / "notes.txt").read_text() == "mine"
     assert run(monkeypatch, *arguments, "--overwrite") == 0
     assert "runs of another recipe are still in" in capsys.readouterr().err
@@ -183,6 +183,17 @@ def test_two_recordings_of_one_dataset_are_refused(
     with FileLock(tmp_path / ".x.zarr.runs.lock"):
         assert run(monkeypatch, "record", short_recipe, "--out", tmp_path / "x.zarr", "--workers", 1) == 2
     assert "another process is recording" in capsys.readouterr().err
+
+
+def test_a_recording_that_is_stopped_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, short_recipe: Path
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("predspace_widgets.training.sweep.train_run", stop)
+    assert run(monkeypatch, "record", short_recipe, "--out", tmp_path / "x.zarr", "--workers", 1) == 130
+    assert "stopped: the same command goes on with the runs that are not finished" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_said_before_the_training(

@@ -21,15 +21,15 @@ from predspace_widgets.training.networks import (
     replace_head,
 )
 from predspace_widgets.training.recipe import MethodPlan, Recipe, built_in_recipes, load_recipe, parse_recipe
+from predspace_widgets.training.run import FinishedRun, Run, train_run
 from predspace_widgets.training.snapshots import CheckpointSchedule, Snapshot, TrainingDiverged
 from predspace_widgets.training.sweep import (
-    FinishedRun,
-    Run,
+    folder_of_runs,
     forget_runs,
     plan_runs,
     record_recipe,
+    record_to,
     to_trajectories,
-    train_run,
     train_runs,
 )
 from predspace_widgets.training.tasks import Task
@@ -56,6 +56,7 @@ __all__ = [
     "class_prototypes",
     "download",
     "extract_features",
+    "folder_of_runs",
     "forget_runs",
     "imprint",
     "imprint_log_probabilities",
@@ -66,6 +67,7 @@ __all__ = [
     "parse_recipe",
     "plan_runs",
     "record_recipe",
+    "record_to",
     "replace_head",
     "split_images",
     "to_trajectories",

@@ -21,8 +21,8 @@ Padding = Literal["zeros", "border", "reflection"]
 class Augmentation:
     """How strongly images are changed at random; by default not at all.
 
-    Each strength is the largest change, and the changes are uniform from minus to plus that; so that a recipe says
-    all that is done, what it does not name stays off.
+    Each strength is the largest change, and the changes are uniform from minus to plus that. What a recipe does not
+    name stays off, so that it says all that is done.
 
     Parameters
     ----------

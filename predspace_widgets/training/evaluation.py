@@ -22,7 +22,7 @@ def record_network(
     epoch: float,
     step: int,
 ) -> None:
-    """Evaluate a network on all samples and record its predictions; the training does not notice.
+    """Evaluate a network on all samples and record its predictions; the training goes on as if it had not happened.
 
     With `torch.distributed` each rank evaluates some of the batches; an error of one is raised on all.
 
@@ -51,20 +51,20 @@ def _evaluate(
 ) -> tuple[torch.Tensor, NDArray[Any]]:
     """Predictions (n, C) of the samples of this rank, and their ids (n,)."""
     rank, n_ranks = recorder.share
-    found: list[torch.Tensor] = []
+    predictions: list[torch.Tensor] = []
     rows: list[int] = []
     start = 0
     with undisturbed(network):
         for number, batch in enumerate(batches):
             n_samples = _size_of(batch)
             if number % n_ranks == rank:
-                found.append(predict(batch).detach().cpu())  # (n, C)
+                predictions.append(predict(batch).detach().cpu())  # (n, C)
                 rows.extend(range(start, start + n_samples))
             start += n_samples
     if start != len(recorder.sample_ids):
         raise ValueError(f"{start} samples to evaluate, but the recorder has {len(recorder.sample_ids)} labels")
-    predictions = torch.cat(found) if found else torch.empty(0, 1)  # a rank may be left without a batch
-    return predictions, recorder.sample_ids[np.array(rows, dtype=np.intp)]
+    together = torch.cat(predictions) if predictions else torch.empty(0, 1)  # a rank may be left without a batch
+    return together, recorder.sample_ids[np.array(rows, dtype=np.intp)]
 
 
 def check_interval(every_n_steps: int | None) -> None:
@@ -103,7 +103,7 @@ def undisturbed(network: torch.nn.Module) -> Iterator[None]:
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             yield
     finally:
-        for module, mode in modes:  # one by one: some may be frozen in evaluation mode
+        for module, mode in modes:  # each its own: some may be frozen in evaluation mode
             module.training = mode
 
 
@@ -119,7 +119,7 @@ def _size_of(batch: Any) -> int:
 
 
 def _columns(batch: Any) -> Iterator[Any]:
-    """What has a length of one a sample: tensors and lists of texts, depth first."""
+    """The parts of a batch that hold one entry a sample: tensors and lists of texts, depth first."""
     if hasattr(batch, "shape"):
         if len(batch.shape):
             yield batch

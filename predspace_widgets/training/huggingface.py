@@ -11,10 +11,10 @@ import torch
 
 from predspace_widgets.training.evaluation import check_interval, check_start, record_network
 from predspace_widgets.training.recorder import Recorder
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 
 with suppress(ImportError):
-    import_torchvision()  # where it is there, transformers imports it, which may need help
+    import_torchvision()  # transformers imports torchvision where it is installed, which may need help
 
 try:
     import accelerate  # noqa: F401  (the Trainer does not work without)
@@ -126,7 +126,7 @@ class RecorderCallback(TrainerCallback):
     def _record(self, args: TrainingArguments, state: TrainerState, **kwargs: Any) -> None:
         step = state.global_step
         if self.recorder.last_step is not None and step <= self.recorder.last_step:
-            return  # of this training, or of the one that it goes on with
+            return  # recorded by this training, or by the one that it continues
         network = kwargs["model"]
 
         def predict(batch: Mapping[str, Any]) -> torch.Tensor:

@@ -23,7 +23,7 @@ Scale = Literal["feature_norm", "raw"]
 
 @dataclass(frozen=True)
 class ImprintSettings:
-    """How sure of themselves imprinted predictions are.
+    """How confident imprinted predictions are.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def imprint_log_probabilities(
     distances = cdist(values, class_prototypes(train, train_labels, n_classes), "sqeuclidean")  # (N, C)
     if settings.scale == "feature_norm":
         mean_squared_norm = np.square(train).sum(axis=1).mean()
-        # Features that are all 0 are no distance apart, and tell nothing.
+        # Where all features are 0, so are all distances: no division of 0 by 0.
         distances /= max(settings.temperature * mean_squared_norm, np.finfo(np.float64).tiny)
     log_probabilities: NDArray[np.float64] = log_softmax(-distances, axis=1)
     return log_probabilities

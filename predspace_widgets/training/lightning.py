@@ -10,10 +10,10 @@ import torch
 
 from predspace_widgets.training.evaluation import check_interval, check_start, record_network
 from predspace_widgets.training.recorder import Recorder
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 
 with suppress(ImportError):
-    import_torchvision()  # where it is there, lightning imports it, which may need help
+    import_torchvision()  # lightning imports torchvision where it is installed, which may need help
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -117,7 +117,7 @@ class RecorderCallback(Callback):
     def _record(self, trainer: Trainer, module: LightningModule) -> None:
         step = trainer.global_step
         if self.recorder.last_step is not None and step <= self.recorder.last_step:
-            return  # of this training, or of the one that it goes on with
+            return  # recorded by this training, or by the one that it continues
 
         def predict(batch: Any) -> torch.Tensor:
             batch = trainer.strategy.batch_to_device(batch, module.device)
@@ -136,5 +136,5 @@ def _epoch(trainer: Trainer) -> float:
     batches: Any = trainer.fit_loop.epoch_loop.batch_progress
     if trainer.num_training_batches != float("inf"):
         return batches.total.processed / trainer.num_training_batches
-    epochs = trainer.fit_loop.epoch_progress.current  # of an iterable dataset, whose length nobody knows
+    epochs = trainer.fit_loop.epoch_progress.current  # an iterable dataset has no known length
     return float(epochs.completed + (batches.is_last_batch and epochs.ready > epochs.completed))

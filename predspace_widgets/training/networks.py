@@ -12,7 +12,7 @@ from torch import nn
 
 from predspace_widgets.training.datasets import LabelledImages
 from predspace_widgets.training.settings import check_name
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 
 
 class Network(nn.Module):

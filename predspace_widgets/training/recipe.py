@@ -249,14 +249,14 @@ def parse_recipe(text: str, name: str) -> Recipe:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML whose keys are texts as they are written (5_9 is no 59), and of which none is there twice."""
+    """Safe YAML; keys stay the texts that are written (5_9 is not 59), and a key that is there twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         doubled = next((key for key in keys if keys.count(key) > 1), None)
         if doubled is not None:
             raise yaml.constructor.ConstructorError(None, None, f"the key {doubled!r} is there twice", node.start_mark)
-        self.flatten_mapping(node)  # what << takes over comes first, and gives way
+        self.flatten_mapping(node)  # keys merged by << come first: the mapping's own replace them
         return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
 
 

@@ -49,12 +49,12 @@ class CheckpointSchedule:
     count : int
         Number of checkpoints.
     dense : int
-        So many at the steps 0, 1, 2, ...; the others follow as a geometric series.
+        Number of checkpoints at the steps 0, 1, 2, ...; the steps of the others are a geometric series.
 
     Raises
     ------
     ValueError
-        Fewer than two checkpoints, or not at least one of either kind.
+        Not at least one dense checkpoint, and one that is not.
 
     Examples
     --------

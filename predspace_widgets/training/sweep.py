@@ -1,4 +1,4 @@
-"""Sweeps: a recipe's trainings, in this process or on Dask workers, and the dataset of all their checkpoints."""
+"""Sweeps: all trainings of a recipe, in this process or on Dask workers, kept as they finish, and their dataset."""
 
 from __future__ import annotations
 
@@ -8,30 +8,25 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dask
 import numpy as np
-import torch
 import xarray as xr
-from numpy.typing import NDArray
+from filelock import FileLock, Timeout
 
-from predspace_widgets.training.datasets import DatasetSettings, LabelledImages, load_split
-from predspace_widgets.training.imprint import imprint_log_probabilities
-from predspace_widgets.training.methods import METHODS
-from predspace_widgets.training.networks import Network, extract_features, make_network, replace_head
 from predspace_widgets.training.recipe import Recipe
-from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged
-from predspace_widgets.training.tasks import Task
+from predspace_widgets.training.run import FinishedRun, Run, check_device, load_data, train_run
+from predspace_widgets.training.workers import start_workers
 from predspace_widgets.trajectories import (
     TrajectoriesError,
+    check_path,
     make_trajectories,
     open_trajectories,
     save_trajectories,
@@ -39,75 +34,6 @@ from predspace_widgets.trajectories import (
 
 if TYPE_CHECKING:
     from distributed import Client
-
-
-# Threads, random numbers and determinism are settings of a whole process: of a worker's threads, one trains.
-_ONE_AT_A_TIME = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of a recipe.
-
-    Parameters
-    ----------
-    task : Task
-    method : str
-        The recipe's name of it.
-    seed : int
-    """
-
-    task: Task
-    method: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Unique name within a recipe, task/method/seed."""
-        return f"{self.task.name}/{self.method}/{self.seed}"
-
-    def derived_seed(self, purpose: str) -> int:
-        """A seed for one purpose of this run, from its name: no run depends on which others there are, or on order."""
-        digest = hashlib.sha256(f"{self.name}/{purpose}".encode()).digest()
-        return int.from_bytes(digest[:6])
-
-
-@dataclass(frozen=True, eq=False)
-class FinishedRun:
-    """The checkpoints of a training, as predictions on the evaluation samples.
-
-    Parameters
-    ----------
-    run : Run
-    step : array of int, shape (T,)
-    epoch : array of float, shape (T,)
-    probs : array of float32, shape (T, N, C)
-        Imprinted.
-    accuracy : array of float, shape (T,)
-        Share of samples whose most probable class is the true one.
-    loss : array of float, shape (T,)
-        Mean negative logarithm of the imprinted probability of the true class, in nats.
-    diverged : str, optional
-        Why the training ended early; it is recorded up to there.
-    """
-
-    run: Run
-    step: NDArray[np.int64]
-    epoch: NDArray[np.float64]
-    probs: NDArray[np.float32]
-    accuracy: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    diverged: str | None = None
-
-
-def load_data(recipe: Recipe) -> tuple[LabelledImages, LabelledImages]:
-    """Training and evaluation images of a recipe, all classes of them."""
-    return _load(recipe.dataset)
-
-
-@lru_cache(maxsize=1)
-def _load(dataset: DatasetSettings) -> tuple[LabelledImages, LabelledImages]:
-    return load_split(dataset)
 
 
 def plan_runs(recipe: Recipe) -> list[Run]:
@@ -134,110 +60,6 @@ def plan_runs(recipe: Recipe) -> list[Run]:
         if plan.tasks is None or task.name in plan.tasks
         for seed in recipe.seeds
     ]
-
-
-def train_run(recipe: Recipe, run: Run) -> FinishedRun:
-    """Train one network and record its predictions.
-
-    The same recipe and run give the same numbers, bit for bit, on the same machine with the same libraries.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    run : Run
-
-    Returns
-    -------
-    FinishedRun
-        Up to where it diverged, if it did.
-
-    Raises
-    ------
-    ValueError
-        The task does not fit the dataset, or the recipe's device is not there.
-    """
-    check_device(recipe.device)
-    train, evaluation = load_data(recipe)
-    step, epoch, log_probs, diverged = [], [], [], None
-    with _ONE_AT_A_TIME, _reproducible(recipe), _about(run):
-        try:
-            for snapshot in train_network(recipe, run, train):
-                prediction = imprint_log_probabilities(
-                    extract_features(snapshot.network, train),
-                    train.labels,
-                    extract_features(snapshot.network, evaluation),
-                    len(train.class_names),
-                    recipe.imprint,
-                )  # (N, C)
-                step.append(snapshot.step)
-                epoch.append(snapshot.epoch)
-                log_probs.append(prediction)
-        except FloatingPointError as error:
-            diverged = str(error)
-    logs = np.array(log_probs).reshape(len(step), len(evaluation), len(train.class_names))  # (T, N, C)
-    probs = np.exp(logs).astype(np.float32)
-    return FinishedRun(
-        run,
-        np.array(step, dtype=np.int64),
-        np.array(epoch, dtype=np.float64),
-        probs,
-        # Before float16 storage, whose rounding makes ties near ignorance.
-        accuracy=(probs.argmax(axis=-1) == evaluation.labels).mean(axis=-1),
-        loss=-logs[:, np.arange(len(evaluation)), evaluation.labels].mean(axis=-1),
-        diverged=diverged,
-    )
-
-
-def check_device(device: str) -> None:
-    """Raise ValueError unless torch can train on a device."""
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"device {device!r} is not there ({reason}): train on another, such as 'cpu'") from None
-
-
-def train_network(recipe: Recipe, run: Run, train: LabelledImages) -> Iterator[Snapshot]:
-    """Train the network of a run on images of all classes, from which its task takes its own.
-
-    A network to fine-tune is first trained on its source, as the run of that task, method and seed is: the same
-    numbers again, rather than a run that must wait for another.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    run : Run
-    train : LabelledImages
-
-    Yields
-    ------
-    Snapshot
-
-    Raises
-    ------
-    ValueError
-        The task does not fit the dataset.
-    TrainingDiverged
-    """
-    plan, images = recipe.plan(run.method), run.task.training_set(train)
-    weights, n_classes = run.derived_seed("weights"), len(images.class_names)
-    if plan.source is None:
-        network = make_network(recipe.network.name, train.n_channels, n_classes, weights, recipe.network.width)
-        network.to(recipe.device)
-    else:
-        network = _trained(recipe, Run(recipe.task(plan.source), plan.source_method, run.seed), train)
-        replace_head(network, n_classes, weights)
-    checkpoints = recipe.checkpoints.steps(plan.settings.steps)
-    yield from METHODS[plan.method].train(network, images, checkpoints, run.derived_seed("training"), plan.settings)
-
-
-def _trained(recipe: Recipe, run: Run, train: LabelledImages) -> Network:
-    try:
-        for snapshot in train_network(recipe, run, train):
-            network = snapshot.network
-    except TrainingDiverged as error:
-        raise TrainingDiverged(f"the source {run.name} diverged: {error}") from error
-    return network
 
 
 def train_runs(
@@ -285,7 +107,7 @@ def train_runs(
     except (FutureCancelledError, KilledWorker) as error:
         raise OSError(f"the workers are lost ({type(error).__name__}): finished runs are kept, start again") from error
     finally:
-        with suppress(Exception):  # there may be nobody left to tell
+        with suppress(Exception):  # the scheduler may be gone
             client.cancel(futures)
 
 
@@ -330,8 +152,8 @@ def record_recipe(
     """
     if seeds is not None:
         recipe = replace(recipe, seeds=tuple(seeds))
-    # A client has all dask arrays computed by its workers: what is saved would wait behind the trainings, and be
-    # written to disks of theirs.
+    # Where there is a client, dask computes on its workers. This process saves, because on the workers it would wait
+    # behind the trainings, and write to their disks.
     here = dask.config.set(scheduler="threads")
     with here, nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory() as place:
         runs = plan_runs(recipe)
@@ -342,7 +164,7 @@ def record_recipe(
         missing = [run for run in runs if not _is_kept(files[run.name])]
         progress = on_progress or (lambda name, done, of: None)
         progress("", len(runs) - len(missing), len(runs))
-        nothing = []  # names of runs of which there is nothing to record
+        nothing = []  # names of runs that diverged before their first checkpoint
         for done, finished in enumerate(train_runs(recipe, missing, client), start=len(runs) - len(missing) + 1):
             if len(finished.step):
                 with _room_for(files[finished.run.name].parent):
@@ -353,6 +175,111 @@ def record_recipe(
             progress(finished.run.name, done, len(runs))
         ds = _join([open_trajectories(file) for name, file in files.items() if name not in nothing], nothing)
         return ds if folder is not None else ds.load()
+
+
+def record_to(
+    recipe: Recipe,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> xr.Dataset:
+    """Train all networks of a recipe and write their dataset: what `predspace record` does.
+
+    Finished runs are kept in a folder beside the path (see `folder_of_runs`) until the dataset is there: after an
+    interruption, the same call goes on with those that are missing.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    path : path
+        Ends in .zarr.zip, .zarr or .nc. Probabilities are stored as float16, in NetCDF as float32.
+    overwrite : bool
+        Replace what is at the path, when the new dataset is complete.
+    workers : int, optional
+        Number of processes on this machine; by default one a core (see `start_workers`).
+    scheduler : str, optional
+        Instead: address of a Dask scheduler whose workers train.
+    on_progress : callable (name of the last run, runs done, runs in all), optional
+        Called before the workers start, when it is known how many runs are kept, and after each run. An exception
+        that it raises ends the recording.
+
+    Returns
+    -------
+    xarray.Dataset
+        The dataset at the path, opened. The names of runs that diverged are in its attribute `diverged`, if there
+        are any.
+
+    Raises
+    ------
+    ValueError
+        The path has another ending, or something is there and `overwrite` is false; the recipe's device is not there,
+        a task does not fit the dataset, or a method does not fit a task.
+    OSError
+        Another process records to the same path; the folder cannot be written to, or no space is left; the scheduler
+        does not answer, or the workers are lost. What was recorded before is kept.
+
+    Examples
+    --------
+    >>> from predspace_widgets.training import parse_recipe
+    >>> text = (
+    ...     "{dataset: {name: digits, n_train: 1100}, network: {width: 4}, checkpoints: {count: 3, dense: 2}, "
+    ...     "tasks: {few: {classes: [0, 1, 2]}}, methods: {supervised: {steps: 5}}, seeds: [0]}"
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     record_to(parse_recipe(text, "few"), f"{folder}/few.zarr", workers=1).step.values
+    array([0, 1, 5])
+    """
+    where = Path(path)
+    check_path(where)  # all that can be checked before the training
+    if scheduler is None:  # its workers may have other devices than this machine
+        check_device(recipe.device)
+    if where.exists() and not overwrite:
+        raise ValueError(
+            f"{where} is there already: choose another name, or replace it with overwrite=True (on the command line, "
+            "--overwrite)"
+        )
+    kept = folder_of_runs(where)
+    with _alone(kept):
+        if on_progress is not None:
+            on_progress("", 0, len(plan_runs(recipe)))
+        with start_workers(recipe, workers, scheduler) as client:
+            ds = record_recipe(recipe, on_progress=on_progress, folder=kept, client=client)
+            # This process saves, not the workers, which may have other disks.
+            with dask.config.set(scheduler="threads"):
+                save_trajectories(ds, where, dtype="float16")
+        forget_runs(recipe, kept)
+        with suppress(OSError):  # runs of another recipe are in it
+            kept.rmdir()
+    return open_trajectories(where).assign_attrs(ds.attrs)  # NetCDF makes one text of a list that holds one
+
+
+def folder_of_runs(path: str | os.PathLike[str]) -> Path:
+    """Where `record_to` keeps finished runs until the dataset of all of them is written.
+
+    Examples
+    --------
+    >>> folder_of_runs("mine/digits.zarr.zip").as_posix()
+    'mine/digits.zarr.zip.runs'
+    """
+    return Path(path).with_name(f"{Path(path).name}.runs")
+
+
+@contextmanager
+def _alone(kept: Path) -> Iterator[None]:
+    """Only this process keeps runs in a folder; OSError where another one does."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    file = kept.with_name(f".{kept.name}.lock")
+    try:
+        with FileLock(file, timeout=0):
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+    except Timeout:
+        raise OSError(f"another process is recording: it holds {file}") from None
 
 
 def forget_runs(recipe: Recipe, folder: str | os.PathLike[str]) -> None:
@@ -367,7 +294,7 @@ def _files_of_runs(recipe: Recipe, folder: Path) -> dict[str, Path]:
 
 
 def fingerprint(recipe: Recipe, run: Run) -> str:
-    """Names what a run's numbers depend on: the recipe as far as it concerns the run, and versions.
+    """A name for all that a run's numbers depend on: the recipe as far as it concerns the run, and versions.
 
     Parameters
     ----------
@@ -450,7 +377,7 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
 
 
 def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
-    """One dataset of those of the runs, in their order; `nothing` are more runs that diverged."""
+    """One dataset of the datasets of single runs, in their order; `nothing` names runs without any checkpoint."""
     ds = xr.concat(
         parts,
         dim="checkpoint",
@@ -467,13 +394,14 @@ def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise OSError before the first training, not after it."""
+    """Raise OSError if nothing can be written to a folder: before the first training, not after it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
 def _is_kept(file: Path) -> bool:
+    """Whether a finished run can be read from where it is kept."""
     try:
         open_trajectories(file).close()
     except (FileNotFoundError, TrajectoriesError):
@@ -482,21 +410,13 @@ def _is_kept(file: Path) -> bool:
 
 
 def _versions() -> str:
+    """Those of the packages on which the numbers of a run depend."""
     return f"predspace_widgets {version('predspace_widgets')}, torch {version('torch')}"
 
 
 @contextmanager
-def _about(run: Run) -> Iterator[None]:
-    """Say which run an error is about."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{run.name}: {error}") from error
-
-
-@contextmanager
 def _room_for(folder: Path) -> Iterator[None]:
-    """Say what to do where the disk is full."""
+    """Say what to do if the disk is full."""
     try:
         yield
     except OSError as error:
@@ -504,17 +424,3 @@ def _room_for(folder: Path) -> Iterator[None]:
             raise
         message = f"no space left on the disk of {folder}; the runs recorded so far are kept there: make room, go on"
         raise OSError(errno.ENOSPC, message) from error
-
-
-@contextmanager
-def _reproducible(recipe: Recipe) -> Iterator[None]:
-    """A fixed number of torch threads and deterministic algorithms; what was set before comes back."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(recipe.threads)
-    # On a GPU some operations have no deterministic form: a warning there, an error here.
-    torch.use_deterministic_algorithms(True, warn_only=recipe.device != "cpu")
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])

@@ -33,7 +33,7 @@ class Task:
     random_classes : int, optional
         Instead: this many classes, drawn with `seed`.
     random_labels : bool
-        Give every image a random one of the task's classes, drawn with `seed`: nothing to learn but by heart.
+        Give every image a random one of the task's classes, drawn with `seed`: they can only be memorised.
     seed : int
         Of the draws. It belongs to the task: networks trained with different seeds see the same classes and labels.
 
@@ -58,7 +58,7 @@ class Task:
     name: str
     classes: tuple[str, ...] | None = None
     classes_file: str | None = None
-    # A mapping cannot be hashed. Tasks that differ in this only are unequal all the same.
+    # Not part of the hash, because a mapping has none; equality compares it.
     groups: Mapping[str, tuple[str, ...]] | None = field(default=None, hash=False)
     random_classes: int | None = None
     random_labels: bool = False

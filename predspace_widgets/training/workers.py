@@ -1,4 +1,4 @@
-"""Dask workers for a sweep: those of a scheduler that there is, or processes on this machine."""
+"""Dask workers for a sweep: those of a scheduler that runs already, or processes on this machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from predspace_widgets.training.recipe import Recipe
 if TYPE_CHECKING:
     from distributed import Client
 
-# Dask tells its workers to hand memory back at once. Training takes and frees the same blocks at every step, and took
-# twice as long for it.
+# Dask tells its workers to give memory back at once. Training takes and frees the same blocks at every step, and took
+# twice as long with that setting.
 _ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30, "OMP_NUM_THREADS": 1}
-# Ctrl-C reaches all processes of a terminal: this one ends the others, which have nothing to say to it.
-_LEAVE = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+# Ctrl-C reaches all processes of a terminal. The workers ignore it, because this process ends them.
+_IGNORE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 _PATIENCE = "30s"  # for a scheduler to answer
 
 
@@ -71,7 +71,9 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     from distributed import Client, LocalCluster
 
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "distributed.worker.preload": [_LEAVE]}),
+        dask.config.set(
+            {"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "distributed.worker.preload": [_IGNORE_CTRL_C]}
+        ),
         LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
         ) as cluster,

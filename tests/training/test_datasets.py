@@ -32,7 +32,7 @@ from predspace_widgets.training.datasets import (
     split_images,
 )
 from predspace_widgets.training.settings import read_settings
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 
 
 def test_digits_are_those_of_scikit_learn() -> None:

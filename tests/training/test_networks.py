@@ -11,7 +11,7 @@ from torch import nn
 
 from predspace_widgets.training.datasets import LabelledImages
 from predspace_widgets.training.networks import NETWORKS, check_network, extract_features, make_network, replace_head
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 
 #: Name, width, channels and size of the images.
 SMALL = [

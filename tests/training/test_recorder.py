@@ -20,9 +20,10 @@ import xarray as xr
 import zarr
 
 import predspace_widgets as pw
-from predspace_widgets.training import recorder as module
+from predspace_widgets.training import destination
 from predspace_widgets.training.evaluation import _size_of, record_network, undisturbed
 from predspace_widgets.training.recorder import Recorder
+from predspace_widgets.trajectories import schema
 
 LABELS = np.array([0, 2, 1, 0, 1, 2, 0])
 IDS = [f"image {index}" for index in range(7)]
@@ -440,11 +441,26 @@ def test_no_space_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_process_that_holds_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.01)
+    monkeypatch.setattr(destination, "_LOCK_SECONDS", 0.01)
     recorder = a_recorder(path)
     with filelock.FileLock(path.with_name(".run.zarr.lock")), pytest.raises(OSError, match="another process has been"):
         recorder.record(logits_of(0), epoch=0)
     recorder.record(logits_of(0), epoch=0)
+
+
+def test_a_checkpoint_is_validated_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+
+    def count(ds: xr.Dataset, *, values: bool = True) -> list[str]:
+        checked.append(ds.sizes["class"])
+        return []
+
+    monkeypatch.setattr(schema, "find_problems", count)
+    recorder = Recorder(path, labels=LABELS % 2, task="pets")
+    for index in range(3):
+        recorder.record(logits_of(index), epoch=index)
+    # The description for the classes that the labels have, for those of the predictions, and each checkpoint.
+    assert checked == [2, 3, 3, 3, 3]
 
 
 def test_shipped_as_one_file(path: Path) -> None:

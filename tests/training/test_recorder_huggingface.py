@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import predspace_widgets as pw
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import_torchvision()  # before transformers does it without help

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import predspace_widgets as pw
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 
 import_torchvision()  # before lightning does it without help
 lightning = pytest.importorskip("lightning")

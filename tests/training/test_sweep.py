@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +19,17 @@ import torch
 import xarray as xr
 from distributed import LocalCluster
 
+import predspace_widgets as pw
 from predspace_widgets.training import (
     FinishedRun,
     Recipe,
     Task,
+    folder_of_runs,
     load_images,
     load_recipe,
     plan_runs,
     record_recipe,
+    record_to,
     split_images,
     sweep,
     to_trajectories,
@@ -366,3 +371,97 @@ def test_a_recipe_that_trains_nothing(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(ValueError, match=r"device 'cuda' is not there \(.*CUDA.*\): train on another, such as 'cpu'"):
         record_recipe(tiny_recipe(device="cuda"))
+
+
+# -- to a path ---------------------------------------------------------------------------------------------------------
+
+
+def brief_recipe() -> Recipe:
+    """Two runs of one step each."""
+    return replace(tiny_recipe(), methods=(supervised(steps=1),))
+
+
+def never(*_: object) -> FinishedRun:
+    pytest.fail("trained")
+
+
+@pytest.mark.parametrize("name", ["brief.zarr.zip", "brief.zarr", "brief.nc"])
+def test_recorded_to_a_path_it_is_the_dataset_itself(name: str, tmp_path: Path) -> None:
+    calls: list[tuple[str, int, int]] = []
+    path = tmp_path / name
+    ds = record_to(brief_recipe(), path, workers=1, on_progress=lambda *call: calls.append(call))
+    assert calls == [("", 0, 2), ("", 0, 2), ("all digits/supervised/0", 1, 2), ("even/supervised/0", 2, 2)]
+    assert [file.name for file in tmp_path.iterdir()] == [name]  # no run is kept, nothing is locked
+    expected = record_recipe(brief_recipe())
+    xr.testing.assert_allclose(ds.drop_vars("probs").compute(), expected.drop_vars("probs"))
+    np.testing.assert_allclose(ds["probs"], expected["probs"], rtol=2e-3, atol=1e-6)  # float16
+    assert ds.attrs == expected.attrs
+    with pw.open_trajectories(path) as again:
+        xr.testing.assert_equal(again.compute(), ds.compute())
+
+
+def test_what_is_there_is_replaced_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.zarr.zip"
+    path.write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "train_run", never)
+        with pytest.raises(ValueError, match=r"mine\.zarr\.zip is there already: .* replace it with overwrite=True"):
+            record_to(brief_recipe(), path, workers=1)
+    assert path.read_text() == "mine"
+    assert record_to(brief_recipe(), path, workers=1, overwrite=True).sizes["checkpoint"] == 4
+
+
+def test_another_process_that_records_to_the_same_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "brief.zarr"
+    code = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held'); input()"
+    command = [sys.executable, "-uc", code, str(tmp_path / ".brief.zarr.runs.lock")]
+    monkeypatch.setattr(sweep, "train_run", never)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OSError, match=r"another process is recording: it holds .*\.brief\.zarr\.runs\.lock"):
+            record_to(brief_recipe(), path, workers=1)
+        other.communicate("\n")
+    assert not path.exists()
+
+
+def test_finished_runs_stay_after_an_interruption_and_are_forgotten_after_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "brief.zarr"
+
+    def interrupt(_: str, done: int, of: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        record_to(brief_recipe(), path, workers=1, on_progress=interrupt)
+    assert [file.name for file in tmp_path.iterdir()] == ["brief.zarr.runs"]
+    assert len(list(folder_of_runs(path).iterdir())) == 1
+    foreign = folder_of_runs(path) / "other.zarr"
+    foreign.mkdir()
+    trained: list[str] = []
+    monkeypatch.setattr(sweep, "train_run", lambda recipe, run: trained.append(run.name) or train_run(recipe, run))
+    ds = record_to(brief_recipe(), path, workers=1)
+    assert trained == ["even/supervised/0"]
+    assert ds.sizes["checkpoint"] == 4
+    assert list(folder_of_runs(path).iterdir()) == [foreign]
+
+
+@pytest.mark.parametrize("name", ["brief.zarr", "brief.nc"])
+def test_one_run_that_diverged_is_a_list_of_one(name: str, tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    recipe = replace(recipe, tasks=recipe.tasks[1:], methods=(supervised(steps=40, learning_rate=1e30),))
+    assert record_to(recipe, tmp_path / name, workers=1).attrs["diverged"] == ["even/supervised/0"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "message"),
+    [({"device": "cuda:99"}, "brief.zarr", "device 'cuda:99' is not there"), ({}, "brief.txt", "must end in one of")],
+)
+def test_what_can_be_checked_is_checked_before_anything_is_made(
+    changed: dict[str, Any], name: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        record_to(tiny_recipe(**changed), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,7 @@
 """Barlow Twins: features are to agree between two views of an image and not to repeat each other; without labels.
 
 Zbontar, Jing, Misra, LeCun and Deny, "Barlow Twins: self-supervised learning via redundancy reduction", ICML 2021,
-arXiv:2103.03230. Other than there, the optimiser is Adam instead of LARS, and both views of a batch pass the network
+arXiv:2103.03230. Unlike there, the optimiser is Adam instead of LARS, and both views of a batch pass the network
 together.
 """
 
@@ -147,7 +147,7 @@ def train_barlow_twins(
 
 
 def _projection(n_features: int, width: int, seed: int) -> nn.Module:
-    """The paper's projector: three layers, the first two with batch norm and ReLU; nothing where it has no width."""
+    """The paper's projector: three layers, the first two with batch norm and ReLU; the identity if the width is 0."""
     if width == 0:
         return nn.Identity()
     with seeded(seed):

@@ -1,7 +1,7 @@
-"""FixMatch: few labels; elsewhere, sure predictions for weakly changed images teach strongly changed ones.
+"""FixMatch: few labels; for all other images, confident predictions on weak changes become the labels of strong ones.
 
 Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence", NeurIPS 2020,
-arXiv:2001.07685. Other than there, the network that is trained is the one that is read, not a moving average of it.
+arXiv:2001.07685. Unlike there, the network that is trained is the one that is read, not a moving average of it.
 """
 
 from __future__ import annotations

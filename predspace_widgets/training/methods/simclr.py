@@ -1,7 +1,7 @@
-"""SimCLR: two random views of an image are to be more alike than views of different images; labels are not used.
+"""SimCLR: two views of an image are to be more alike than views of different images; labels are not used.
 
 Chen, Kornblith, Norouzi and Hinton, "A simple framework for contrastive learning of visual representations",
-ICML 2020, arXiv:2002.05709. As there, features before the projection are what is read afterwards. Other than there,
+ICML 2020, arXiv:2002.05709. As there, features before the projection are what is read afterwards. Unlike there,
 the optimiser is Adam, which at batches of hundreds does what LARS does at thousands.
 """
 
@@ -145,7 +145,7 @@ def train_simclr(
 
 
 def _projection(n_features: int, n_outputs: int, seed: int) -> nn.Module:
-    """The paper's projection head, a hidden layer as wide as the features; nothing where it has no outputs."""
+    """The paper's projection head, a hidden layer as wide as the features; the identity if it has no outputs."""
     if n_outputs == 0:
         return nn.Identity()
     with seeded(seed):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PARTS_OF_TORCHVISION = """
 import sys
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 assert "torchvision" not in sys.modules, "our package imports torchvision before anyone asks"
 torchvision = import_torchvision()
 assert import_torchvision() is torchvision is sys.modules["torchvision"]
@@ -31,7 +31,7 @@ folder = pathlib.Path(FOLDER)
 (folder / "torchvision").mkdir()
 (folder / "torchvision" / "part.py").write_text("ANSWER = 42")
 sys.path.insert(0, str(folder))
-from predspace_widgets.training.vision import import_torchvision
+from predspace_widgets.training.torchvision_import import import_torchvision
 for body in BODIES:
     (folder / "torchvision" / "__init__.py").write_text(body)
     try:

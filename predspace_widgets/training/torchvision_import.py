@@ -1,4 +1,4 @@
-"""torchvision, also where its compiled operators do not load."""
+"""Import torchvision, also where its compiled operators do not load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 
 import torch
 
-#: The schemas last as long as these.
+#: Kept, because torch forgets a schema when its library is deleted.
 _LIBRARIES: list[torch.library.Library] = []
 
 
@@ -52,7 +52,7 @@ def import_torchvision() -> ModuleType:
 
 def _declare(operator: str) -> None:
     """Tell torch of an operator of torchvision that nothing implements."""
-    # A fragment adds to what may be there already: one that defines the whole namespace can exist only once.
+    # A fragment adds to a namespace that may exist already; the whole of one can be defined only once.
     library = torch.library.Library("torchvision", "FRAGMENT")
     library.define(f"{operator}() -> ()")
     _LIBRARIES.append(library)

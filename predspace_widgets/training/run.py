@@ -1,0 +1,218 @@
+"""One training of a recipe: a network trained on a task, by a method, with a seed, and its predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from predspace_widgets.training.datasets import DatasetSettings, LabelledImages, load_split
+from predspace_widgets.training.imprint import imprint_log_probabilities
+from predspace_widgets.training.methods import METHODS
+from predspace_widgets.training.networks import Network, extract_features, make_network, replace_head
+from predspace_widgets.training.recipe import Recipe
+from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged
+from predspace_widgets.training.tasks import Task
+
+# Threads, random numbers and determinism are settings of a whole process, so only one of its threads trains at a time.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a recipe.
+
+    Parameters
+    ----------
+    task : Task
+    method : str
+        The recipe's name of it.
+    seed : int
+    """
+
+    task: Task
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique name within a recipe, task/method/seed."""
+        return f"{self.task.name}/{self.method}/{self.seed}"
+
+    def derived_seed(self, purpose: str) -> int:
+        """A seed for one purpose of this run. It is made from the name, so it does not depend on any other run."""
+        digest = hashlib.sha256(f"{self.name}/{purpose}".encode()).digest()
+        return int.from_bytes(digest[:6])
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """The checkpoints of a training, as predictions on the evaluation samples.
+
+    Parameters
+    ----------
+    run : Run
+    step : array of int, shape (T,)
+    epoch : array of float, shape (T,)
+    probs : array of float32, shape (T, N, C)
+        Imprinted.
+    accuracy : array of float, shape (T,)
+        Share of samples whose most probable class is the true one.
+    loss : array of float, shape (T,)
+        Mean negative logarithm of the imprinted probability of the true class, in nats.
+    diverged : str, optional
+        Why the training ended early; it is recorded up to there.
+    """
+
+    run: Run
+    step: NDArray[np.int64]
+    epoch: NDArray[np.float64]
+    probs: NDArray[np.float32]
+    accuracy: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    diverged: str | None = None
+
+
+def load_data(recipe: Recipe) -> tuple[LabelledImages, LabelledImages]:
+    """Training and evaluation images of a recipe, of all classes of its dataset."""
+    return _load(recipe.dataset)
+
+
+@lru_cache(maxsize=1)
+def _load(dataset: DatasetSettings) -> tuple[LabelledImages, LabelledImages]:
+    return load_split(dataset)
+
+
+def train_run(recipe: Recipe, run: Run) -> FinishedRun:
+    """Train one network and record its predictions.
+
+    The same recipe and run give the same numbers, bit for bit, on the same machine with the same libraries.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    run : Run
+
+    Returns
+    -------
+    FinishedRun
+        Up to where it diverged, if it did.
+
+    Raises
+    ------
+    ValueError
+        The task does not fit the dataset, or the recipe's device is not there.
+    """
+    check_device(recipe.device)
+    train, evaluation = load_data(recipe)
+    step, epoch, log_probs, diverged = [], [], [], None
+    with _ONE_AT_A_TIME, _reproducible(recipe), _about(run):
+        try:
+            for snapshot in train_network(recipe, run, train):
+                prediction = imprint_log_probabilities(
+                    extract_features(snapshot.network, train),
+                    train.labels,
+                    extract_features(snapshot.network, evaluation),
+                    len(train.class_names),
+                    recipe.imprint,
+                )  # (N, C)
+                step.append(snapshot.step)
+                epoch.append(snapshot.epoch)
+                log_probs.append(prediction)
+        except FloatingPointError as error:
+            diverged = str(error)
+    logs = np.array(log_probs).reshape(len(step), len(evaluation), len(train.class_names))  # (T, N, C)
+    probs = np.exp(logs).astype(np.float32)
+    return FinishedRun(
+        run,
+        np.array(step, dtype=np.int64),
+        np.array(epoch, dtype=np.float64),
+        probs,
+        # Measured before predictions are stored as float16, whose rounding makes ties near ignorance.
+        accuracy=(probs.argmax(axis=-1) == evaluation.labels).mean(axis=-1),
+        loss=-logs[:, np.arange(len(evaluation)), evaluation.labels].mean(axis=-1),
+        diverged=diverged,
+    )
+
+
+def check_device(device: str) -> None:
+    """Raise ValueError unless torch can train on a device."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device {device!r} is not there ({reason}): train on another, such as 'cpu'") from None
+
+
+def train_network(recipe: Recipe, run: Run, train: LabelledImages) -> Iterator[Snapshot]:
+    """Train the network of a run on images of all classes, from which its task takes its own.
+
+    A network to fine-tune is first trained on its source, with the same numbers as the run of that task, method and
+    seed: so no run has to wait for another.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    run : Run
+    train : LabelledImages
+
+    Yields
+    ------
+    Snapshot
+
+    Raises
+    ------
+    ValueError
+        The task does not fit the dataset.
+    TrainingDiverged
+    """
+    plan, images = recipe.plan(run.method), run.task.training_set(train)
+    weights, n_classes = run.derived_seed("weights"), len(images.class_names)
+    if plan.source is None:
+        network = make_network(recipe.network.name, train.n_channels, n_classes, weights, recipe.network.width)
+        network.to(recipe.device)
+    else:
+        network = _trained(recipe, Run(recipe.task(plan.source), plan.source_method, run.seed), train)
+        replace_head(network, n_classes, weights)
+    checkpoints = recipe.checkpoints.steps(plan.settings.steps)
+    yield from METHODS[plan.method].train(network, images, checkpoints, run.derived_seed("training"), plan.settings)
+
+
+def _trained(recipe: Recipe, run: Run, train: LabelledImages) -> Network:
+    """The network of a run at the end of its training, from which fine-tuning starts."""
+    try:
+        for snapshot in train_network(recipe, run, train):
+            network = snapshot.network
+    except TrainingDiverged as error:
+        raise TrainingDiverged(f"the source {run.name} diverged: {error}") from error
+    return network
+
+
+@contextmanager
+def _about(run: Run) -> Iterator[None]:
+    """Name the run in an error that arises inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{run.name}: {error}") from error
+
+
+@contextmanager
+def _reproducible(recipe: Recipe) -> Iterator[None]:
+    """The recipe's number of torch threads, and deterministic algorithms; the settings before come back."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(recipe.threads)
+    # On a GPU some operations have no deterministic form: a warning there, an error here.
+    torch.use_deterministic_algorithms(True, warn_only=recipe.device != "cpu")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Container, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,8 @@ def check_predictions(ds: xr.Dataset) -> None:
         raise NoPredictionsError
 
 
-def predictions_name(names: Container[str]) -> str:
-    """What the predictions of a Zarr group, or of a dataset as it lies on disk, are called.
+def predictions_name(names: Any) -> str:
+    """What the predictions are called in a Zarr group, a dataset as it lies on disk, or a list of names.
 
     Examples
     --------
@@ -369,7 +369,7 @@ def _checkpoints(ds: xr.Dataset, rows: NDArray[np.intp]) -> str:
     return _listed((describe_checkpoint(ds, int(row)) for row in rows), rows.size)
 
 
-def _axis(index: int) -> str:
+def _axis(index: Any) -> str:
     return f"axis {index + 1}"
 
 

@@ -77,14 +77,16 @@ def from_logarithms(logs: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     return values
 
 
-def without_zeros(probs: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities with each zero raised to `SMALLEST`, or to the smallest other one of its row if that is less.
+def without_zeros(probs: NDArray[Any], smallest: float = SMALLEST) -> NDArray[Any]:
+    """Probabilities with each zero raised to a small number, or to the smallest other one of its row if that is less.
 
     No order changes, and neither does what is positive: float32 knows probabilities far below what float16 does.
 
     Parameters
     ----------
     probs : array, shape (..., C), float32 or float64
+    smallest : float
+        What stands for a zero; see `predspace_widgets.trajectories.source.zero_of`.
 
     Returns
     -------
@@ -101,6 +103,6 @@ def without_zeros(probs: NDArray[Any]) -> NDArray[Any]:
     positive = probs > 0
     if positive.all():
         return probs
-    smallest = np.where(positive, probs, np.inf).min(axis=-1, keepdims=True)  # (..., 1)
-    raised: NDArray[Any] = np.where(positive, probs, np.minimum(smallest, SMALLEST))
+    others = np.where(positive, probs, np.inf).min(axis=-1, keepdims=True)  # (..., 1)
+    raised: NDArray[Any] = np.where(positive, probs, np.minimum(others, smallest))
     return raised

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.logarithms import without_zeros
 from predspace_widgets.trajectories.schema import check_predictions
+from predspace_widgets.trajectories.source import zero_of
 
 # What was measured on all samples and classes, and is wrong for some of them.
 _OF_ALL_SAMPLES = ("accuracy", "loss", "embedding", "eigenvalue")
@@ -61,7 +63,7 @@ def restrict_classes(ds: xr.Dataset, classes: Collection[str]) -> xr.Dataset:
     part = ds.drop_vars([name for name in _OF_ALL_SAMPLES if name in ds]).isel({"sample": inside, "class": kept})
     part["label"] = part["label"].copy(data=np.searchsorted(kept, labels[inside]).astype(labels.dtype))
     dtype = np.promote_types(part["probs"].dtype, np.float32)
-    part["probs"] = map_rows(part["probs"], _normalised, dtype)
+    part["probs"] = map_rows(part["probs"], partial(_normalised, smallest=zero_of(part["probs"])), dtype)
     names = class_names(ds)
     part.attrs["title"] = f"{ds.attrs.get('title', '')}: among {', '.join(names[index] for index in kept)}"
     part.attrs.pop("eigenvalue_square_sum", None)
@@ -92,7 +94,7 @@ def _places(ds: xr.Dataset, classes: Collection[str]) -> list[int]:
     return kept
 
 
-def _normalised(probs: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    values = without_zeros(probs.astype(dtype))
+def _normalised(probs: NDArray[Any], dtype: DTypeLike, smallest: float) -> NDArray[Any]:
+    values = without_zeros(probs.astype(dtype), smallest)
     normal: NDArray[Any] = values / values.sum(axis=-1, keepdims=True)
     return normal

@@ -15,6 +15,8 @@ import numpy as np
 import xarray as xr
 from dask.diagnostics import ProgressBar
 
+from predspace_widgets.trajectories.logarithms import SMALLEST
+
 _NOTE = "stored_predictions"
 _CHUNK_ROW = re.compile(r"c/(\d+)/")
 _BATCHES = 64  # of files that are read side by side
@@ -99,6 +101,21 @@ def source_of(probs: xr.DataArray) -> StoredPredictions | None:
     noted = probs.encoding.get(_NOTE)
     known = isinstance(noted, StoredPredictions) and getattr(probs.data, "name", None) == noted.name
     return noted if known else None
+
+
+def zero_of(probs: xr.DataArray) -> float:
+    """What stands for a probability of 0 among these predictions: a number below what they were rounded to.
+
+    Those that were read from logarithms were rounded by float32 alone; others, wherever they are now, may have been
+    stored in float16.
+
+    Examples
+    --------
+    >>> zero_of(xr.DataArray([1.0, 0.0])) == SMALLEST
+    True
+    """
+    from_logarithms = probs.encoding.get("store") == "log_probs"
+    return float(np.finfo(np.float32).smallest_subnormal) if from_logarithms else SMALLEST
 
 
 def _files(url: str, n_rows: int, predictions: str) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from predspace_widgets.geometry.probabilities import Array, as_probabilities
 from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.logarithms import from_logarithms, without_zeros
 from predspace_widgets.trajectories.schema import check_predictions
-from predspace_widgets.trajectories.source import source_of
+from predspace_widgets.trajectories.source import source_of, zero_of
 
 #: What an imprint has where its recipe does not say it (see `predspace_widgets.training.imprint.ImprintSettings`).
 DEFAULT_TEMPERATURE, DEFAULT_SCALE = 0.03, "feature_norm"
@@ -195,12 +196,12 @@ def _logarithms_of(probs: xr.DataArray) -> xr.DataArray:
     stored = source_of(probs)
     if stored is not None and stored.are_logarithms:
         return stored.values.astype(dtype)
-    return map_rows(probs, _logarithms, dtype)
+    return map_rows(probs, partial(_logarithms, smallest=zero_of(probs)), dtype)
 
 
-def _logarithms(probs: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+def _logarithms(probs: NDArray[Any], dtype: DTypeLike, smallest: float) -> NDArray[Any]:
     values = probs.astype(dtype)
     values /= values.sum(axis=-1, keepdims=True)
-    logs: NDArray[Any] = np.log(without_zeros(values))
+    logs: NDArray[Any] = np.log(without_zeros(values, smallest))
     logs -= logs.max(axis=-1, keepdims=True)
     return logs

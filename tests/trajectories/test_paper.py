@@ -83,7 +83,9 @@ def test_it_survives_a_file(figure: xr.Dataset, tmp_path: Path) -> None:
         lambda face, path: face.at_temperature(0.1),
     ],
 )
-def test_what_needs_predictions_says_so(measure: Callable[[Any, Path], Any], figure: xr.Dataset, tmp_path: Path) -> None:
+def test_what_needs_predictions_says_so(
+    measure: Callable[[Any, Path], Any], figure: xr.Dataset, tmp_path: Path
+) -> None:
     with pytest.raises(NoPredictionsError):
         measure(figure.predspace, tmp_path / "distances.zarr")
     assert list(tmp_path.iterdir()) == []

@@ -146,7 +146,7 @@ def _check_int64(values: np.ndarray, name: str) -> None:
 
 
 def _texts(values: Any) -> np.ndarray:
-    """Names as text of fixed length; as they were given if that would drop NULs, which validation then finds."""
+    """Names as text of fixed length, or as they were given if numpy would drop NULs: validation then finds these."""
     given = np.asarray(values, dtype=object)
     if any(str(value).endswith("\0") for value in given.ravel().tolist()):
         return given

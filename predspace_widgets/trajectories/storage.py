@@ -36,8 +36,8 @@ StoredDtype = Literal["float16", "float32", "float64"]
 
 # Blocks of samples are about this large on disk; each holds all checkpoints.
 _CHUNK_BYTES = 4 * 2**20
-# Blocks of samples that are read at a time are up to this large in memory: several of those on disk. But with very many
-# checkpoints, of which a block gives results as large as itself, at least so many probabilities of each.
+# A block that is read at a time holds several of those on disk, up to this size in memory. With very many checkpoints
+# a block gives results as large as itself, so it holds at least so many probabilities of each checkpoint.
 _BLOCK_BYTES = 64 * 2**20
 _LEAST_OF_A_CHECKPOINT = 1024
 # Datasets up to this size have every value checked on opening; larger ones when they are used.
@@ -84,7 +84,7 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if not files.exists(root):
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
-        # Read later, maybe from another working directory or by another process.
+        # The path must be absolute, since dask reads later, maybe in another working directory or another process.
         raw, source = _open(where if "://" in where else os.path.abspath(where), kind)
         problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES, on_disk=True)
     except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
@@ -194,7 +194,7 @@ def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
         ds = xr.open_dataset(path, engine="h5netcdf", chunks=None, cache=False)
     else:
         store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
-        # While checkpoints are appended, the list of arrays alone is right at any time.
+        # An append replaces the list of arrays as a whole, so the list alone is right while checkpoints are appended.
         metadata = zarr.open_group(store, mode="r", zarr_format=3).metadata
         listed = metadata.consolidated_metadata is not None
         ds = xr.open_dataset(store, engine="zarr", chunks=None, cache=False, consolidated=listed, zarr_format=3)
@@ -205,7 +205,8 @@ def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
     source = Source.now(path, n_rows, predictions)
     ds = with_text(ds, "OT", object, str)
     lazy = {
-        # Dask goes by names: those of the predictions are the same whenever the same files are opened.
+        # Dask knows arrays by name. The name of the predictions follows from their files, so that workers and
+        # processes that open the same files mean the same array.
         name: variable.chunk(
             _blocks(variable),
             name_prefix=f"stored-{name}-",
@@ -222,7 +223,7 @@ def _sizes_on_disk(variable: xr.DataArray) -> dict[Hashable, int]:
 
 
 def _blocks(variable: xr.DataArray) -> dict[Hashable, int]:
-    """Sizes of the blocks that are read at a time: those on disk; of predictions several, with all checkpoints."""
+    """Sizes of the blocks that are read at a time: as on disk; for predictions several of these, all checkpoints."""
     sizes = _sizes_on_disk(variable)
     if variable.name not in PREDICTIONS or "sample" not in sizes:
         return sizes
@@ -235,7 +236,7 @@ def _blocks(variable: xr.DataArray) -> dict[Hashable, int]:
 
 
 def with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:
-    """The dataset with its text in another form, and all coordinates at hand: what names things is small."""
+    """The dataset with its text in another form, and all coordinates in memory, where they are small."""
     changed = {name: column.compute() for name, column in ds.coords.items()}
     for name, variable in ds.variables.items():
         if variable.dtype.kind in kinds:
@@ -318,7 +319,7 @@ def _prepare(
     codec = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle")
     for name, variable in ready.data_vars.items():
         if variable.dtype == object:
-            continue  # text, at hand
+            continue  # text, which is in memory already
         sizes = chunk_sizes(variable)
         ready[name] = variable.chunk(sizes)
         shape = tuple(sizes.values())

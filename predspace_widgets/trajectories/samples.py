@@ -60,7 +60,9 @@ def restrict_classes(ds: xr.Dataset, classes: Collection[str]) -> xr.Dataset:
     inside = np.flatnonzero(np.isin(labels, kept))
     if len(inside) == 0:
         raise ValueError(f"no sample of the classes {', '.join(sorted(classes))}")
-    part = ds.drop_vars([name for name in _OF_ALL_SAMPLES if name in ds]).isel({"sample": inside, "class": kept})
+    numbers = {name: ds[name] for name in ("sample", "class")}  # what has no names keeps its number
+    named = ds.drop_vars([name for name in _OF_ALL_SAMPLES if name in ds]).assign_coords(numbers)
+    part = named.isel({"sample": inside, "class": kept})
     part["label"] = part["label"].copy(data=np.searchsorted(kept, labels[inside]).astype(labels.dtype))
     dtype = np.promote_types(part["probs"].dtype, np.float32)
     part["probs"] = map_rows(part["probs"], partial(_normalised, smallest=zero_of(part["probs"])), dtype)

@@ -85,6 +85,12 @@ def test_what_belongs_to_checkpoints_and_samples_stays() -> None:
     assert part.attrs == {**two_runs().attrs, "recipe": "epochs: 3", "title": title}
 
 
+def test_samples_and_classes_without_names_keep_their_numbers() -> None:
+    part = restrict_classes(two_runs().drop_vars(["sample", "class"]), ["1", "2"])
+    assert (part["sample"].values.tolist(), part["class"].values.tolist()) == ([1, 2, 4], [1, 2])
+    assert part["label"].values.tolist() == [0, 1, 0]
+
+
 def test_nothing_is_read_before_it_is_used(tmp_path: Path) -> None:
     with open_trajectories(save_trajectories(TRAININGS, tmp_path / "some.zarr")) as opened:
         computed: list[object] = []

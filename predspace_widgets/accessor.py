@@ -15,6 +15,7 @@ from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.temperature import at_temperature
 
 if TYPE_CHECKING:
     from predspace_widgets.explorers.notebook import Explorer
@@ -61,6 +62,20 @@ class PredspaceAccessor:
             epochs,
         )
         return self._ds.isel(checkpoint=selection.rows(self._ds))
+
+    def at_temperature(self, temperature: float) -> xr.Dataset:
+        """The dataset that imprinting at another temperature would have recorded, lazy where this one is.
+
+        See `predspace_widgets.trajectories.at_temperature` for what is kept and for the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> ds = random_trajectories().assign_attrs(imprint_temperature=0.03)
+        >>> ds.predspace.at_temperature(0.1).attrs["imprint_temperature"]
+        0.1
+        """
+        return at_temperature(self._ds, temperature)
 
     def inpca(self, n_components: int = 3) -> xr.Dataset:
         """InPCA picture; see `Analysis.picture`."""
@@ -132,6 +147,7 @@ class PredspaceAccessor:
 
         Raises
         ------
+        NoPredictionsError
         ValueError
             An unknown metric, another ending, or something else is there.
         OSError

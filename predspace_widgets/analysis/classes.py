@@ -8,115 +8,18 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from predspace_widgets.analysis.analysis import analysis_of
 from predspace_widgets.analysis.runs import RUN_COORDS
-from predspace_widgets.geometry import as_probabilities, ignorance, progress, truth
+from predspace_widgets.geometry import ignorance, progress, truth
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.build import make_trajectories
+from predspace_widgets.trajectories.samples import class_names, restrict_classes
 from predspace_widgets.trajectories.selection import rows_of_runs
-
-#: What stands for a probability that float16 rounded to 0: half of its smallest number.
-SMALLEST = 2.0**-25
+from predspace_widgets.trajectories.temperature import retemper
 
 _LARGEST_POWER = 10  # sharpness is sought between 2**-10 and 2**10
 _ZOOMS = 3
-
-
-def restrict(ds: xr.Dataset, classes: Collection[str]) -> xr.Dataset:
-    """The samples of some classes, predicted among these classes only.
-
-    The probabilities of these classes, raised to `SMALLEST` where they are smaller, are divided by their sum. For
-    imprinted networks this is what imprinting on these classes alone would give, up to the rounding of storage.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        Trajectories with predictions.
-    classes : collection of str
-        At least two class names of the dataset.
-
-    Returns
-    -------
-    xarray.Dataset
-        Trajectories of all checkpoints, on fewer samples and classes.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two classes, one that the dataset has not, or no sample of them.
-
-    Examples
-    --------
-    >>> from predspace_widgets.trajectories.testing import random_trajectories
-    >>> part = restrict(random_trajectories(), ["class 1", "class 4"])
-    >>> part["class"].values.tolist(), sorted(set(part.label.values.tolist()))
-    (['class 1', 'class 4'], [0, 1])
-    """
-    known = _class_names(ds)
-    unknown = sorted(set(classes) - set(known))
-    if unknown:
-        raise ValueError(f"no class {unknown[0]!r} in this dataset; it has {', '.join(known)}")
-    kept = [index for index, name in enumerate(known) if name in classes]
-    if len(kept) < 2:
-        raise ValueError(f"at least two classes are needed to tell apart, got {len(kept)}")
-    inside = np.flatnonzero(np.isin(ds["label"].values, kept))
-    if len(inside) == 0:
-        raise ValueError(f"no sample of the classes {', '.join(sorted(classes))}")
-    probs = ds["probs"].isel(sample=inside).isel({"class": kept}).values.astype(np.float64)  # (T, n, c)
-    probs = np.maximum(probs, SMALLEST)
-    return make_trajectories(
-        probs / probs.sum(axis=-1, keepdims=True),
-        np.searchsorted(kept, ds["label"].values[inside]),
-        run=ds["run"].values.tolist(),
-        task=ds["task"].values.tolist(),
-        method=ds["method"].values.tolist(),
-        seed=ds["seed"].values,
-        epoch=ds["epoch"].values,
-        step=ds["step"].values,
-        sample=ds["sample"].values[inside],
-        classes=[known[index] for index in kept],
-        title=f"{ds.attrs.get('title', '')}: among {', '.join(known[index] for index in kept)}",
-    )
-
-
-def retemper(probs: ArrayLike, sharpness: ArrayLike) -> Array:
-    """The same predictions, surer or less sure: softmax(sharpness * log probs).
-
-    Of predictions that are softmax(-distance / temperature) this is the softmax at temperature / sharpness, up to the
-    rounding of storage.
-
-    Parameters
-    ----------
-    probs : array, shape (N, C)
-        Probabilities, raised to `SMALLEST` where they are smaller.
-    sharpness : float or array, shape (K,)
-        Positive; 1 changes nothing, 0 is ignorance.
-
-    Returns
-    -------
-    array, shape (N, C), or (K, N, C)
-
-    Raises
-    ------
-    ValueError
-        Negative sharpness, or no probabilities.
-
-    Examples
-    --------
-    >>> retemper([[0.2, 0.8]], 2.0).round(4)
-    array([[0.0588, 0.9412]])
-    """
-    factors = np.asarray(sharpness, dtype=np.float64)
-    if factors.ndim > 1 or not np.all(factors >= 0):
-        raise ValueError(f"sharpness must be a number or a list of numbers, none negative, got {sharpness!r}")
-    logs = np.log(np.maximum(as_probabilities(probs, "probs"), SMALLEST))  # (N, C)
-    logits = factors[..., None, None] * (logs - logs.max(axis=-1, keepdims=True))  # (K, N, C)
-    weights = np.exp(logits)
-    result: Array = weights / weights.sum(axis=-1, keepdims=True)
-    return result
 
 
 def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric = "bhattacharyya") -> pd.DataFrame:
@@ -130,7 +33,7 @@ def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric
     ds : xarray.Dataset
         Trajectories with predictions.
     classes : collection of str
-        Samples of these are predicted among these only (see `restrict`).
+        Samples of these are predicted among these only (see `predspace_widgets.trajectories.restrict_classes`).
     metric : {"bhattacharyya", "great_circle"}
         Of progress.
 
@@ -139,12 +42,12 @@ def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric
     pandas.DataFrame
         A row a run, columns task, method, seed, classes, n_samples and, for untrained (first checkpoint) and trained
         (last): `untrained` the progress, `untrained_best` that at the best temperature, `untrained_sharpness` where it
-        is (see `retemper`), and `untrained_accuracy`, which no temperature changes.
+        is (see `predspace_widgets.trajectories.retemper`), and `untrained_accuracy`, which no temperature changes.
 
     Raises
     ------
     ValueError
-        See `restrict`.
+        See `predspace_widgets.trajectories.restrict_classes`.
 
     Examples
     --------
@@ -153,7 +56,7 @@ def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric
     >>> table[["untrained", "trained"]].round(3).values.tolist()
     [[0.0, 1.0]]
     """
-    part = restrict(ds, classes)
+    part = restrict_classes(ds, classes)
     label, runs = part["label"].values, rows_of_runs(part)
     outer = np.array([[rows[0], rows[-1]] for rows in runs.values()])  # (R, 2)
     probs = part["probs"].isel(checkpoint=outer.ravel()).values  # (2R, n, c)
@@ -161,7 +64,7 @@ def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric
     records = []
     for number, rows in enumerate(runs.values()):
         record = {name: part[name].values[rows[0]] for name in RUN_COORDS}
-        record |= {"classes": ", ".join(part["class"].values.tolist()), "n_samples": len(label)}
+        record |= {"classes": ", ".join(class_names(part)), "n_samples": len(label)}
         for name, row in (("untrained", 2 * number), ("trained", 2 * number + 1)):
             best, sharpness = _most_progress(probs[row], *ends, metric)
             record[name] = float(progress(probs[row], *ends, metric))
@@ -202,7 +105,7 @@ def progress_on_unseen(
     >>> progress_on_unseen(random_trajectories(), classes)["classes"].unique().tolist()
     ['class 2, class 3, class 4']
     """
-    everything = set(_class_names(ds))
+    everything = set(class_names(ds))
     tables = []
     for task in dict.fromkeys(ds["task"].values.tolist()):
         unseen = everything - set(task_classes.get(task, everything))
@@ -243,7 +146,7 @@ def progress_of_nested_tasks(
     ['red < green']
     """
     sets = {task: set(classes) for task, classes in task_classes.items() if task in ds["task"].values}
-    everything = set(_class_names(ds))
+    everything = set(class_names(ds))
     tables = []
     for small, large in _nested(sets):
         outside = everything - sets[large]
@@ -288,10 +191,6 @@ def progress_at_end(
             n_classes = len(set(task_classes[record["task"]]))
             records.append(record | {"n_classes": n_classes, "progress": float(reached[rows[-1]])})
     return pd.DataFrame.from_records(records)
-
-
-def _class_names(ds: xr.Dataset) -> list[str]:
-    return [str(name) for name in ds["class"].values.tolist()]
 
 
 def _nested(sets: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:

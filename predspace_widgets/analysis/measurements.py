@@ -279,17 +279,18 @@ class Measurements:
             return probs
         if probs.nbytes <= _IN_MEMORY and active_client() is None:
             return self._cache.get(("probs",), lambda: self._unchanged(probs.compute))
-        source = source_of(self.ds["probs"])
-        return probs if source is None else source[1]  # whatever reads probabilities normalises their rows
+        stored = source_of(self.ds["probs"])
+        # float16 probabilities are quicker to read as they are, and whatever reads them normalises their rows.
+        return probs if stored is None or stored.are_logarithms else stored.values
 
     def _unchanged(self, read: Callable[[], _Result]) -> _Result:
         """What a function reads of predictions on disk, if they are still those that were opened."""
-        found = source_of(self.ds["probs"])
-        if found is None:
+        stored = source_of(self.ds["probs"])
+        if stored is None:
             return read()
-        found[0].check_unchanged()
+        stored.source.check_unchanged()
         result = read()
-        found[0].check_unchanged()
+        stored.source.check_unchanged()
         return result
 
     def _labels(self) -> NDArray[Any]:
@@ -337,10 +338,10 @@ class Measurements:
 
     def _results(self, name: str, size: int, keep: bool | None) -> Results | None:
         """Where a result is kept on disk, ready to be written; None where it is not kept."""
-        found = source_of(self.ds["probs"])
-        if found is None and keep:
+        stored = source_of(self.ds["probs"])
+        if stored is None and keep:
             raise ValueError("keep=True needs a dataset as it was opened from disk: not in memory, not a choice of it")
-        if found is None or keep is False:
+        if stored is None or keep is False:
             return None
         # By default no results that are larger than what they were computed from, which is quicker to read.
         n_bytes = self.ds["probs"].nbytes
@@ -348,7 +349,7 @@ class Measurements:
             return None
         try:
             depends_on = [self.ds[name].values for name in ("label", "run", "step")]
-            results = self._cache.get(("results",), lambda: Results(found[0], depends_on))
+            results = self._cache.get(("results",), lambda: Results(stored.source, depends_on))
             results.begin(name, 1, size)
         except StoreChangedError:
             raise

@@ -2,21 +2,26 @@
 
 from predspace_widgets.trajectories.build import make_trajectories
 from predspace_widgets.trajectories.demo import demo, demo_path
+from predspace_widgets.trajectories.samples import restrict_classes
 from predspace_widgets.trajectories.schema import NoPredictionsError, TrajectoriesError, find_problems, validate
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection
 from predspace_widgets.trajectories.storage import check_path, open_trajectories, save_trajectories
+from predspace_widgets.trajectories.temperature import at_temperature, retemper
 
 __all__ = [
     "EmptySelectionError",
     "NoPredictionsError",
     "Selection",
     "TrajectoriesError",
+    "at_temperature",
     "check_path",
     "demo",
     "demo_path",
     "find_problems",
     "make_trajectories",
     "open_trajectories",
+    "restrict_classes",
+    "retemper",
     "save_trajectories",
     "validate",
 ]

@@ -13,16 +13,32 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import DTypeLike
 from zarr.codecs import BloscCodec
 
-from predspace_widgets.trajectories.schema import validate
-from predspace_widgets.trajectories.storage import check_path, chunk_sizes, with_text
+from predspace_widgets.trajectories.schema import check_predictions, predictions_name, validate
+from predspace_widgets.trajectories.storage import (
+    Store,
+    StoredDtype,
+    check_path,
+    chunk_sizes,
+    form_on_disk,
+    with_stored,
+    with_text,
+)
 
 # Many checkpoints share a file of a variable that has one number a checkpoint: few files to read, little to rewrite.
 _CHECKPOINTS_PER_CHUNK = 1024
 
 
-def append_checkpoints(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+def append_checkpoints(
+    ds: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    store: Store | None = None,
+    dtype: StoredDtype | None = None,
+    group: zarr.Group | None = None,
+) -> None:
     """Add checkpoints to a Zarr directory, at the cost of these alone; the first ones create it.
 
     The directory is a valid dataset after every call, and one that another process opened before stays as it was.
@@ -31,49 +47,64 @@ def append_checkpoints(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     ds : xarray.Dataset
-        Valid trajectories of the same samples and classes. Metrics may be others: NaN stands where there are none.
+        Trajectories of the same samples and classes, which this function validates. Metrics may be others: NaN stands
+        where there are none.
     path : path
         Ends in .zarr. One process at a time may append: hold a lock where several might.
+    store, dtype : optional
+        In which form and numbers the first call stores predictions, see `save_trajectories`; later calls follow it.
+    group : zarr.Group, optional
+        What `open_grown(path)` gave, for a caller that has just looked at it: it is not opened again.
 
     Raises
     ------
     TrajectoriesError
         The dataset is not valid; nothing is written.
     ValueError
-        Another ending, or a directory that was not made by this function.
+        Another ending, a directory that was not made by this function, or one that stores predictions in another form
+        or other numbers than these.
     OSError
         It cannot be written, for example for lack of space; what is there stays valid.
 
     Examples
     --------
+    >>> import predspace_widgets as pw
     >>> from predspace_widgets.trajectories.testing import constant_run, geodesic_run
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for run in (geodesic_run(), constant_run()):
     ...         append_checkpoints(run, Path(folder) / "both.zarr")
-    ...     open_trajectories(Path(folder) / "both.zarr").sizes["checkpoint"]
+    ...     pw.open_trajectories(Path(folder) / "both.zarr").sizes["checkpoint"]
     9
     """
     where = Path(path)
     if check_path(where) != ".zarr":
         raise ValueError(f"checkpoints can be appended to a .zarr directory only, not to {path}")
     validate(ds)
+    if group is None and where.exists():
+        group = open_grown(where)
     ready = with_text(ds.drop_encoding(), "U", object)
-    if not where.exists():
+    if group is None:
+        if "probs" in ds:
+            ready = with_stored(ready, ds["probs"], *form_on_disk(ds["probs"], dtype, store))
         _begin(ready, where)
         return
-    open_grown(where)
+    check_predictions(ds)  # what grows has them
+    ready = with_stored(ready, ds["probs"], *_form_of(group, dtype, store, where))
+    growing = zarr.open_group(where, mode="r+", use_consolidated=False)
     try:
-        _cut_to_listed(where)  # what an append that was killed has left
-        _extend(zarr.open_group(where, mode="r+", use_consolidated=False), ready)
+        _cut_to_listed(growing, group)  # an append that was killed may have left more
+        _extend(growing, ready)
         _list_arrays(where)
     except BaseException:
-        with suppress(Exception):  # whatever is not listed is ignored, and cut off by the next append
-            _cut_to_listed(where)
+        with suppress(Exception):  # readers ignore what is not listed, and the next append cuts it off
+            _cut_to_listed(growing, open_grown(where))  # as it is listed now: the list may have been replaced already
         raise
 
 
 def open_grown(path: str | os.PathLike[str]) -> zarr.Group:
     """The arrays of a directory that `append_checkpoints` made, as after its last complete call.
+
+    `predspace_widgets.trajectories.schema.predictions_name(group)` says which of them holds the predictions.
 
     Raises
     ------
@@ -82,12 +113,26 @@ def open_grown(path: str | os.PathLike[str]) -> zarr.Group:
     """
     try:
         group = zarr.open_consolidated(Path(path), mode="r", zarr_format=3)
-        grown = {"probs", "run", "epoch", "step"} <= {*group.array_keys()} and array_of(group, "probs").chunks[0] == 1
+        name = predictions_name(group)
+        grown = {name, "run", "epoch", "step"} <= {*group.array_keys()} and array_of(group, name).chunks[0] == 1
     except (ValueError, OSError):
         grown = False
     if not grown:
         raise ValueError(f"{path} is there but was not recorded checkpoint by checkpoint: record into a new path")
     return group
+
+
+def _form_of(group: zarr.Group, dtype: DTypeLike | None, store: str | None, where: Path) -> tuple[str, np.dtype[Any]]:
+    """In which form and numbers a directory stores predictions, which are those that are asked for, if any are."""
+    form = predictions_name(group)
+    numbers = np.dtype(array_of(group, form).dtype)
+    for what, wanted, there in (("store", store, form), ("dtype", dtype and np.dtype(dtype).name, numbers.name)):
+        if wanted not in (None, there):
+            raise ValueError(
+                f"{where} was begun with {what}={there!r}, which all of its checkpoints share: leave {what} out, or "
+                f"record into another path with {what}={wanted!r}"
+            )
+    return form, numbers
 
 
 def _begin(ready: xr.Dataset, where: Path) -> None:
@@ -98,11 +143,12 @@ def _begin(ready: xr.Dataset, where: Path) -> None:
             encoding[name] = {"chunks": (_CHECKPOINTS_PER_CHUNK,)}
         elif name == "image":
             encoding[name] = {"chunks": tuple(chunk_sizes(ready["image"]).values())}
-    if "probs" in ready:
-        sizes = chunk_sizes(ready["probs"].isel(checkpoint=slice(1)))
-        # Fast rather than small: a training waits for it.
+    name = predictions_name(ready)
+    if name in ready:
+        sizes = chunk_sizes(ready[name].isel(checkpoint=slice(1)))
+        # Fast rather than small, because a training waits for it.
         codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-        encoding["probs"] = {"chunks": tuple(sizes.values()), "compressors": [codec]}
+        encoding[name] = {"chunks": tuple(sizes.values()), "compressors": [codec]}
     where.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
         store = Path(folder) / "store.zarr"
@@ -138,15 +184,14 @@ def _list_arrays(where: Path) -> None:
         zarr.consolidate_metadata(where, zarr_format=3)
 
 
-def _cut_to_listed(where: Path) -> None:
-    """Remove what no reader goes by."""
-    listed = {name: array.shape for name, array in zarr.open_consolidated(where, mode="r").arrays()}
-    group = zarr.open_group(where, mode="r+", use_consolidated=False)
-    for name, array in list(group.arrays()):
-        if name not in listed:
-            del group[name]
-        elif array.shape != listed[name]:
-            array.resize(listed[name])
+def _cut_to_listed(growing: zarr.Group, listed: zarr.Group) -> None:
+    """Remove arrays and checkpoints that are not listed, which no reader sees."""
+    shapes = {name: array.shape for name, array in listed.arrays()}
+    for name, array in list(growing.arrays()):
+        if name not in shapes:
+            del growing[name]
+        elif array.shape != shapes[name]:
+            array.resize(shapes[name])
 
 
 def array_of(group: zarr.Group, name: str) -> Any:

@@ -11,7 +11,7 @@ import xarray as xr
 from dask.base import is_dask_collection
 from numpy.typing import ArrayLike
 
-from predspace_widgets.trajectories.schema import SCHEMA_VERSION, validate
+from predspace_widgets.trajectories.schema import SCHEMA_VERSION, is_int64, validate
 from predspace_widgets.trajectories.selection import places_by_name
 
 
@@ -67,7 +67,7 @@ def make_trajectories(
     TrajectoriesError
         Naming every problem.
     ValueError
-        Lengths that do not fit together.
+        Lengths that do not fit together, a seed or a step that is no whole number of 64 bits.
 
     Examples
     --------
@@ -123,21 +123,41 @@ def make_trajectories(
 
 
 def _column(values: Any, length: int, name: str, dtype: Any) -> np.ndarray:
-    given = np.asarray(values)
-    if dtype is np.int64 and given.dtype.kind == "f" and not np.array_equal(given, np.round(given)):
-        raise ValueError(f"{name} must hold whole numbers, got {values!r}")
-    column = given.astype(dtype) if dtype else given
-    if column.ndim == 0:
-        column = np.repeat(column, length)
+    if dtype is str:
+        given = _texts(values)
+    else:
+        given = np.asarray(values)
+        if dtype is np.int64:
+            _check_int64(given, name)
+        given = given.astype(dtype) if dtype else given
+    column = np.repeat(given, length) if given.ndim == 0 else given
     if column.shape != (length,):
         raise ValueError(f"{name} must be one value or {length} of them, got shape {column.shape}")
     return column
 
 
+def _check_int64(values: np.ndarray, name: str) -> None:
+    """Raise ValueError for numbers that a cast to int64 would round or wrap."""
+    if values.dtype.kind not in "fuO":
+        return
+    bad = [value for value in values.ravel().tolist() if not is_int64(value)]
+    if bad:
+        raise ValueError(f"{name} must hold whole numbers of 64 bits, got {bad[0]!r}")
+
+
+def _texts(values: Any) -> np.ndarray:
+    """Names as text of fixed length, or as they were given if numpy would drop NULs: validation then finds these."""
+    given = np.asarray(values, dtype=object)
+    if any(str(value).endswith("\0") for value in given.ravel().tolist()):
+        return given
+    return given.astype(str)
+
+
 def _names(values: Any, length: int, name: str) -> np.ndarray:
     if values is None:
         return np.arange(length)
-    names = np.asarray(values)
+    given = np.asarray(values)
+    names = _texts(values) if given.dtype.kind == "U" else given
     if names.shape != (length,):
         raise ValueError(f"{name} must name each of the {length}, got shape {names.shape}")
     return names

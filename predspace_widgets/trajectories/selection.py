@@ -96,10 +96,10 @@ def places_by_name(names: ArrayLike) -> dict[str, NDArray[np.intp]]:
     >>> places_by_name(["a", "b", "a"])
     {'a': array([0, 2]), 'b': array([1])}
     """
-    found: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for place, name in enumerate(np.asarray(names).tolist()):
-        found.setdefault(name, []).append(place)
-    return {name: np.array(places, dtype=np.intp) for name, places in found.items()}
+        places.setdefault(name, []).append(place)
+    return {name: np.array(rows, dtype=np.intp) for name, rows in places.items()}
 
 
 def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +15,29 @@ import fsspec
 import numpy as np
 import xarray as xr
 import zarr
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec
 
-from predspace_widgets.trajectories.schema import TrajectoriesError, find_problems, validate
-from predspace_widgets.trajectories.source import Source, note_source
+from predspace_widgets.trajectories.lazy import map_rows
+from predspace_widgets.trajectories.logarithms import from_logarithms, to_logarithms
+from predspace_widgets.trajectories.schema import (
+    PREDICTIONS,
+    TrajectoriesError,
+    find_problems,
+    predictions_name,
+    validate,
+)
+from predspace_widgets.trajectories.source import Source, note_source, source_of
+
+#: How predictions lie on disk: as probabilities, or as their logarithms.
+Store = Literal["probs", "log_probs"]
+#: In which numbers.
+StoredDtype = Literal["float16", "float32", "float64"]
 
 # Blocks of samples are about this large on disk; each holds all checkpoints.
 _CHUNK_BYTES = 4 * 2**20
-# Blocks of samples that are read at a time are up to this large in memory: several of those on disk. But with very many
-# checkpoints, of which a block gives results as large as itself, at least so many probabilities of each.
+# A block that is read at a time holds several of those on disk, up to this size in memory. With very many checkpoints
+# a block gives results as large as itself, so it holds at least so many probabilities of each checkpoint.
 _BLOCK_BYTES = 64 * 2**20
 _LEAST_OF_A_CHECKPOINT = 1024
 # Datasets up to this size have every value checked on opening; larger ones when they are used.
@@ -34,8 +48,9 @@ _SUFFIXES = (".zarr.zip", ".zarr", ".nc")
 def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a trajectories dataset, lazily and validated.
 
-    Rows of `probs` are renormalised on reading, in float32 or wider, because float16 storage rounds small
-    probabilities to 0. The structure is always checked, and so are the values of a dataset of up to 1 GiB.
+    Predictions are `probs` in memory, in float32 or wider, with rows that sum to 1: probabilities are divided by their
+    sum when they are read, because float16 rounds them, and logarithms (`log_probs` on disk) go through a softmax. The
+    structure is always checked, and so are the values of a dataset of up to 1 GiB.
 
     Parameters
     ----------
@@ -69,24 +84,25 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if not files.exists(root):
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
-        # Read later, maybe from another working directory or by another process.
+        # The path must be absolute, since dask reads later, maybe in another working directory or another process.
         raw, source = _open(where if "://" in where else os.path.abspath(where), kind)
-        problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES)
+        problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES, on_disk=True)
     except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrajectoriesError([f"it cannot be read as {kind}: {reason}"], where) from error
     if problems:
         raw.close()
         raise TrajectoriesError(problems, where)
-    if "probs" not in raw:
+    name = predictions_name(raw)
+    if name not in raw:
         return raw
-    ds = raw.assign(probs=_renormalise(raw["probs"]))
-    note_source(ds["probs"], source, raw["probs"])
+    ds = raw.drop_vars(name).assign(probs=_read(raw[name]))
+    note_source(ds["probs"], source, raw[name])
     return ds
 
 
 def save_trajectories(
-    ds: xr.Dataset, path: str | os.PathLike[str], dtype: Literal["float16", "float32", "float64"] | None = None
+    ds: xr.Dataset, path: str | os.PathLike[str], dtype: StoredDtype | None = None, store: Store | None = None
 ) -> Path:
     """Write a trajectories dataset, whole or not at all.
 
@@ -97,19 +113,25 @@ def save_trajectories(
     path : path
         Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete.
     dtype : {"float16", "float32", "float64"}, optional
-        How `probs` are stored: by default as they were read from disk, else as they are. NetCDF has no float16 and
-        takes float32 instead. Rows that were read from float16 were renormalised, and are rounded once more.
+        In which numbers predictions are stored: by default in those that they were read from on disk in the same form,
+        else probabilities as they are and logarithms in float16. NetCDF has no float16 and takes float32 instead.
+    store : {"probs", "log_probs"}, optional
+        In which form: as probabilities, or as their logarithms relative to the largest of each row. By default the
+        form that they were read from, "probs" for those made in memory. float16 rounds a probability below 6e-8 to 0,
+        its logarithm by 1 in 2,000: with "log_probs" a symmetrised KL does not hang on the floor, and imprinted
+        predictions can be read at another temperature.
 
     Returns
     -------
     pathlib.Path
+        Opened and saved again in the same form, predictions stay the same bit for bit.
 
     Raises
     ------
     TrajectoriesError
         The dataset is not valid; nothing is written.
     ValueError
-        Another ending.
+        Another ending, an unknown form, or numbers that are not floating-point.
 
     Examples
     --------
@@ -121,16 +143,16 @@ def save_trajectories(
     where = Path(path)
     kind = check_path(where)
     validate(ds)
-    ready, encoding = _prepare(ds, kind, dtype)
+    ready, encoding = _prepare(ds, kind, dtype, store)
     where.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
         written = Path(folder) / f"new{kind}"
         if kind == ".nc":
             ready.to_netcdf(written, engine="h5netcdf", encoding=encoding)
         else:
-            store = Path(folder) / "store.zarr"
-            ready.to_zarr(store, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
-            written = store if kind == ".zarr" else _zip(store, written)
+            directory = Path(folder) / "store.zarr"
+            ready.to_zarr(directory, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
+            written = directory if kind == ".zarr" else _zip(directory, written)
         _replace(where, written, Path(folder) / "old")
     return where
 
@@ -172,21 +194,23 @@ def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
         ds = xr.open_dataset(path, engine="h5netcdf", chunks=None, cache=False)
     else:
         store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
-        # While checkpoints are appended, the list of arrays alone is right at any time.
+        # An append replaces the list of arrays as a whole, so the list alone is right while checkpoints are appended.
         metadata = zarr.open_group(store, mode="r", zarr_format=3).metadata
         listed = metadata.consolidated_metadata is not None
         ds = xr.open_dataset(store, engine="zarr", chunks=None, cache=False, consolidated=listed, zarr_format=3)
-    n_rows = 0
-    if "probs" in ds and ds["probs"].ndim:
-        n_rows = -(-len(ds["probs"]) // _sizes_on_disk(ds["probs"])[ds["probs"].dims[0]])
-    source = Source.now(path, n_rows)
+    predictions, n_rows = predictions_name(ds), 0
+    if predictions in ds and ds[predictions].ndim:
+        stored = ds[predictions]
+        n_rows = -(-len(stored) // _sizes_on_disk(stored)[stored.dims[0]])
+    source = Source.now(path, n_rows, predictions)
     ds = with_text(ds, "OT", object, str)
     lazy = {
-        # Dask goes by names: those of the predictions are the same whenever the same files are opened.
+        # Dask knows arrays by name. The name of the predictions follows from their files, so that workers and
+        # processes that open the same files mean the same array.
         name: variable.chunk(
             _blocks(variable),
             name_prefix=f"stored-{name}-",
-            token=f"{path} {source.signature}" if name == "probs" else uuid.uuid4().hex,
+            token=f"{path} {source.signature}" if name == predictions else uuid.uuid4().hex,
         )
         for name, variable in ds.data_vars.items()
         if variable.dtype.kind != "U"
@@ -199,9 +223,9 @@ def _sizes_on_disk(variable: xr.DataArray) -> dict[Hashable, int]:
 
 
 def _blocks(variable: xr.DataArray) -> dict[Hashable, int]:
-    """Sizes of the blocks that are read at a time: those on disk; of predictions several, with all checkpoints."""
+    """Sizes of the blocks that are read at a time: as on disk; for predictions several of these, all checkpoints."""
     sizes = _sizes_on_disk(variable)
-    if variable.name != "probs" or "sample" not in sizes:
+    if variable.name not in PREDICTIONS or "sample" not in sizes:
         return sizes
     whole = dict(variable.sizes)
     of_a_sample = variable.size // max(whole["sample"], 1)  # probabilities
@@ -212,7 +236,7 @@ def _blocks(variable: xr.DataArray) -> dict[Hashable, int]:
 
 
 def with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:
-    """The dataset with its text in another form, and all coordinates at hand: what names things is small."""
+    """The dataset with its text in another form, and all coordinates in memory, where they are small."""
     changed = {name: column.compute() for name, column in ds.coords.items()}
     for name, variable in ds.variables.items():
         if variable.dtype.kind in kinds:
@@ -225,39 +249,83 @@ def with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:
     )
 
 
-def _renormalise(stored: xr.DataArray) -> xr.DataArray:
-    dtype = np.promote_types(stored.dtype, np.float32)
-    lazy = stored.data.map_blocks(_normal_rows, dtype, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
-    probs = stored.copy(data=lazy)
-    probs.encoding = {"dtype": stored.dtype}
+def _read(stored: xr.DataArray) -> xr.DataArray:
+    """Probabilities whose rows sum to 1, lazily, from how they are stored."""
+    read = from_logarithms if stored.name == "log_probs" else _normal_rows
+    probs = map_rows(stored, read, np.promote_types(stored.dtype, np.float32)).rename("probs")
+    probs.encoding = {"dtype": stored.dtype, "store": stored.name}  # what `save_trajectories` keeps by default
     return probs
 
 
-def _normal_rows(probs: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _normal_rows(probs: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     values = probs.astype(dtype)
     values /= values.sum(axis=-1, keepdims=True)
     return values
 
 
-def _prepare(ds: xr.Dataset, kind: str, dtype: str | None) -> tuple[xr.Dataset, dict[Hashable, dict[str, Any]]]:
+def form_on_disk(probs: xr.DataArray, dtype: DTypeLike | None, store: str | None) -> tuple[str, np.dtype[Any]]:
+    """In which form and numbers predictions are to be stored; see `save_trajectories`.
+
+    Examples
+    --------
+    >>> form_on_disk(xr.DataArray([0.5]), None, "log_probs")
+    ('log_probs', dtype('float16'))
+    """
+    read_as = probs.encoding.get("store", "probs")
+    form = store or read_as
+    if form not in PREDICTIONS:
+        raise ValueError(f"store must be one of {', '.join(map(repr, PREDICTIONS))}, got {store!r}")
+    if dtype is None and form == read_as:
+        dtype = probs.encoding.get("dtype", probs.dtype)
+    elif dtype is None:
+        dtype = probs.dtype if form == "probs" else np.float16
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"dtype must be float16, float32 or float64, got {dtype!r}")
+    return form, np.dtype(dtype)
+
+
+def with_stored(ready: xr.Dataset, probs: xr.DataArray, form: str, dtype: np.dtype[Any]) -> xr.Dataset:
+    """A dataset in which predictions stand as they are to be stored, lazy ones lazily, in the place of its `probs`."""
+    stored = _as_stored(probs, form, dtype).drop_encoding()
+    return ready.drop_vars("probs").assign({form: stored.drop_vars(stored.coords)})
+
+
+def _as_stored(probs: xr.DataArray, form: str, dtype: np.dtype[Any]) -> xr.DataArray:
+    known = source_of(probs)
+    if known is not None and known.values.name == form:
+        before = known.values.dtype
+        # Probabilities in wider numbers are normalised, which those on disk are not.
+        if before == dtype or (known.are_logarithms and np.can_cast(before, dtype)):
+            return probs.copy(data=known.values.data.astype(dtype))
+    if form == "probs":
+        return probs.astype(dtype)
+    zero_of = probs.encoding.get("dtype") if probs.encoding.get("store") == "probs" else None
+    return map_rows(probs, partial(to_logarithms, zero_of=zero_of), dtype)
+
+
+def _prepare(
+    ds: xr.Dataset, kind: str, dtype: str | None, store: str | None
+) -> tuple[xr.Dataset, dict[Hashable, dict[str, Any]]]:
     """The dataset without the encodings that it was read with, and the encodings to write it with."""
     # Text of any length: Zarr has no settled form for numpy's fixed-length text.
     ready = with_text(ds.drop_encoding(), "U", object)
+    form = ""
     if "probs" in ds:
-        stored = np.dtype(dtype or ds["probs"].encoding.get("dtype", ds["probs"].dtype))
-        ready["probs"] = ready["probs"].astype(np.promote_types(stored, np.float32) if kind == ".nc" else stored)
+        form, numbers = form_on_disk(ds["probs"], dtype, store)
+        numbers = np.promote_types(numbers, np.float32) if kind == ".nc" else numbers
+        ready = with_stored(ready, ds["probs"], form, numbers)
 
     encoding: dict[Hashable, dict[str, Any]] = {}
     codec = BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle")
     for name, variable in ready.data_vars.items():
         if variable.dtype == object:
-            continue  # text, at hand
+            continue  # text, which is in memory already
         sizes = chunk_sizes(variable)
         ready[name] = variable.chunk(sizes)
         shape = tuple(sizes.values())
         encoding[name] = {"chunksizes": shape} if kind == ".nc" else {"chunks": shape}
-    if "probs" in ds:
-        encoding["probs"] |= {"zlib": True, "shuffle": True} if kind == ".nc" else {"compressors": [codec]}
+    if form:
+        encoding[form] |= {"zlib": True, "shuffle": True} if kind == ".nc" else {"compressors": [codec]}
     return ready, encoding
 
 

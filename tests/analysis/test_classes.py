@@ -9,95 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 
 from predspace_widgets.analysis.classes import (
-    SMALLEST,
     progress_at_end,
     progress_of_nested_tasks,
     progress_on,
     progress_on_unseen,
-    restrict,
-    retemper,
 )
 from predspace_widgets.analysis.overlap import class_overlap, mantel_test
 from predspace_widgets.geometry import ignorance, progress, truth
-from predspace_widgets.trajectories import make_trajectories, validate
+from predspace_widgets.trajectories import restrict_classes, retemper
 from predspace_widgets.trajectories.testing import geodesic_run, random_trajectories
-from tests.trajectories.samples import random_probs
 
 NAMES = [f"class {index}" for index in range(5)]
 TRAININGS = random_trajectories(n_seeds=2, n_checkpoints=4, n_samples=40)
 # The first two leave out three and two classes, the third none; red's are among green's.
 CLASSES = {"red": NAMES[:2], "green": NAMES[:3], "blue": NAMES}
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits)
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-# -- other temperatures -----------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 1000), st.floats(0.01, 3), st.floats(0.01, 3))
-def test_retempering(seed: int, first: float, second: float) -> None:
-    distances = np.random.default_rng(seed).uniform(0, 1.5, size=(6, 4))
-    probs = softmax(-distances)
-    np.testing.assert_allclose(retemper(probs, 1.0), probs, rtol=1e-12)
-    np.testing.assert_allclose(retemper(probs, 0.0), ignorance(6, 4), rtol=1e-12)
-    np.testing.assert_allclose(retemper(probs, first), softmax(-first * distances), rtol=1e-9)
-    np.testing.assert_allclose(retemper(retemper(probs, first), second), retemper(probs, first * second), rtol=1e-9)
-    np.testing.assert_array_equal(retemper(probs, [first, second])[1], retemper(probs, second))
-
-
-def test_retempering_of_zeros_and_of_nonsense() -> None:
-    np.testing.assert_allclose(retemper([[1.0, 0.0]], 1.0), [[1 / (1 + SMALLEST), SMALLEST / (1 + SMALLEST)]])
-    assert np.isfinite(retemper([[1.0, 0.0]], 1e6)).all()
-    with pytest.raises(ValueError, match="none negative"):
-        retemper([[0.5, 0.5]], -1.0)
-    with pytest.raises(ValueError, match="rows of probs must sum to 1"):
-        retemper([[0.5, 0.6]], 1.0)
-
-
-# -- some classes only ------------------------------------------------------------------------------------------------
-
-
-def test_restricted_predictions_are_a_dataset_on_the_simplex() -> None:
-    part = restrict(TRAININGS, ["class 3", "class 1"])
-    validate(part)
-    inside = np.isin(TRAININGS["label"], [1, 3])
-    assert part["sample"].values.tolist() == TRAININGS["sample"].values[inside].tolist()
-    assert part["class"].values.tolist() == ["class 1", "class 3"]
-    np.testing.assert_array_equal(part["label"], TRAININGS["label"].values[inside] == 3)
-    np.testing.assert_allclose(part["probs"].sum("class"), 1)
-    both = TRAININGS["probs"].values[:, inside][:, :, [1, 3]]
-    np.testing.assert_allclose(part["probs"], both / both.sum(axis=-1, keepdims=True), atol=1e-6)
-    assert part["run"].values.tolist() == TRAININGS["run"].values.tolist()
-
-
-def test_restriction_to_all_classes_changes_nothing() -> None:
-    whole = restrict(TRAININGS, NAMES)
-    np.testing.assert_allclose(whole["probs"], TRAININGS["probs"], atol=1e-6)
-    np.testing.assert_array_equal(whole["label"], TRAININGS["label"])
-
-
-def test_a_sample_of_which_storage_left_nothing_is_not_known() -> None:
-    probs = np.array([[[1, 0, 0], [0.5, 0.5, 0]]], dtype=np.float16)
-    ds = make_trajectories(probs, label=[1, 2], task="one", epoch=[0], classes=["a", "b", "c"])
-    rows = restrict(ds, ["b", "c"])["probs"].values[0]
-    np.testing.assert_allclose(rows, [[0.5, 0.5], [1, 0]], atol=1e-6)
-
-
-def test_classes_that_cannot_be_told_apart_are_refused() -> None:
-    with pytest.raises(ValueError, match="no class 'cat' in this dataset; it has class 0"):
-        restrict(TRAININGS, ["class 0", "cat"])
-    with pytest.raises(ValueError, match="at least two classes are needed to tell apart, got 1"):
-        restrict(TRAININGS, ["class 0"])
-    ds = make_trajectories(random_probs(1, 2, 3), label=[0, 0], task="one", epoch=[0])
-    with pytest.raises(ValueError, match="no sample of the classes 1, 2"):
-        restrict(ds, ["1", "2"])
 
 
 # -- progress on them -------------------------------------------------------------------------------------------------
@@ -112,7 +39,7 @@ def test_progress_from_ignorance_to_truth() -> None:
 
 def test_the_best_temperature_is_the_best() -> None:
     table = progress_on(TRAININGS, NAMES[2:])
-    part = restrict(TRAININGS, NAMES[2:])
+    part = restrict_classes(TRAININGS, NAMES[2:])
     ends = ignorance(*part["probs"].shape[1:]), truth(part["label"].values, 3)
     powers = 2.0 ** np.linspace(-10, 10, 4001)
     for number, row in enumerate(table.to_dict("records")):

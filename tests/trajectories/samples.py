@@ -55,7 +55,9 @@ def two_runs(dtype: str = "float64") -> xr.Dataset:
 
 def embedding_only(n_axes: int = 3) -> xr.Dataset:
     """A published picture without predictions: tasks x and y, 2 seeds of 3 checkpoints each."""
-    embedding = np.random.default_rng(1).normal(size=(12, n_axes))
+    eigenvalues = np.array([4.0, -2.0, 1.0, 0.5])[:n_axes]
+    random = np.random.default_rng(1).normal(size=(12, n_axes))
+    directions = np.linalg.qr(random - random.mean(axis=0))[0]  # centred columns of length 1
     columns = {
         "task": np.repeat(["x", "y"], 6),
         "method": np.full(12, "supervised"),
@@ -66,8 +68,8 @@ def embedding_only(n_axes: int = 3) -> xr.Dataset:
     }
     return xr.Dataset(
         {
-            "embedding": (("checkpoint", "component"), embedding),
-            "eigenvalue": ("component", np.array([4.0, -2.0, 1.0, 0.5])[:n_axes]),
+            "embedding": (("checkpoint", "component"), directions * np.sqrt(np.abs(eigenvalues))),
+            "eigenvalue": ("component", eigenvalues),
         },
         coords={name: ("checkpoint", column) for name, column in columns.items()},
         attrs={"schema_version": "1", "title": "published"},

@@ -12,8 +12,16 @@ import pytest
 import xarray as xr
 import zarr
 
-from predspace_widgets.trajectories import TrajectoriesError, open_trajectories, save_trajectories, storage
-from predspace_widgets.trajectories.appending import append_checkpoints, open_grown
+from predspace_widgets.trajectories import (
+    NoPredictionsError,
+    TrajectoriesError,
+    open_trajectories,
+    save_trajectories,
+    storage,
+)
+from predspace_widgets.trajectories.appending import append_checkpoints, array_of, open_grown
+from predspace_widgets.trajectories.schema import predictions_name
+from predspace_widgets.trajectories.source import StoreChangedError, source_of
 from tests.trajectories.samples import embedding_only, two_runs
 
 
@@ -171,6 +179,69 @@ def test_only_what_grew_can_grow(write: Any, tmp_path: Path) -> None:
 def test_another_ending(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"to a \.zarr directory only"):
         append_checkpoints(two_runs(), tmp_path / "some.zarr.zip")
+
+
+# -- in which form ----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_call_decides_the_form(tmp_path: Path) -> None:
+    path, ds = tmp_path / "grown.zarr", two_runs()
+    append_checkpoints(ds.isel(checkpoint=slice(2)), path, store="log_probs", dtype="float16")
+    append_checkpoints(ds.isel(checkpoint=slice(2, 4)), path)
+    append_checkpoints(ds.isel(checkpoint=slice(4, 7)), path, store="log_probs", dtype="float16")
+    group = open_grown(path)
+    assert predictions_name(group) == "log_probs"
+    assert array_of(group, "log_probs").dtype == np.float16
+    whole = save_trajectories(ds, tmp_path / "whole.zarr", store="log_probs")
+    with open_trajectories(path) as found, open_trajectories(whole) as expected:
+        xr.testing.assert_identical(found.compute(), expected.compute())
+        packed = save_trajectories(found, tmp_path / "packed.zarr")
+    np.testing.assert_array_equal(array_of(group, "log_probs")[...], zarr.open_group(packed)["log_probs"][...])
+
+
+@pytest.mark.parametrize(("there", "other"), [("probs", "log_probs"), ("log_probs", "probs")])
+def test_another_form_or_other_numbers_are_refused(there: Any, other: Any, tmp_path: Path) -> None:
+    path, ds = tmp_path / "grown.zarr", two_runs()
+    append_checkpoints(ds.isel(checkpoint=[0]), path, store=there, dtype="float16")
+    before = files(path)
+    with pytest.raises(ValueError, match=rf"was begun with store='{there}', .*: leave store out, or"):
+        append_checkpoints(ds.isel(checkpoint=[1]), path, store=other)
+    with pytest.raises(ValueError, match=r"was begun with dtype='float16', .* with dtype='float64'"):
+        append_checkpoints(ds.isel(checkpoint=[1]), path, dtype="float64")
+    with pytest.raises(NoPredictionsError):
+        append_checkpoints(embedding_only(), path)
+    assert files(path) == before
+
+
+@pytest.mark.parametrize("store", ["probs", "log_probs"])
+def test_an_opened_recording_stays_as_it_was_while_it_grows(store: Any, tmp_path: Path) -> None:
+    path, ds = tmp_path / "grown.zarr", two_runs()
+    append_checkpoints(ds.isel(checkpoint=slice(3)), path, store=store)
+    with open_trajectories(path) as opened:
+        append_checkpoints(ds.isel(checkpoint=[3]), path)
+        stored = source_of(opened["probs"])
+        assert stored is not None
+        stored.source.check_unchanged()
+        next(file for file in (path / store / "c" / "1").rglob("*") if file.is_file()).touch()
+        with pytest.raises(StoreChangedError):
+            stored.source.check_unchanged()
+
+
+def test_a_group_that_was_just_opened_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, ds = tmp_path / "grown.zarr", two_runs()
+    append_checkpoints(ds.isel(checkpoint=[0]), path)
+    opened: list[str] = []
+
+    def counted(name: str, wrapped: Any) -> Any:
+        return lambda *args, **options: (opened.append(name), wrapped(*args, **options))[1]
+
+    for name in ("open_consolidated", "open_group"):
+        monkeypatch.setattr(zarr, name, counted(name, getattr(zarr, name)))
+    group = open_grown(path)
+    append_checkpoints(ds.isel(checkpoint=[1]), path, group=group)
+    assert opened == ["open_consolidated", "open_group"]  # to look at, and to write
+    with open_trajectories(path) as found:
+        assert found.sizes["checkpoint"] == 2
 
 
 def test_a_saved_copy_of_a_grown_directory_is_read_without_a_list(tmp_path: Path) -> None:

@@ -161,6 +161,7 @@ def test_lengths_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
         ({"step": [0, 1, 1, 2]}, "duplicate checkpoints: checkpoint 2"),
         ({"step": 0}, "duplicate checkpoints: checkpoint 1"),
         ({"step": [0, 2, 1, 3]}, "'step' falls within a run at checkpoint 2"),
+        ({"epoch": [0, 2, 1, 3]}, "'epoch' falls within a run at checkpoint 2"),
         ({"run": "r", "task": ["a", "a", "b", "b"]}, "has more than one task: a, b"),
         ({"sample": ["p", "p", "q"]}, "'sample' names must be unique"),
         ({"classes": ["p", "p"]}, "'class' names must be unique"),
@@ -179,6 +180,36 @@ def test_what_makes_no_valid_dataset(changes: dict[str, Any], problem: str) -> N
 def test_seeds_and_steps_are_not_rounded(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"seed|step"):
         make(**changes)
+
+
+@pytest.mark.parametrize("name", ["seed", "step"])
+@pytest.mark.parametrize("number", [1e30, 2**70, 2**63, -(2**63) - 1, float("inf"), float("nan")])
+def test_numbers_that_64_bits_do_not_hold(name: str, number: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must hold whole numbers of 64 bits, got"):
+        make(**{name: number})
+    with pytest.raises(ValueError, match=rf"{name} must hold whole numbers of 64 bits, got"):
+        make(**{name: [0, 1, 2, number]})
+
+
+@pytest.mark.parametrize("seed", [7, 7.0, -(2**63), 2**63 - 1, np.uint64(7), np.array(7, dtype=object)])
+def test_whole_numbers_of_any_kind_are_seeds(seed: Any) -> None:
+    assert make(seed=seed)["seed"].values.tolist() == [int(seed)] * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"task": "a\0"}, "'task' ends in a NUL character, which cannot be stored, at checkpoint 0"),
+        ({"method": ["a", "a", "b", "b\0"], "run": list("ppqr")}, "'method' ends in a NUL character"),
+        ({"run": ["p", "p", "q\0", "q\0"]}, "cannot be stored, at checkpoint 2 (run 'q\\x00', epoch 2)"),
+        ({"sample": ["p", "q", "r\0"]}, "'sample' ends in a NUL character, which cannot be stored, at sample 2"),
+        ({"classes": ["p\0", "q"]}, "'class' ends in a NUL character, which cannot be stored, at class 0"),
+    ],
+)
+def test_names_that_numpy_would_shorten(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(TrajectoriesError) as raised:
+        make(**changes)
+    assert any(problem in text for text in raised.value.problems), raised.value.problems
 
 
 def test_all_problems_at_once() -> None:

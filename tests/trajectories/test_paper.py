@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from predspace_widgets.trajectories import NoPredictionsError, open_trajectories, save_trajectories
+from predspace_widgets.trajectories import NoPredictionsError, find_problems, open_trajectories, save_trajectories
 
 PAPER = Path(__file__).resolve().parents[3] / "shared" / "paper"  # beside the repository
 
 pytestmark = pytest.mark.skipif(not PAPER.is_dir(), reason="the paper's published data lie beside the repository only")
 
 
-def published(name: str, embeddings: list[np.ndarray], spectrum: np.ndarray, imaginary: np.ndarray) -> xr.Dataset:
-    """A dataset of an embedding a task, each (seed, checkpoint, axis), and the eigenvalues of all axes."""
+def published(name: str, embeddings: list[np.ndarray], signed: np.ndarray) -> xr.Dataset:
+    """A dataset of an embedding a task, each (seed, checkpoint, axis), and the signed eigenvalues of all axes."""
     n_seeds, n_checkpoints, n_axes = embeddings[0].shape
     each_run = [(task, seed) for task in range(len(embeddings)) for seed in range(n_seeds)]
     tasks, seeds = (np.repeat(column, n_checkpoints) for column in zip(*each_run, strict=True))
@@ -30,14 +32,13 @@ def published(name: str, embeddings: list[np.ndarray], spectrum: np.ndarray, ima
         "step": steps,
         "run": [f"{task}/{seed}" for task, seed in zip(tasks, seeds, strict=True)],
     }
-    signed = np.where(imaginary, -spectrum, spectrum)
     return xr.Dataset(
         {
             "embedding": (("checkpoint", "component"), np.stack(embeddings).reshape(-1, n_axes)),
             "eigenvalue": ("component", signed[:n_axes]),
         },
         coords={key: ("checkpoint", column) for key, column in columns.items()},
-        attrs={"schema_version": "1", "title": name, "eigenvalue_square_sum": float(np.square(spectrum).sum())},
+        attrs={"schema_version": "1", "title": name, "eigenvalue_square_sum": float(np.square(signed).sum())},
     )
 
 
@@ -45,7 +46,10 @@ def published(name: str, embeddings: list[np.ndarray], spectrum: np.ndarray, ima
 def figure() -> xr.Dataset:
     with (PAPER / "fig_1a.pkl").open("rb") as file:
         data = pickle.load(file)
-    return published("fig_1a", list(data["inpca_embedding"].real), data["eigen_values"], data["imaginary"])
+    magnitudes = data["eigen_values"]
+    assert (magnitudes >= 0).all()  # the sign stands beside them
+    signed = np.where(data["imaginary"], -magnitudes, magnitudes)
+    return published("fig_1a", list(data["inpca_embedding"].real), signed)
 
 
 def test_the_explained_stress_is_the_published_one(figure: xr.Dataset) -> None:
@@ -68,15 +72,47 @@ def test_it_survives_a_file(figure: xr.Dataset, tmp_path: Path) -> None:
     xr.testing.assert_identical(found.compute(), figure)
 
 
-def test_what_needs_predictions_says_so(figure: xr.Dataset) -> None:
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda face, path: face.progress(),
+        lambda face, path: face.distances(),
+        lambda face, path: face.riemann_length(),
+        lambda face, path: face.save_distances(path),
+        lambda face, path: face.trajectory_distance("task 0", "task 1"),
+        lambda face, path: face.at_temperature(0.1),
+    ],
+)
+def test_what_needs_predictions_says_so(
+    measure: Callable[[Any, Path], Any], figure: xr.Dataset, tmp_path: Path
+) -> None:
     with pytest.raises(NoPredictionsError):
-        figure.predspace.progress()
+        measure(figure.predspace, tmp_path / "distances.zarr")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_imagenet_picture() -> None:
+@pytest.fixture(scope="module")
+def imagenet() -> xr.Dataset:
     with (PAPER / "imagenet_inpca.pkl").open("rb") as file:
         data = pickle.load(file)
     embeddings = [np.asarray(task).real for task in data["inpca_embedding"]]
-    ds = published("imagenet", embeddings, np.asarray(data["eigen_values"]), np.asarray(data["imaginary"]))
-    found = ds.predspace.inpca()["explained_stress"].values
+    signed = np.asarray(data["eigen_values"])
+    np.testing.assert_array_equal(signed < 0, data["imaginary"])  # they have their signs already
+    return published("imagenet", embeddings, signed)
+
+
+def test_the_imagenet_picture(imagenet: xr.Dataset) -> None:
+    found = imagenet.predspace.inpca()["explained_stress"].values
     np.testing.assert_allclose(found, [0.4828, 0.6431, 0.7119], rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("name", ["figure", "imagenet"])
+def test_published_pictures_and_their_parts_are_valid(name: str, request: pytest.FixtureRequest) -> None:
+    ds = request.getfixturevalue(name)
+    for dtype in ("float64", "float32", "float16"):
+        stored = ds.assign(embedding=ds["embedding"].astype(dtype), eigenvalue=ds["eigenvalue"].astype(dtype))
+        assert find_problems(stored) == []
+        assert find_problems(stored.predspace.select(seeds=[0, 3])) == []
+        assert find_problems(stored.predspace.select(epochs=(30, 60))) == []
+    assert find_problems(ds.assign(eigenvalue=ds["eigenvalue"][::-1])) != []
+    assert find_problems(ds.assign(embedding=ds["embedding"] / np.sqrt(abs(ds["eigenvalue"])))) != []

@@ -230,8 +230,145 @@ def test_steps_that_fall() -> None:
 
 
 def test_rows_of_a_run_that_lie_apart_are_compared_with_each_other() -> None:
-    problem = only_problem(two_runs().isel(checkpoint=[1, 4, 0, 5, 2, 6, 3]))
-    assert problem == "'step' falls within a run at checkpoint 2 (run 'A', epoch 0)"
+    assert find_problems(two_runs().isel(checkpoint=[1, 4, 0, 5, 2, 6, 3])) == [
+        "'step' falls within a run at checkpoint 2 (run 'A', epoch 0)",
+        "'epoch' falls within a run at checkpoint 2 (run 'A', epoch 0)",
+    ]
+
+
+def test_epochs_that_fall() -> None:
+    problem = only_problem(with_column("epoch", [0, 1, 0.5, 1.5, 0, 0, 1]))  # those that stay are no problem
+    assert problem == "'epoch' falls within a run at checkpoint 2 (run 'A', epoch 0.5)"
+
+
+@pytest.mark.parametrize("seed", [0.5, -1.25, 2.0**63, 1e30, np.uint64(2**63)])
+def test_seeds_that_are_no_whole_numbers_of_64_bits(seed: float) -> None:
+    problem = only_problem(with_column("seed", np.full(7, seed)).isel(checkpoint=[5]))
+    assert problem == "'seed' is no whole number of 64 bits at checkpoint 0 (run 'B', epoch 0.5)"
+
+
+@pytest.mark.parametrize("seed", [3.0, -(2.0**63), np.uint64(2**63 - 1), np.int8(-3)])
+def test_seeds_may_be_stored_in_any_numbers(seed: float) -> None:
+    assert find_problems(with_column("seed", np.full(7, seed))) == []
+
+
+@pytest.mark.parametrize("name", ["run", "task", "method"])
+def test_names_of_checkpoints_that_numpy_would_shorten(name: str) -> None:
+    values = two_runs()[name].values.astype(object)
+    values[:4] = "A\0"
+    place = f"checkpoint 0 (run {str(values[0] if name == 'run' else 'A')!r}, epoch 0)"
+    problem = only_problem(with_column(name, values))
+    assert problem.startswith(f"{name!r} ends in a NUL character, which cannot be stored, at {place}; checkpoint 1 ")
+    assert find_problems(with_column(name, values.astype(str))) == []  # there it is lost already
+
+
+@pytest.mark.parametrize("name", ["sample", "class"])
+def test_names_of_samples_and_classes_that_numpy_would_shorten(name: str) -> None:
+    values = two_runs()[name].values.astype(object)
+    values[1] = "x\0\0"
+    problem = only_problem(two_runs().assign_coords({name: values}))
+    assert problem == f"{name!r} ends in a NUL character, which cannot be stored, at {name} 1"
+
+
+# -- embeddings -------------------------------------------------------------------------------------------------------
+
+
+def with_coordinates(change: Callable[[np.ndarray], object]) -> xr.Dataset:
+    """`embedding_only` with other coordinates."""
+    ds = embedding_only()
+    change(ds["embedding"].values)
+    return ds
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_coordinate_or_an_eigenvalue_that_is_not_finite(value: float) -> None:
+    def spoil(coordinates: np.ndarray) -> None:
+        coordinates[4, 1] = value
+
+    assert only_problem(with_coordinates(spoil)) == (
+        "'embedding' is not finite (NaN or infinity) at checkpoint 4 (run 'x/1', epoch 1)"
+    )
+    ds = embedding_only()
+    ds["eigenvalue"].values[2] = value
+    assert only_problem(ds) == "'eigenvalue' is not finite (NaN or infinity) of axis 3"
+
+
+@pytest.mark.parametrize("factor", [1.01, 2.0, 0.99, 0.5, 0.0])
+def test_coordinates_that_contradict_their_eigenvalue(factor: float) -> None:
+    def spoil(coordinates: np.ndarray) -> None:
+        coordinates[:, 1] *= factor
+
+    ds = with_coordinates(spoil)
+    farthest = int(np.abs(embedding_only()["embedding"].values[:, 1]).argmax()) if factor else 0
+    problem = only_problem(ds)
+    assert problem.startswith(
+        f"'embedding' and 'eigenvalue' contradict each other on axis 2 (squares add up to {2 * factor**2:.4g}, the "
+        f"eigenvalue is -2; farthest out is checkpoint {farthest} "
+    )
+    assert find_problems(ds, values=False) == []
+
+
+def test_a_point_far_away_is_named() -> None:
+    def spoil(coordinates: np.ndarray) -> None:
+        coordinates[7, 0] += 9
+
+    assert "on axis 1 " in (problem := only_problem(with_coordinates(spoil)))
+    assert problem.endswith("farthest out is checkpoint 7 (run 'y/0', epoch 1))")
+
+
+@given(st.lists(st.integers(0, 11), min_size=1, max_size=11, unique=True), st.sampled_from(["float16", "float64"]))
+def test_any_part_of_a_picture_is_valid(rows: list[int], dtype: str) -> None:
+    ds = embedding_only()
+    ds["embedding"] = ds["embedding"].astype(dtype)
+    assert find_problems(ds.isel(checkpoint=sorted(rows))) == []
+
+
+# -- as they lie on disk ----------------------------------------------------------------------------------------------
+
+
+def as_logarithms(ds: xr.Dataset) -> xr.Dataset:
+    return ds.drop_vars("probs").assign(log_probs=np.log(ds["probs"]))
+
+
+def test_logarithms_are_for_files() -> None:
+    ds = as_logarithms(two_runs())
+    assert find_problems(ds, on_disk=True) == []
+    both = two_runs().assign(log_probs=ds["log_probs"])
+    assert any("'log_probs' are for files only" in problem for problem in find_problems(ds))
+    assert only_problem(both).startswith("'log_probs' are for files only")
+    [problem] = find_problems(both, on_disk=True)
+    assert problem.startswith("there are both 'probs' and 'log_probs'")
+
+
+def test_either_form_or_an_embedding_is_needed_on_disk() -> None:
+    [problem] = find_problems(two_runs().drop_vars("probs"), on_disk=True)
+    assert problem == (
+        "variable 'probs' or 'log_probs' (checkpoint, sample, class) is missing, and there is no 'embedding' instead"
+    )
+    assert find_problems(embedding_only(), on_disk=True) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (np.nan, "'log_probs' is not finite (NaN or infinity)"),
+        (-np.inf, "'log_probs' is not finite (NaN or infinity)"),
+        (0.5, "'log_probs' is positive, as no logarithm of a probability is"),
+    ],
+)
+def test_values_that_are_no_logarithms(value: float, problem: str) -> None:
+    ds = as_logarithms(two_runs())
+    ds["log_probs"].values[5, 3, 1] = value
+    assert find_problems(ds, on_disk=True) == [f"{problem} at checkpoint 5 (run 'B', epoch 0.5), sample s3"]
+    assert find_problems(ds, on_disk=True, values=False) == []
+
+
+def test_the_form_of_logarithms_is_checked_too() -> None:
+    ds = as_logarithms(two_runs())
+    [problem] = find_problems(ds.assign(log_probs=ds["log_probs"].astype(int)), on_disk=True)
+    assert problem == "'log_probs' must hold floating-point numbers, holds int64"
+    [problem] = find_problems(ds.assign_coords(label=("sample", [0, 1, 7, 0, 1])), on_disk=True)
+    assert problem == "'label' must lie in [0, 3): sample s2 has 7"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from predspace_widgets.trajectories import (
     save_trajectories,
     storage,
 )
+from predspace_widgets.trajectories.source import Source, StoreChangedError, digest_of, source_of
 from predspace_widgets.trajectories.testing import random_trajectories
 from tests.trajectories.samples import KINDS, datasets, embedding_only, random_probs, two_runs
 
@@ -72,13 +73,13 @@ def assert_same(found: xr.Dataset, expected: xr.Dataset) -> None:
         np.testing.assert_allclose(found["probs"].values, wanted, rtol=4 * np.finfo(wanted.dtype).eps)
 
 
-def stored_probs(path: Path) -> np.ndarray:
-    """The numbers of `probs` as they lie in a file."""
+def stored_probs(path: Path, name: str = "probs") -> np.ndarray:
+    """The numbers of the predictions as they lie in a file."""
     if path.name.endswith(".nc"):
         with h5py.File(path) as file:
-            return file["probs"][...]
+            return file[name][...]
     store = zarr.storage.ZipStore(path, mode="r") if path.name.endswith(".zip") else path
-    return zarr.open_group(store, mode="r")["probs"][...]
+    return zarr.open_group(store, mode="r")[name][...]
 
 
 def digest(data: bytes) -> str:
@@ -206,6 +207,174 @@ def test_a_choice_of_checkpoints_and_samples_can_be_saved(kind: str, tmp_path: P
     opened = open_trajectories(save_trajectories(two_runs(), tmp_path / f"all{kind}"))
     some = opened.predspace.select(epochs=(0.5, 1)).isel(sample=[4, 0])
     assert_same(open_trajectories(save_trajectories(some, tmp_path / f"some{kind}")), some.compute())
+
+
+# -- as logarithms ----------------------------------------------------------------------------------------------------
+
+
+def sure() -> xr.Dataset:
+    """Predictions down to exp(-500), some of them equal and some 0."""
+    random = np.random.default_rng(4)
+    weights = np.exp(-random.choice([0, 1e-5, 0.3, 4, 30, 80, 110, 500], size=(4, 6, 3)))
+    weights[:, :, 1] *= random.choice([0, 1], size=(4, 6))
+    weights[..., 0] += 1e-300
+    probs = weights / weights.sum(axis=-1, keepdims=True)
+    return make_trajectories(probs, [0, 1, 2, 0, 1, 2], task="any", epoch=range(4), metrics={"loss": np.ones(4)})
+
+
+@each_kind
+def test_logarithms_are_opened_as_probabilities(kind: str, tmp_path: Path) -> None:
+    ds = two_runs().assign_attrs(recipe="x")
+    ds["probs"].attrs = {"who": "é"}
+    path = save_trajectories(ds, tmp_path / f"some{kind}", store="log_probs")
+    stored = stored_probs(path, "log_probs")
+    assert stored.dtype == ("float32" if kind == ".nc" else "float16")
+    np.testing.assert_array_equal(stored.max(axis=-1), 0)
+    with open_trajectories(path) as found:
+        assert list(found.data_vars) == [name for name in found.data_vars if name != "log_probs"]
+        xr.testing.assert_identical(found.drop_vars("probs").compute(), ds.drop_vars("probs"))
+        assert found["probs"].chunks is not None
+        assert found["probs"].dtype == "float32"
+        assert found["probs"].attrs == ds["probs"].attrs
+        np.testing.assert_allclose(found["probs"], ds["probs"], rtol=5e-3)
+        np.testing.assert_allclose(found["probs"].sum("class"), 1, rtol=0, atol=1e-6)
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_what_is_opened_is_saved_bit_for_bit(kind: str, dtype: Any, tmp_path: Path) -> None:
+    for store in ("probs", "log_probs"):
+        ds = sure() if store == "log_probs" else two_runs()
+        path = save_trajectories(ds, tmp_path / f"{store}{kind}", store=store, dtype=dtype)
+        before = stored_probs(path, store)
+        with open_trajectories(path) as opened:
+            changed = opened.assign_attrs(title="again").drop_vars("loss")
+            again = stored_probs(save_trajectories(changed, tmp_path / f"again-{store}{kind}"), store)
+        assert (again.dtype, again.tobytes()) == (before.dtype, before.tobytes())
+
+
+def test_a_choice_of_what_is_opened_keeps_its_form_and_its_bits(tmp_path: Path) -> None:
+    path = save_trajectories(sure(), tmp_path / "some.zarr", store="log_probs")
+    before = stored_probs(path, "log_probs")
+    with open_trajectories(path) as opened:
+        chosen = save_trajectories(opened.isel(checkpoint=[1, 3]), tmp_path / "chosen.zarr")
+        loaded = save_trajectories(opened.compute(), tmp_path / "loaded.zarr.zip")
+    again = stored_probs(loaded, "log_probs")
+    known = before > -87  # float32 knows
+    assert 0.5 < known.mean() < 1
+    np.testing.assert_array_equal(again[known], before[known])
+    np.testing.assert_array_equal(stored_probs(chosen, "log_probs")[known[[1, 3]]], before[[1, 3]][known[[1, 3]]])
+
+
+def test_logarithms_survive_a_wider_file(tmp_path: Path) -> None:
+    before = stored_probs(first := save_trajectories(sure(), tmp_path / "first.zarr", store="log_probs"), "log_probs")
+    with open_trajectories(first) as opened:
+        second = save_trajectories(opened, tmp_path / "second.nc")
+        np.testing.assert_array_equal(stored_probs(second, "log_probs"), before)
+        third = save_trajectories(opened, tmp_path / "third.zarr", dtype="float64")
+        np.testing.assert_array_equal(stored_probs(third, "log_probs"), before)
+
+
+@each_kind
+def test_the_form_can_be_changed(kind: str, tmp_path: Path) -> None:
+    path = save_trajectories(two_runs(), tmp_path / f"0{kind}", store="log_probs")
+    for number, (store, dtype) in enumerate([("probs", "float32"), ("log_probs", None), ("probs", "float64")], 1):
+        with open_trajectories(path) as opened:
+            path = save_trajectories(opened, tmp_path / f"{number}{kind}", store=store, dtype=dtype)
+        expected = dtype or ("float32" if kind == ".nc" else "float16")
+        assert stored_probs(path, store).dtype == expected
+    np.testing.assert_allclose(open_trajectories(path)["probs"], two_runs()["probs"], rtol=5e-3)
+
+
+def test_a_zero_of_float16_is_its_smallest_number(tmp_path: Path) -> None:
+    probs = np.array([[[1, 0]]], dtype=np.float16)
+    ds = make_trajectories(probs, [0], task="any", epoch=[0])
+    direct = save_trajectories(ds, tmp_path / "direct.zarr", store="log_probs", dtype="float32")
+    with open_trajectories(save_trajectories(ds, tmp_path / "half.zarr")) as opened:  # as float32, in memory
+        detour = save_trajectories(opened, tmp_path / "detour.zarr", store="log_probs", dtype="float32")
+    for path in (direct, detour):
+        assert stored_probs(path, "log_probs")[0, 0, 1] == np.log(2.0**-24).astype(np.float32)
+
+
+def test_an_unknown_form_or_numbers(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="store must be one of 'probs', 'log_probs', got 'logits'"):
+        save_trajectories(two_runs(), tmp_path / "some.zarr", store="logits")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="dtype must be float16, float32 or float64, got 'int8'"):
+        save_trajectories(two_runs(), tmp_path / "some.zarr", dtype="int8")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+@each_kind
+def test_problems_are_named_for_what_lies_on_disk(kind: str, tmp_path: Path) -> None:
+    logs = np.log(two_runs()["probs"])
+    both = write_anything(two_runs().assign(log_probs=logs), tmp_path / f"both{kind}")
+    with pytest.raises(TrajectoriesError) as raised:
+        open_trajectories(both)
+    assert any("there are both 'probs' and 'log_probs'" in problem for problem in raised.value.problems)
+    logs.values[5, 4, 0] = np.nan
+    damaged = write_anything(two_runs().drop_vars("probs").assign(log_probs=logs), tmp_path / f"nan{kind}")
+    with pytest.raises(TrajectoriesError) as raised:
+        open_trajectories(damaged)
+    place = "checkpoint 5 (run 'B', epoch 0.5), sample s4"
+    assert raised.value.problems == [f"'log_probs' is not finite (NaN or infinity) at {place}"]
+    neither = write_anything(two_runs().drop_vars("probs"), tmp_path / f"neither{kind}")
+    with pytest.raises(TrajectoriesError, match=r"variable 'probs' or 'log_probs' .* is missing"):
+        open_trajectories(neither)
+
+
+def test_logarithms_of_another_program_need_no_largest_of_zero(tmp_path: Path) -> None:
+    ds = two_runs().drop_vars("probs").assign(log_probs=np.log(two_runs()["probs"]) - 40)
+    with open_trajectories(write_anything(ds, tmp_path / "some.zarr")) as found:
+        np.testing.assert_allclose(found["probs"], two_runs()["probs"], rtol=1e-6)
+
+
+@each_kind
+def test_what_is_stored_is_known_behind_what_is_opened(kind: str, tmp_path: Path) -> None:
+    for store in ("probs", "log_probs"):
+        path = save_trajectories(two_runs(), tmp_path / f"{store}{kind}", store=store)
+        with open_trajectories(path) as opened:
+            stored = source_of(opened["probs"])
+            assert stored is not None
+            assert stored.are_logarithms == (store == "log_probs")
+            np.testing.assert_array_equal(stored.values.values, stored_probs(path, store))
+            assert (stored.source.url, stored.source.predictions) == (str(path), store)
+            stored.source.check_unchanged()
+            for derived in (opened["probs"].compute(), opened["probs"][1:], opened["probs"] * 1, two_runs()["probs"]):
+                assert source_of(derived) is None
+            # and so is any change of it
+            digest_before = digest_of(stored.source)
+            save_trajectories(two_runs().isel(checkpoint=slice(5)), path, store=store)
+            with pytest.raises(StoreChangedError):
+                stored.source.check_unchanged()
+            assert digest_of(stored.source) != digest_before
+
+
+def test_the_same_bytes_in_another_form_have_another_digest(tmp_path: Path) -> None:
+    path = save_trajectories(two_runs(), tmp_path / "some.zarr", store="log_probs")
+    with open_trajectories(path) as opened:
+        stored = source_of(opened["probs"])
+    assert stored is not None
+    before = digest_of(stored.source)
+    (path / "log_probs").rename(path / "probs")
+    renamed = Source.now(str(path), stored.source.n_rows)
+    assert digest_of(renamed) != before
+    assert renamed.signature != stored.source.signature
+
+
+def test_measurements_of_logarithms_are_those_of_their_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from predspace_widgets.analysis import measurements
+
+    path = save_trajectories(random_trajectories(n_samples=50), tmp_path / "some.zarr", store="log_probs")
+    with open_trajectories(path) as opened:
+        in_memory = opened.compute()
+        monkeypatch.setattr(measurements, "_IN_MEMORY", 0)
+        face, expected = opened.predspace, in_memory.predspace
+        np.testing.assert_allclose(face.distances(keep=False), expected.distances(), rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(face.progress(), expected.progress(), atol=1e-6)
+        on_disk = face.save_distances(tmp_path / "distances.zarr")
+        np.testing.assert_allclose(on_disk, expected.distances(), rtol=1e-4, atol=1e-7)
 
 
 # -- lazily -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from predspace_widgets.analysis.large.blocks import mean_over_samples
 from predspace_widgets.analysis.large.kept import check_room
 from predspace_widgets.analysis.measurements import distances_of_block
 from predspace_widgets.geometry.distance import Metric, check_metric
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, check_predictions
 from predspace_widgets.trajectories.source import digest_of, source_of
 
 # Rows of the matrix are computed in strips of up to this size; a few of them are in memory at a time.
@@ -42,12 +42,14 @@ def save_distances(
     where = os.path.expanduser(os.fspath(path).rstrip("/"))
     if not where.endswith(".zarr"):
         raise ValueError(f"distances are written to a directory whose name ends in .zarr, not to {where}")
+    check_predictions(ds)
     probs = ds["probs"].transpose("checkpoint", "sample", "class")
     n_points = len(probs)
-    source, stored = source_of(ds["probs"]) or (None, None)
-    if source is not None and stored is not None:
-        source.check_unchanged()
-        probs = stored
+    stored = source_of(ds["probs"])
+    source = None if stored is None else stored.source
+    if stored is not None:
+        stored.source.check_unchanged()
+        probs = probs if stored.are_logarithms else stored.values
     height = int(np.clip(_STRIP_BYTES // (8 * n_points), 1, n_points))
     content = tokenize(digest_of(source) if source else ds["probs"].variable.data, metric, height, _VERSION)
     group = _begin(ds, where, content, metric, height)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import xarray as xr
@@ -36,46 +35,19 @@ COLORINGS = ("task", "epoch", "progress", "accuracy")
 
 # -- what is measured -------------------------------------------------------------------------------------------------
 
-_MOST_KEPT = 8
-_pictures: WeakKeyDictionary[Analysis, dict[Selection, xr.Dataset]] = WeakKeyDictionary()
 
-
-def picture_of(analysis: Analysis, selection: Selection) -> xr.Dataset:
-    """The InPCA picture of a selection, with the signs of axes that the picture of all checkpoints has.
-
-    The last few pictures are kept, since two views draw the same one.
-
-    Parameters
-    ----------
-    analysis : Analysis
-    selection : Selection
-
-    Returns
-    -------
-    xarray.Dataset
-        See `Analysis.picture`.
-
-    Raises
-    ------
-    ValueError
-        The selection is empty or holds a single checkpoint.
+def picture_of(analysis: Analysis, choices: Choices) -> xr.Dataset:
+    """The InPCA picture of the chosen checkpoints; see `Analysis.picture`.
 
     Examples
     --------
+    >>> from types import SimpleNamespace
     >>> from predspace_widgets.trajectories.testing import random_trajectories
-    >>> picture_of(random_trajectories().predspace.analysis, Selection(seeds=(0,))).sizes["component"]
+    >>> choices = SimpleNamespace(selection=Selection(seeds=(0,)))
+    >>> picture_of(random_trajectories().predspace.analysis, choices).sizes["component"]
     5
     """
-    kept = _pictures.setdefault(analysis, {})
-    if selection not in kept:
-        if len(selection.rows(analysis.ds)) == analysis.ds.sizes["checkpoint"]:
-            picture = analysis.picture(selection, N_AXES)
-        else:
-            picture = analysis.picture(selection, N_AXES, align_to=picture_of(analysis, Selection()))
-        for earlier in list(kept)[: 1 - _MOST_KEPT]:
-            kept.pop(earlier, None)
-        kept[selection] = picture
-    return kept[selection]
+    return analysis.picture(choices.selection, N_AXES)
 
 
 def axes_of(choices: Choices) -> tuple[int, ...]:
@@ -115,7 +87,7 @@ class _Measured(NamedTuple):
 
 
 def _measure(analysis: Analysis, choices: Choices) -> _Measured:
-    return _Measured(picture_of(analysis, choices.selection), values_of(analysis, choices))
+    return _Measured(picture_of(analysis, choices), values_of(analysis, choices))
 
 
 def _depends(choices: Choices) -> list[str]:

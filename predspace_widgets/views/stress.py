@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import xarray as xr
 
-from predspace_widgets.trajectories import Analysis
 from predspace_widgets.views.inpca import is_published, picture_of
 from predspace_widgets.views.style import INK, axis, common_layout, faint, percent
-from predspace_widgets.views.view import CHECKPOINTS, Choices, Figure, View
+from predspace_widgets.views.view import CHECKPOINTS, Figure, View
 
 
 def stress_figure(picture: xr.Dataset) -> Figure:
@@ -64,16 +63,12 @@ def stress_figure(picture: xr.Dataset) -> Figure:
     return {"data": [before, this], "layout": layout}
 
 
-def _measure(analysis: Analysis, choices: Choices) -> xr.Dataset:
-    return picture_of(analysis, choices.selection)
-
-
 VIEW = View(
     name="stress",
     title="Explained stress",
     how_to_read="How much of all distances the first 1, 2, 3, … axes explain together.",
     depends=lambda choices: CHECKPOINTS,
-    measure=_measure,
+    measure=picture_of,
     figure=lambda picture, styles, choices: stress_figure(picture),
     notes=lambda picture, meaning: "Of the whole published set, whatever is chosen." if is_published(picture) else "",
 )

@@ -73,10 +73,8 @@ class Explorer:
         """
         if view not in VIEWS:
             raise ValueError(f"no view {view!r}; an explorer has {', '.join(VIEWS)}")
-        drawing = VIEWS[view].draw(self.state.analysis, self.state)
-        if drawing.figure is None:
-            raise ValueError(drawing.message)
-        return go.Figure(drawing.figure)
+        figure, _ = VIEWS[view].compose(self.state.analysis, self.state)
+        return go.Figure(figure)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return self.widget._repr_mimebundle_(**options)

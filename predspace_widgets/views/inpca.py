@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from predspace_widgets.trajectories import Analysis, Selection
+from predspace_widgets.trajectories import Analysis
 from predspace_widgets.trajectories.selection import places_by_name, rows_of_runs
 from predspace_widgets.views.style import (
     COLOR_SCALE,
@@ -42,6 +42,7 @@ def picture_of(analysis: Analysis, choices: Choices) -> xr.Dataset:
     Examples
     --------
     >>> from types import SimpleNamespace
+    >>> from predspace_widgets.trajectories import Selection
     >>> from predspace_widgets.trajectories.testing import random_trajectories
     >>> choices = SimpleNamespace(selection=Selection(seeds=(0,)))
     >>> picture_of(random_trajectories().predspace.analysis, choices).sizes["component"]

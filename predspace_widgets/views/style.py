@@ -14,7 +14,8 @@ INK = "#1f2933"
 MUTED = "#6b7785"
 GRID = "#e4e8ee"
 
-#: Okabe and Ito's colours without the yellow, which vanishes on white; then Tol's muted ones: safe for the colour-blind.
+#: Okabe and Ito's colours without the yellow, which vanishes on white, then Tol's muted ones: the colour-blind
+#: can tell them apart.
 PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D"),
     *("#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#117733"),

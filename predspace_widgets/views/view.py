@@ -90,13 +90,16 @@ class View:
         values = {name: getattr(choices, name) for name in self.depends(choices)}
         return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
+    def compose(self, analysis: Analysis, choices: Choices) -> tuple[Figure, str]:
+        """The figure and its caption; a ValueError says which choices leave nothing to draw."""
+        result = self.measure(analysis, choices)
+        styles, meaning = styles_of(analysis)
+        return self.figure(result, styles, choices), f"{self.how_to_read} {self.notes(result, meaning)}".strip()
+
     def draw(self, analysis: Analysis, choices: Choices) -> Drawing:
         """Draw the view; what a user can cause becomes a message, and so does a defect, which is also logged."""
         try:
-            result = self.measure(analysis, choices)
-            styles, meaning = styles_of(analysis)
-            caption = f"{self.how_to_read} {self.notes(result, meaning)}".strip()
-            return Drawing(self.figure(result, styles, choices), caption)
+            return Drawing(*self.compose(analysis, choices))
         except ValueError as error:
             return Drawing(None, self.how_to_read, str(error))
         except Exception as error:

@@ -178,8 +178,9 @@ def inpca_figure(
 
     Examples
     --------
-    >>> from predspace_widgets.trajectories.testing import geodesic_run
-    >>> figure = inpca_figure(geodesic_run().predspace.inpca(), {"geodesic": Style("#0072B2")})
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> picture = random_trajectories(tasks=("red",)).predspace.inpca()
+    >>> figure = inpca_figure(picture, {"red": Style("#0072B2")})
     >>> [trace["meta"] for trace in figure["data"]]
     ['runs', 'mean', 'geodesic', 'ignorance', 'truth']
     """

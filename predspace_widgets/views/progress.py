@@ -28,9 +28,9 @@ def progress_figure(curves: pd.DataFrame, styles: Mapping[str, Style]) -> Figure
 
     Examples
     --------
-    >>> from predspace_widgets.trajectories.testing import geodesic_run
-    >>> curves = geodesic_run().predspace.analysis.progress_curves()
-    >>> [trace["meta"] for trace in progress_figure(curves, {"geodesic": Style("#0072B2")})["data"]]
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> curves = random_trajectories(tasks=("red",)).predspace.analysis.progress_curves()
+    >>> [trace["meta"] for trace in progress_figure(curves, {"red": Style("#0072B2")})["data"]]
     ['band', 'mean']
     """
     scale = EpochScale(curves["epoch"].to_numpy())

@@ -34,7 +34,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     ...            "mean_distance": 0.1, "progress_range": (0.1, 0.9)},
     ... )
     >>> comparison_figure(comparison)["data"][0]["name"]
-    'mean distance 0.100 over progress 0.10 to 0.90 (area d_traj 0.080)'
+    'mean distance 0.100 over 0.10 to 0.90, d_traj 0.080'
     """
     grid, distance, about = comparison["progress"].values, comparison["distance"].values, comparison.attrs
     pair = f"{plain(about['first'])} | {plain(about['second'])}"
@@ -47,10 +47,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
         "line": {"color": INK, "width": 3.5},
         "fill": "tozeroy",
         "fillcolor": "rgba(31, 41, 51, 0.08)",
-        "name": (
-            f"mean distance {about['mean_distance']:.3f} over progress {low:.2f} to {high:.2f} "
-            f"(area d_traj {about['d_traj']:.3f})"
-        ),
+        "name": f"mean distance {about['mean_distance']:.3f} over {low:.2f} to {high:.2f}, d_traj {about['d_traj']:.3f}",
         "text": [pair] * len(grid),
         "hovertemplate": "%{text}<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
         "meta": "distance",
@@ -63,7 +60,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
         yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.6 * highest or 1.0]),  # room for the legend
         showlegend=True,
-        legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255, 255, 255, 0)", "font": {"size": 12.5}},
+        legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255, 255, 255, 0)", "font": {"size": 12}},
     )
     return {"data": data, "layout": layout}
 
@@ -77,8 +74,8 @@ def _floor(comparison: xr.Dataset) -> dict[str, Any]:
         "mode": "lines",
         "line": {"color": MUTED, "width": 3, "dash": "dot"},
         "name": (
-            f"chance between seeds, for {_means(about['n_first'], about['n_second'])}: "
-            f"{about['floor_mean_distance']:.3f}<br>{_p_value(comparison)}"
+            f"chance between seeds, for {_means(about['n_first'], about['n_second'])}<br>"
+            f"{about['floor_mean_distance']:.3f}; {_p_value(comparison)}"
         ),
         "hovertemplate": "chance between seeds<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
         "meta": "floor",
@@ -110,8 +107,8 @@ VIEW = View(
     name="comparison",
     title="At equal progress",
     how_to_read=(
-        "How differently the two predict when they have come equally far. Dotted: what chance between seeds alone "
-        "makes; p: how often runs dealt into two groups by chance differ as much."
+        "Distance where both have come equally far; d_traj is the area. Dotted: what chance between seeds makes; p: "
+        "share of random splits of the runs that differ as much."
     ),
     depends=lambda choices: ("first", "second", "seeds", "epochs", "progress_metric"),
     measure=_measure,

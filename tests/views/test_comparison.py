@@ -44,7 +44,7 @@ def test_the_line_and_one_floor_on_the_same_range() -> None:
 
 def test_the_legend_says_how_high_over_which_range_and_the_area() -> None:
     line = drawn(result())["distance"]
-    assert line.name == "mean distance 0.635 over progress 0.10 to 0.70 (area d_traj 0.381)"
+    assert line.name == "mean distance 0.635 over 0.10 to 0.70, d_traj 0.381"
     assert set(line.text) == {"all | odd"}
 
 
@@ -54,7 +54,7 @@ def test_the_legend_says_how_high_over_which_range_and_the_area() -> None:
 )
 def test_the_floor_says_what_it_is_of(n_first: int, n_second: int, words: str) -> None:
     floor = drawn(result(n_first=n_first, n_second=n_second))["floor"]
-    assert floor.name.startswith(f"chance between seeds, for {words}: 0.159<br>p = 0.10")
+    assert floor.name.startswith(f"chance between seeds, for {words}<br>0.159; p = 0.10")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_floor_says_what_it_is_of(n_first: int, n_second: int, words: str) -
     ],
 )
 def test_p_says_where_it_can_be_no_smaller(p: float, smallest: float, text: str) -> None:
-    assert drawn(result(p_value=p, smallest_p=smallest))["floor"].name.split("<br>")[1] == text
+    assert drawn(result(p_value=p, smallest_p=smallest))["floor"].name.split("; ")[1] == text
 
 
 def test_without_a_second_seed_there_is_no_floor_and_no_p() -> None:

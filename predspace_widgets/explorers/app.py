@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import panel as pn
 import xarray as xr
+from bokeh.document import Document
 from bokeh.models import CustomJSTickFormatter
 from bokeh.server.server import Server
 
@@ -26,6 +27,15 @@ _PAGE_CSS = (_FOLDER / "page.css").read_text(encoding="utf-8")
 _CSS = (_FOLDER / "components.css").read_text(encoding="utf-8")
 _log = logging.getLogger(__name__)
 _PLOT_CONFIG = {"displaylogo": False, "displayModeBar": "hover", "responsive": True}
+
+
+class _Page(pn.template.BootstrapTemplate):
+    """A template whose title is markup in the header; the browser's tab shows it as text."""
+
+    def _init_doc(self, *arguments: Any, **options: Any) -> Document:
+        document = super()._init_doc(*arguments, **options)
+        document.title = unescape(self.title)
+        return document
 
 
 def page(analysis: Analysis, others: Mapping[str, str] | None = None) -> pn.template.BootstrapTemplate:
@@ -44,7 +54,7 @@ def page(analysis: Analysis, others: Mapping[str, str] | None = None) -> pn.temp
     """
     state = ExplorerState(analysis)
     title = analysis.ds.attrs.get("title") or "trajectories"
-    return pn.template.BootstrapTemplate(
+    return _Page(
         title=escape(f"predspace · {title}"),  # the template takes it for markup
         header_background="white",
         header_color="#1f2933",

@@ -38,7 +38,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     """
     grid, distance, about = comparison["progress"].values, comparison["distance"].values, comparison.attrs
     pair = f"{plain(about['first'])} | {plain(about['second'])}"
-    low, high = about["progress_range"]
+    mean, area, (low, high) = about["mean_distance"], about["d_traj"], about["progress_range"]
     line = {
         "type": "scatter",
         "x": grid,
@@ -47,7 +47,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
         "line": {"color": INK, "width": 3.5},
         "fill": "tozeroy",
         "fillcolor": "rgba(31, 41, 51, 0.08)",
-        "name": f"mean distance {about['mean_distance']:.3f} over {low:.2f} to {high:.2f}, d_traj {about['d_traj']:.3f}",
+        "name": f"mean distance {mean:.3f} over {low:.2f} to {high:.2f}, d_traj {area:.3f}",
         "text": [pair] * len(grid),
         "hovertemplate": "%{text}<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
         "meta": "distance",

@@ -60,7 +60,7 @@ def test_the_served_page_shows_letters(page: Page, address: str) -> None:
     [labels] = lengths.read("[...plot.querySelectorAll('.ytick text')].map((text) => text.textContent)")
     assert {lines_of(label) for label in labels} >= {f"{SCRIPT} · {METHOD}", f"{BOLD} · {METHOD}"}
     assert any(lines_of(label).startswith(TEMPLATE) for label in labels)
-    page.get_by_role("link", name=IMAGE).click()  # the other dataset
+    page.locator(".links a").click()  # the other dataset
     lengths.wait("plots.length === 1")
     assert "%25%7Bx%7D" in page.url
     nothing_ran(page)
@@ -70,10 +70,16 @@ def test_the_served_page_shows_letters(page: Page, address: str) -> None:
 def test_hovering_shows_letters(page: Page, address: str, number: int) -> None:
     page.goto(address)
     Plots(page, ".view-lengths").wait("plots.length === 1")
-    bar = page.locator(".view-lengths .bars .point path").nth(number).bounding_box()
-    assert bar is not None
-    page.mouse.move(bar["x"] + 4, bar["y"] + bar["height"] / 2)
+    bar = page.locator(".view-lengths .bars .point path").nth(number)
     label = page.locator(".view-lengths .hovertext text.nums")
+    for _ in range(20):  # a plot that is just being drawn does not feel the mouse
+        box = bar.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 4, box["y"] + box["height"] / 2)
+        page.mouse.move(box["x"] + 6, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(500)
+        if label.count():
+            break
     expect(label).to_contain_text((SCRIPT, IMAGE, TEMPLATE, BOLD)[number])
     expect(label).to_contain_text(METHOD)
     nothing_ran(page)

@@ -236,18 +236,18 @@ def _pick(picture: xr.Dataset, variable: str, axes: Sequence[int]) -> np.ndarray
 
 def _runs(drawn: xr.Dataset, rows: NDArray[np.intp], name: str, color: str, axes: Sequence[int]) -> dict[str, Any]:
     """All runs of a curve, in one trace with gaps between them."""
+    points = np.vstack([_pick(drawn, "embedding", axes), np.full((1, len(axes)), np.nan)])
     columns = np.stack([drawn["seed"].values, drawn["epoch"].values], axis=1)  # (n, 2)
-    points = np.hstack([_pick(drawn, "embedding", axes), columns])
-    points = np.vstack([points, np.full((1, points.shape[1]), np.nan)])
+    columns = np.vstack([columns, np.zeros((1, 2))])  # of a gap, which is never hovered; JSON knows no NaN
     gap = -1  # the last point, which is none
     order = np.concatenate([np.append(run, gap) for run in rows_of_runs(drawn, rows).values()])
     return _scatter(
-        points[order, : len(axes)],
+        points[order],
         mode="lines",
         line={"color": color, "width": 2 if len(axes) == 3 else 1.5},
         name=name,
         showlegend=False,
-        customdata=points[order, len(axes) :],
+        customdata=columns[order],
         hovertemplate=("<b>%{fullData.name}</b><br>seed %{customdata[0]}, epoch %{customdata[1]:.3g}<extra></extra>"),
         meta="runs",
     )
@@ -282,6 +282,7 @@ def _colored_checkpoints(
         color, span = scale(shown), scale(span)
         ticks = {"tickmode": "array", "tickvals": scale.tickvals, "ticktext": scale.ticktext}
     bounds = {"cmin": float(span.min()), "cmax": float(span.max())} if span.size else {}
+    columns = np.stack([drawn["seed"].values, drawn["epoch"].values, shown], axis=1)  # (n, 3); JSON knows no NaN
     names = {curve: plain(curve) for curve in places_by_name(drawn["curve"].values)}
     return _scatter(
         _pick(drawn, "embedding", axes),
@@ -302,7 +303,7 @@ def _colored_checkpoints(
         name=title,
         showlegend=False,
         text=[names[curve] for curve in drawn["curve"].values.tolist()],
-        customdata=np.stack([drawn["seed"].values, drawn["epoch"].values, shown], axis=1),
+        customdata=np.where(np.isnan(columns), None, columns) if np.isnan(columns).any() else columns,
         hovertemplate=(
             "<b>%{text}</b><br>seed %{customdata[0]}, epoch %{customdata[1]:.3g}<br>"
             "%{fullData.name} %{customdata[2]:.3g}<extra></extra>"

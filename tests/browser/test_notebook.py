@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 
 from predspace_widgets.trajectories import save_trajectories
 from tests.browser.conftest import REPOSITORY, Plots
+from tests.browser.test_app import POINTS
 from tests.browser.test_markup import BOLD, IMAGE, SCRIPT, hostile, nothing_ran
 
 N_CHECKPOINTS = 8
@@ -67,7 +68,7 @@ def test_task_and_epochs_change_the_picture(page: Page, lab: str) -> None:
     handle = page.locator(".noUi-handle-upper").first
     handle.focus()
     handle.press("ArrowLeft")
-    plots.wait(f"plots[0].data[0].customdata.filter((note) => !Number.isNaN(note[1])).length === {everything - 2}")
+    plots.wait(f"{POINTS} === {everything - 2}")
     assert set(plots.runs().values()) == {everything - 2}
 
 

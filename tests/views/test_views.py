@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,15 @@ def test_values_that_are_not_there_leave_the_scale_to_the_others(crowd: xr.Datas
         column = xr.DataArray(values, dims="checkpoint", name="accuracy")
         [points] = traces(inpca_figure(few, styled(2), values=column), "values")
         assert (points.marker.cmin, points.marker.cmax) == bounds
+
+
+def test_what_hovering_tells_is_json(crowd: xr.Dataset) -> None:
+    """A notebook refuses NaN, which JSON does not know."""
+    values = xr.DataArray([np.nan, 0.25, 0.75, np.nan], dims="checkpoint", name="accuracy")
+    for axes in ((1, 2), (1, 2, 3)):
+        figure = inpca.inpca_figure(crowd.isel(checkpoint=slice(4)), styled(2), axes, values)
+        for trace in figure["data"]:
+            json.dumps(trace["customdata"].tolist(), allow_nan=False)
 
 
 def test_very_many_points_of_means_are_thinned_too() -> None:

@@ -282,7 +282,7 @@ def _colored_checkpoints(
         color, span = scale(shown), scale(span)
         ticks = {"tickmode": "array", "tickvals": scale.tickvals, "ticktext": scale.ticktext}
     bounds = {"cmin": float(span.min()), "cmax": float(span.max())} if span.size else {}
-    columns = np.stack([drawn["seed"].values, drawn["epoch"].values, shown], axis=1)  # (n, 3); JSON knows no NaN
+    columns = np.stack([drawn["seed"].values, drawn["epoch"].values, shown], axis=1)  # (n, 3)
     names = {curve: plain(curve) for curve in places_by_name(drawn["curve"].values)}
     return _scatter(
         _pick(drawn, "embedding", axes),
@@ -303,13 +303,22 @@ def _colored_checkpoints(
         name=title,
         showlegend=False,
         text=[names[curve] for curve in drawn["curve"].values.tolist()],
-        customdata=np.where(np.isnan(columns), None, columns) if np.isnan(columns).any() else columns,
+        customdata=_without_nan(columns),
         hovertemplate=(
             "<b>%{text}</b><br>seed %{customdata[0]}, epoch %{customdata[1]:.3g}<br>"
             "%{fullData.name} %{customdata[2]:.3g}<extra></extra>"
         ),
         meta="values",
     )
+
+
+def _without_nan(values: NDArray[Any]) -> NDArray[Any]:
+    """Values for JSON, which knows no NaN: None instead."""
+    missing = np.isnan(values)
+    if missing.any():
+        values = values.astype(object)
+        values[missing] = None
+    return values
 
 
 def _references(picture: xr.Dataset, axes: Sequence[int]) -> list[dict[str, Any]]:

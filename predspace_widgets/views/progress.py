@@ -42,6 +42,7 @@ def progress_figure(curves: pd.DataFrame, styles: Mapping[str, Style]) -> Figure
             "type": "scatter",
             "x": scale(np.concatenate([epoch, epoch[::-1]])),
             "y": np.concatenate([high, low[::-1]]),
+            "mode": "lines",
             "fill": "toself",
             "fillcolor": faint(style.color, 0.18),
             "line": {"width": 0},

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from html import escape
+from html import escape, unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import panel as pn
 import xarray as xr
+from bokeh.document import Document
 from bokeh.models import CustomJSTickFormatter
 from bokeh.server.server import Server
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
 from predspace_widgets.explorers.state import MOST_CHECKBOXES, ExplorerState
+from predspace_widgets.views import VIEWS, View
+from predspace_widgets.views.view import Figure, colors_of
 
 _FOLDER = Path(__file__).parent
 _PAGE_CSS = (_FOLDER / "page.css").read_text(encoding="utf-8")
 _CSS = (_FOLDER / "components.css").read_text(encoding="utf-8")
+_log = logging.getLogger(__name__)
 _PLOT_CONFIG = {"displaylogo": False, "displayModeBar": "hover", "responsive": True}
+
+
+class _Page(pn.template.BootstrapTemplate):
+    """A template whose title is markup in the header; the browser's tab shows it as text."""
+
+    def _init_doc(self, *arguments: Any, **options: Any) -> Document:
+        document = super()._init_doc(*arguments, **options)
+        document.title = unescape(self.title)
+        return document
 
 
 def page(analysis: Analysis, others: Mapping[str, str] | None = None) -> pn.template.BootstrapTemplate:
@@ -40,8 +54,8 @@ def page(analysis: Analysis, others: Mapping[str, str] | None = None) -> pn.temp
     """
     state = ExplorerState(analysis)
     title = analysis.ds.attrs.get("title") or "trajectories"
-    return pn.template.BootstrapTemplate(
-        title=f"predspace · {title}",
+    return _Page(
+        title=escape(f"predspace · {title}"),  # the template takes it for markup
         header_background="white",
         header_color="#1f2933",
         sidebar_width=230,
@@ -58,7 +72,7 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
     Parameters
     ----------
     datasets : mapping of name to xarray.Dataset
-        The first is also the page at "/"; each has its own at "/name".
+        The first is also the page at "/"; each has its own at "/name", the name quoted as addresses quote it.
     port, address : where to listen
 
     Returns
@@ -77,23 +91,28 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
         _routes(analyses), port=port, address=address, show=False, start=False, title="predspace", verbose=False
     )
     # The first visitor finds the costly results at hand, or waits for those under way.
-    threading.Thread(target=_prepare, args=(list(analyses.values()),), daemon=True).start()
+    threading.Thread(target=_prepare, args=(analyses,), daemon=True).start()
     return server
 
 
-def _prepare(analyses: list[Analysis]) -> None:
-    for analysis in analyses:
-        with suppress(ValueError):  # shown where it is drawn
+def _prepare(analyses: Mapping[str, Analysis]) -> None:
+    """Measure what all visitors need; what fails in one dataset is logged, and the others go on."""
+    for name, analysis in analyses.items():
+        try:
             analysis.prepare()
+        except Exception:
+            _log.exception("preparing the dataset %r failed", name)
 
 
 def _routes(analyses: Mapping[str, Analysis]) -> dict[str, Callable[[], Any]]:
+    addresses = {name: f"/{quote(name, safe='')}" for name in analyses}
+
     def page_of(name: str) -> Callable[[], Any]:
-        others = {other: f"/{other}" for other in analyses if other != name}
+        others = {other: address for other, address in addresses.items() if other != name}
         return lambda: page(analyses[name], others)
 
     first = next(iter(analyses))
-    return {"/": page_of(first), **{f"/{name}": page_of(name) for name in analyses}}
+    return {"/": page_of(first), **{addresses[name]: page_of(name) for name in analyses}}
 
 
 # -- the sidebar: which checkpoints ------------------------------------------------------------------------------------
@@ -111,7 +130,7 @@ def _sidebar(state: ExplorerState, others: Mapping[str, str]) -> list[Any]:
         _select(state.param.color_by, sizing_mode="stretch_width"),
     ]
     if others:
-        links = "<br>".join(f'<a href="{address}">{escape(name)}</a>' for name, address in others.items())
+        links = "<br>".join(f'<a href="{escape(to)}">{escape(name)}</a>' for name, to in others.items())
         items += [_html("heading", "Other datasets", above=14), _html("links", links)]
     return items
 
@@ -125,8 +144,9 @@ def _summary(ds: xr.Dataset) -> str:
 
 
 def _checkbox_list(state: ExplorerState, name: str, title: str) -> list[Any]:
-    rules = (_swatch_rule(number, colors) for number, colors in enumerate(_swatches(state, name), start=1))
-    swatches = "\n".join(rules)
+    colors = colors_of(state.analysis, name.removesuffix("s"))
+    known = state.param[name].objects
+    swatches = "\n".join(_swatch_rule(number, colors[value]) for number, value in enumerate(known, start=1))
     boxes = pn.widgets.CheckBoxGroup.from_param(
         state.param[name], stylesheets=[_CSS, swatches], margin=0, css_classes=[f"choose-{name}"]
     )
@@ -155,13 +175,6 @@ def _heading_with_toggle(state: ExplorerState, name: str, title: str) -> pn.Row:
 
     toggle.on_click(turn_all)
     return pn.Row(_html("heading", title), pn.HSpacer(), toggle, sizing_mode="stretch_width", margin=(10, 0, 0, 0))
-
-
-def _swatches(state: ExplorerState, name: str) -> list[list[str]]:
-    """Colours of the curves of each task, or of each method: a curve is where the two meet."""
-    values = state.analysis.ds[name.removesuffix("s")].values.tolist()
-    curves = dict.fromkeys(zip(values, state.analysis.curves.tolist(), strict=True))
-    return [[state.colors[curve] for of, curve in curves if of == known] for known in state.param[name].objects]
 
 
 def _swatch_rule(number: int, colors: list[str]) -> str:
@@ -208,13 +221,15 @@ def _epoch_slider(state: ExplorerState) -> pn.widgets.IntRangeSlider:
 
 
 def _main(state: ExplorerState) -> pn.Row:
-    below = pn.Row(_card(LENGTHS, state, flex=1.35), _card(STRESS, state), styles=_share(1), margin=0)
-    left = pn.Column(_card(PICTURE, state, _picture_controls(state), flex=1.9), below, styles=_share(1.4), margin=0)
+    below = pn.Row(_card(VIEWS["lengths"], state, flex=1.35), _card(VIEWS["stress"], state), styles=_share(1), margin=0)
+    left = pn.Column(
+        _card(VIEWS["inpca"], state, _picture_controls(state), flex=1.9), below, styles=_share(1.4), margin=0
+    )
     compared = [_select(state.param[side], width=112) for side in ("first", "second")]
     metric = _select(state.param.progress_metric, width=122)
     right = pn.Column(
-        _card(PROGRESS, state, metric),
-        _card(COMPARISON, state, pn.Row(*compared, margin=0)),
+        _card(VIEWS["progress"], state, metric),
+        _card(VIEWS["comparison"], state, pn.Row(*compared, margin=0)),
         styles=_share(1),
         margin=0,
     )
@@ -226,23 +241,37 @@ def _share(flex: float) -> dict[str, str]:
     return {"flex": f"{flex} 1 0", "min-width": "0", "min-height": "0"}
 
 
+class _Plot(pn.pane.Plotly):
+    """Sends figures as they are; Panel itself would pass each through plotly's slow validators."""
+
+    def _to_figure(self, figure: Figure) -> Any:
+        # Panel takes arrays out of what it sends: out of a copy.
+        return SimpleNamespace(_data=_copy(figure["data"]), _layout=_copy(figure["layout"]))
+
+
+def _copy(value: Any) -> Any:
+    """A copy of all lists and dicts, but not of the arrays in them."""
+    if isinstance(value, dict):
+        return {key: _copy(part) for key, part in value.items()}
+    return [_copy(part) for part in value] if isinstance(value, list) else value
+
+
 def _card(view: View, state: ExplorerState, controls: Any = None, flex: float = 1) -> pn.Column:
     """A view in a card, drawn again whenever something that it depends on changes."""
-    plot = pn.pane.Plotly(config=_PLOT_CONFIG, sizing_mode="stretch_both", margin=0, min_height=0)
+    plot = _Plot(config=_PLOT_CONFIG, sizing_mode="stretch_both", margin=0, min_height=0)
     message = _html("message", visible=False)
-    caption = _html("caption", view.caption)
-
+    caption = _html("caption", f"{view.how_to_read} …")
     camera: dict[str, Any] = {}
 
     def remember(event: Any) -> None:
         camera.update((event.new or {}).get("scene.camera", {}))
 
-    def draw(*_: Any) -> None:
-        drawing = view.draw(state)
+    def draw() -> None:
+        drawing = view.draw(state.analysis, state)
         if drawing.figure is not None:
-            if camera and drawing.figure.layout.scene.camera.eye.x is not None:
+            if camera and "scene" in drawing.figure["layout"]:
                 # plotly's own memory (`uirevision`) forgets how a scene was turned after any change of its size.
-                drawing.figure.layout.scene.camera = camera
+                drawing.figure["layout"]["scene"]["camera"] = dict(camera)
             plot.object = drawing.figure
         plot.visible = drawing.figure is not None
         message.visible = drawing.figure is None
@@ -251,7 +280,7 @@ def _card(view: View, state: ExplorerState, controls: Any = None, flex: float = 
 
     plot.param.watch(remember, "relayout_data")
     pn.state.onload(draw)  # the page answers at once, and fills
-    state.param.watch(draw, list(view.depends))
+    state.on_change(view.seen, draw)
     header = pn.Row(_html("title", view.title), pn.HSpacer(), controls, margin=0, sizing_mode="stretch_width")
     return pn.Column(
         header,

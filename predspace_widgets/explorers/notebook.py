@@ -10,8 +10,10 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS, View
-from predspace_widgets.explorers.state import COLORINGS, MOST_CHECKBOXES, N_AXES, PROGRESS_METRICS, ExplorerState
+from predspace_widgets.explorers.state import MOST_CHECKBOXES, PROGRESS_METRICS, ExplorerState
+from predspace_widgets.views import VIEWS, View
+from predspace_widgets.views.inpca import COLORINGS, N_AXES
+from predspace_widgets.views.view import Figure, colors_of
 
 try:
     import anywidget  # noqa: F401  # plotly's FigureWidget needs it
@@ -20,8 +22,6 @@ except ImportError as error:
     raise ImportError(
         'the explorer in a notebook needs ipywidgets and anywidget: pip install "predspace-widgets[notebook]"'
     ) from error
-
-_VIEWS = {view.name: view for view in (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)}
 
 
 class Explorer:
@@ -57,8 +57,8 @@ class Explorer:
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
         self.state = ExplorerState(data, **choices)
-        picture = widgets.VBox([_picture_choices(self.state), _view(PICTURE, self.state, height=480)])
-        compared = widgets.VBox([_compared_choices(self.state), _view(COMPARISON, self.state, height=300)])
+        picture = widgets.VBox([_picture_choices(self.state), _view(VIEWS["inpca"], self.state, height=480)])
+        compared = widgets.VBox([_compared_choices(self.state), _view(VIEWS["comparison"], self.state, height=300)])
         picture.layout.flex, picture.layout.min_width = "1 1 auto", "0"
         self.widget = widgets.VBox([widgets.HBox([_checkpoint_choices(self.state), picture]), compared])
 
@@ -78,9 +78,10 @@ class Explorer:
         ValueError
             An unknown view, or choices that leave nothing to draw.
         """
-        if view not in _VIEWS:
-            raise ValueError(f"no view {view!r}; an explorer has {', '.join(_VIEWS)}")
-        return _VIEWS[view].figure(self.state)
+        if view not in VIEWS:
+            raise ValueError(f"no view {view!r}; an explorer has {', '.join(VIEWS)}")
+        figure, _ = VIEWS[view].compose(self.state.analysis, self.state)
+        return go.Figure(figure)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return self.widget._repr_mimebundle_(**options)
@@ -91,8 +92,8 @@ def _view(view: View, state: ExplorerState, height: int) -> widgets.VBox:
     plot = go.FigureWidget(layout={"height": height, "autosize": True})
     caption = widgets.HTML()
 
-    def draw(*_: Any) -> None:
-        drawing = view.draw(state)
+    def draw() -> None:
+        drawing = view.draw(state.analysis, state)
         if drawing.figure is not None:
             _replace(plot, drawing.figure)
         plot.layout.height = height if drawing.figure is not None else 10
@@ -100,25 +101,24 @@ def _view(view: View, state: ExplorerState, height: int) -> widgets.VBox:
         caption.value = f'<div style="line-height:1.35;color:{color}">{escape(text)}</div>'
 
     draw()
-    state.param.watch(draw, list(view.depends))
+    state.on_change(view.seen, draw)
     return widgets.VBox([widgets.HTML(f"<b>{view.title}</b>"), plot, caption])
 
 
-def _replace(plot: go.FigureWidget, figure: go.Figure) -> None:
+def _replace(plot: go.FigureWidget, figure: Figure) -> None:
     """Show another figure in place: a new widget would lose the camera, and browsers allow few 3-D canvases."""
-    layout = figure.layout.to_plotly_json()
-    if plot.layout.scene.camera.eye.x is not None:
-        layout.get("scene", {}).pop("camera", None)  # the user may have turned it
-    kinds = [trace.type for trace in figure.data]
+    layout, traces = dict(figure["layout"]), figure["data"]
+    if plot.layout.scene.camera.eye.x is not None and "scene" in layout:
+        layout["scene"] = {name: value for name, value in layout["scene"].items() if name != "camera"}  # may be turned
+    kinds = [trace["type"] for trace in traces]
     n_kept = min(len(kinds), len(plot.data)) if {trace.type for trace in plot.data} == set(kinds) else 0
     with plot.batch_update():
-        for shown, new in zip(plot.data[:n_kept], figure.data, strict=False):
-            content = new.to_plotly_json()
-            left_over = dict.fromkeys(set(shown.to_plotly_json()) - set(content))
-            shown.update({**left_over, **content}, overwrite=True)
+        for shown, new in zip(plot.data[:n_kept], traces, strict=False):
+            left_over = dict.fromkeys(set(shown.to_plotly_json()) - set(new))
+            shown.update({**left_over, **new}, overwrite=True)
         plot.update_layout(layout)
-    # What is too much goes last, so that no moment shows an empty picture.
-    plot.add_traces(figure.data[n_kept:])
+    # Traces that are too many go last: otherwise the picture would be empty for a moment.
+    plot.add_traces(traces[n_kept:])
     plot.data = plot.data[-len(kinds) :] if n_kept == 0 else plot.data[: len(kinds)]
 
 
@@ -126,9 +126,9 @@ def _replace(plot: go.FigureWidget, figure: go.Figure) -> None:
 
 
 def _checkpoint_choices(state: ExplorerState) -> widgets.VBox:
-    parts = [_heading("Tasks"), _checkboxes(state, "tasks", state.colors)]
+    parts = [_heading("Tasks"), _checkboxes(state, "tasks", colors_of(state.analysis, "task"))]
     if len(state.param.methods.objects) > 1:
-        parts += [_heading("Methods"), _checkboxes(state, "methods")]
+        parts += [_heading("Methods"), _checkboxes(state, "methods", colors_of(state.analysis, "method"))]
     epochs = widgets.SelectionRangeSlider(
         options=[(f"{epoch:.3g}", epoch) for epoch in state.epoch_values],
         index=(0, len(state.epoch_values) - 1),
@@ -178,7 +178,7 @@ def _compared_choices(state: ExplorerState) -> widgets.HBox:
     )
 
 
-def _checkboxes(state: ExplorerState, name: str, colors: dict[str, str] | None = None) -> widgets.VBox:
+def _checkboxes(state: ExplorerState, name: str, colors: dict[str, list[str]] | None = None) -> widgets.VBox:
     known = state.param[name].objects
     boxes = [widgets.Checkbox(description=str(value), indent=False, layout={"width": "auto"}) for value in known]
 
@@ -197,7 +197,7 @@ def _checkboxes(state: ExplorerState, name: str, colors: dict[str, str] | None =
     to_boxes()
     state.param.watch(to_boxes, name)
     rows = [
-        widgets.HBox([widgets.HTML(_swatch(colors[value])), box]) if colors and value in colors else box
+        widgets.HBox([*(widgets.HTML(_swatch(color)) for color in colors[value]), box]) if colors else box
         for value, box in zip(known, boxes, strict=True)
     ]
     return (widgets.HBox if name == "seeds" else widgets.VBox)(rows)

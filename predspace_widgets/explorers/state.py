@@ -1,23 +1,20 @@
-"""What an explorer shows: one plain state, whatever face draws it."""
+"""What a user has chosen: one plain state, whatever face draws it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import param
 import xarray as xr
 
-from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.trajectories import Selection
-from predspace_widgets.views.style import curve_colors
-
-#: Axes that a picture is computed with: what the explained stress shows, and what any two axes are chosen from.
-N_AXES = 5
+from predspace_widgets.views.inpca import COLORINGS, N_AXES
 
 #: So many seeds have a checkbox each; more are a list to select from.
 MOST_CHECKBOXES = 12
 
-COLORINGS = ("task", "epoch", "progress", "accuracy")
 PROGRESS_METRICS = {"Bhattacharyya": "bhattacharyya", "great circle": "great_circle"}
 
 
@@ -55,8 +52,7 @@ class ExplorerState(param.Parameterized):
     second: Any = param.Selector(default=None, objects=[None], doc="The other one.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
-        self.analysis: Analysis = data if isinstance(data, Analysis) else data.predspace.analysis
-        self.colors = curve_colors(self.analysis.curve_names)
+        self.analysis: Analysis = data if isinstance(data, Analysis) else analysis_of(data)
         self.epoch_values: list[float] = sorted({float(epoch) for epoch in self.analysis.ds["epoch"].values})
         super().__init__()
         self._offer()
@@ -67,11 +63,6 @@ class ExplorerState(param.Parameterized):
     def selection(self) -> Selection:
         """The chosen checkpoints."""
         return Selection(tuple(self.tasks), tuple(self.methods), tuple(self.seeds), self.epochs)
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axes to draw."""
-        return (1, 2, 3) if self.dimensions == "3-D" else (self.horizontal, self.vertical)
 
     @property
     def epoch_slots(self) -> tuple[int, int]:
@@ -87,19 +78,18 @@ class ExplorerState(param.Parameterized):
             low, high = (self.epoch_values[min(slot, len(self.epoch_values) - 1)] for slot in slots)
             self.epochs = (low, high)
 
-    def picture(self) -> xr.Dataset:
-        """The InPCA picture of the selection."""
-        return self.analysis.picture(self.selection, N_AXES)
+    def on_change(self, seen: Callable[[ExplorerState], Any], react: Callable[[], None]) -> None:
+        """Call `react` after each change of choices that changes what `seen` tells of them."""
+        last = seen(self)
 
-    def values(self) -> xr.DataArray | None:
-        """What colours the checkpoints along a scale; None where a colour is a curve."""
-        if self.color_by == "epoch":
-            return self.analysis.ds["epoch"].rename("epoch")
-        if self.color_by == "progress":
-            return self.analysis.progress(self.progress_metric)
-        if self.color_by == "accuracy":
-            return self.analysis.accuracy()
-        return None
+        def compare(*_: Any) -> None:
+            nonlocal last
+            now = seen(self)
+            if now != last:
+                last = now
+                react()
+
+        self.param.watch(compare, [name for name in self.param if name != "name"])
 
     def _offer(self) -> None:
         """Let the parameters know what this dataset has, everything chosen."""

@@ -1,17 +1,9 @@
-"""Figures: pure functions from results to plotly figures, one a file."""
+"""Views, one a file: what it asks of a dataset, what it measures, how it is drawn, how to read it."""
 
-from predspace_widgets.views.comparison import comparison_figure
-from predspace_widgets.views.inpca import inpca_figure
-from predspace_widgets.views.lengths import lengths_figure
-from predspace_widgets.views.progress import progress_figure
-from predspace_widgets.views.stress import stress_figure
-from predspace_widgets.views.style import curve_colors
+from predspace_widgets.views import comparison, inpca, lengths, progress, stress
+from predspace_widgets.views.view import Choices, Drawing, View
 
-__all__ = [
-    "comparison_figure",
-    "curve_colors",
-    "inpca_figure",
-    "lengths_figure",
-    "progress_figure",
-    "stress_figure",
-]
+#: All views by name, in their order.
+VIEWS = {view.name: view for view in (inpca.VIEW, stress.VIEW, progress.VIEW, comparison.VIEW, lengths.VIEW)}
+
+__all__ = ["VIEWS", "Choices", "Drawing", "View"]

@@ -1,68 +1,116 @@
-"""The distance between two curves at equal progress."""
+"""How differently do two curves predict when they have come equally far?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from typing import Any
 
-import plotly.graph_objects as go
 import xarray as xr
 
-from predspace_widgets.views.style import INK, axis, new_figure
-
-TITLE = "At equal progress"
-HOW_TO_READ = (
-    "How differently the two predict when they have come equally far; d_traj is the area. Dotted: one seed against "
-    "the others of its task, the floor that chance makes."
-)
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.views.style import INK, MUTED, axis, common_layout, plain
+from predspace_widgets.views.view import Choices, Figure, View
 
 
-def comparison_figure(comparison: xr.Dataset, colors: Mapping[str, str]) -> go.Figure:
-    """Draw the curve d_B(t) between two curves, and the floor between the seeds of each.
+def comparison_figure(comparison: xr.Dataset) -> Figure:
+    """Draw the curve d_B(t) between two curves, and what chance between seeds makes of it.
 
     Parameters
     ----------
     comparison : xarray.Dataset
         From `Analysis.comparison`.
-    colors : mapping of curve name to colour
 
     Returns
     -------
-    plotly.graph_objects.Figure
+    dict
+        A plotly figure.
+
+    Examples
+    --------
+    >>> comparison = xr.Dataset(
+    ...     {"distance": ("progress", [0.0, 0.2, 0.0])},
+    ...     coords={"progress": [0.1, 0.5, 0.9]},
+    ...     attrs={"first": "all", "second": "odd", "n_first": 1, "n_second": 1, "d_traj": 0.08,
+    ...            "mean_distance": 0.1, "progress_range": (0.1, 0.9)},
+    ... )
+    >>> comparison_figure(comparison)["data"][0]["name"]
+    'mean distance 0.100 over 0.10 to 0.90, d_traj 0.080'
     """
-    first, second = comparison.attrs["first"], comparison.attrs["second"]
-    grid, distance = comparison["progress"].values, comparison["distance"].values
-    figure = new_figure(
+    grid, distance, about = comparison["progress"].values, comparison["distance"].values, comparison.attrs
+    pair = f"{plain(about['first'])} | {plain(about['second'])}"
+    mean, area, (low, high) = about["mean_distance"], about["d_traj"], about["progress_range"]
+    line = {
+        "type": "scatter",
+        "x": grid,
+        "y": distance,
+        "mode": "lines",
+        "line": {"color": INK, "width": 3.5},
+        "fill": "tozeroy",
+        "fillcolor": "rgba(31, 41, 51, 0.08)",
+        "name": f"mean distance {mean:.3f} over {low:.2f} to {high:.2f}, d_traj {area:.3f}",
+        "text": [pair] * len(grid),
+        "hovertemplate": "%{text}<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
+        "meta": "distance",
+    }
+    data, highest = [line], float(distance.max())
+    if "floor" in comparison:
+        data.append(_floor(comparison))
+        highest = max(highest, float(comparison["floor"].max()))
+    layout = common_layout(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
-        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.5 * float(distance.max()) or 1.0]),  # room for the legend
+        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.6 * highest or 1.0]),  # room for the legend
         showlegend=True,
-        legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255, 255, 255, 0)", "font": {"size": 12.5}},
+        legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255, 255, 255, 0)", "font": {"size": 12}},
     )
-    figure.add_trace(
-        go.Scatter(
-            x=grid,
-            y=distance,
-            mode="lines",
-            line={"color": INK, "width": 3.5},
-            fill="tozeroy",
-            fillcolor="rgba(31, 41, 51, 0.08)",
-            name=f"d_traj {comparison.attrs['d_traj']:.3f} over progress {grid[0]:.2f} to {grid[-1]:.2f}",
-            hovertemplate=f"{first} | {second}<br>at progress %{{x:.2f}}: %{{y:.3f}}<extra></extra>",
-            meta="distance",
-        )
-    )
-    for side, curve in (("first", first), ("second", second)):
-        if f"floor_{side}" not in comparison:
-            continue
-        floor = comparison[f"floor_{side}"]
-        figure.add_trace(
-            go.Scatter(
-                x=floor[f"floor_progress_{side}"].values,
-                y=floor.values,
-                mode="lines",
-                line={"color": colors[curve], "width": 3, "dash": "dot"},
-                name=f"between seeds of {curve}",
-                hovertemplate=f"between seeds of {curve}<br>at progress %{{x:.2f}}: %{{y:.3f}}<extra></extra>",
-                meta=f"floor_{side}",
-            )
-        )
-    return figure
+    return {"data": data, "layout": layout}
+
+
+def _floor(comparison: xr.Dataset) -> dict[str, Any]:
+    about = comparison.attrs
+    return {
+        "type": "scatter",
+        "x": comparison["progress"].values,
+        "y": comparison["floor"].values,
+        "mode": "lines",
+        "line": {"color": MUTED, "width": 3, "dash": "dot"},
+        "name": (
+            f"chance between seeds, for {_means(about['n_first'], about['n_second'])}<br>"
+            f"{about['floor_mean_distance']:.3f}; {_p_value(comparison)}"
+        ),
+        "hovertemplate": "chance between seeds<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
+        "meta": "floor",
+    }
+
+
+def _means(first: int, second: int) -> str:
+    """How many runs each side averages, in words."""
+    if min(first, second) == 1:
+        return f"one run and a mean of {max(first, second)} runs"
+    return f"means of {first} and {second} runs"
+
+
+def _p_value(comparison: xr.Dataset) -> str:
+    """The p of a comparison, and whether so few runs can give a smaller one."""
+    about = comparison.attrs
+    p, smallest = about["p_value"], about["smallest_p"]
+    text = f"p = {p:.2f}" if p >= 0.095 else f"p = {p:.2g}"
+    if math.isclose(p, smallest):
+        text += f", the smallest {about['n_first']} + {about['n_second']} runs can give"
+    return text
+
+
+def _measure(analysis: Analysis, choices: Choices) -> xr.Dataset:
+    return analysis.comparison(choices.first, choices.second, choices.selection, choices.progress_metric)
+
+
+VIEW = View(
+    name="comparison",
+    title="At equal progress",
+    how_to_read=(
+        "Distance where both have come equally far; d_traj is the area. Dotted: what chance between seeds makes; p: "
+        "share of random splits of the runs that differ as much."
+    ),
+    depends=lambda choices: ("first", "second", "seeds", "epochs", "progress_metric"),
+    measure=_measure,
+    figure=lambda comparison, styles, choices: comparison_figure(comparison),
+)

@@ -1,17 +1,16 @@
-"""Riemann lengths of the runs."""
+"""How long was the way of each run?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from predspace_widgets.views.style import axis, faint, new_figure
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.views.style import Style, axis, common_layout, faint, plain
+from predspace_widgets.views.view import CHECKPOINTS, Choices, Figure, View
 
-TITLE = "Riemann length"
 _MOST_NAMES = 8  # more do not fit below each other: colours and hovering tell them
-HOW_TO_READ = "How long the way was. Bar: mean of seeds; dots: runs. {schedule}"
 
 
 def schedule(lengths: pd.DataFrame) -> str:
@@ -35,50 +34,72 @@ def schedule(lengths: pd.DataFrame) -> str:
     return f"{count:.0f} checkpoints a run, steps {first:.0f} to {last:.0f}."
 
 
-def lengths_figure(lengths: pd.DataFrame, colors: Mapping[str, str]) -> go.Figure:
+def lengths_figure(lengths: pd.DataFrame, styles: Mapping[str, Style]) -> Figure:
     """Draw the length of each run, and the mean over the seeds of each curve.
 
     Parameters
     ----------
     lengths : pandas.DataFrame
         From `Analysis.riemann_lengths`.
-    colors : mapping of curve name to colour
+    styles : mapping of curve name to style
 
     Returns
     -------
-    plotly.graph_objects.Figure
+    dict
+        A plotly figure.
+
+    Examples
+    --------
+    >>> lengths = pd.DataFrame({"curve": ["all", "all"], "seed": [0, 1], "length": [2.0, 3.0]})
+    >>> lengths_figure(lengths, {"all": Style("#0072B2")})["data"][0]["x"]
+    [2.5]
     """
-    names = axis("", type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1)
-    n_curves = lengths["curve"].nunique()
-    figure = new_figure(
-        xaxis=axis("Riemann length", rangemode="tozero"),
-        yaxis=names | {"tickfont": {"size": 12}, "showticklabels": n_curves <= _MOST_NAMES},
-        bargap=0.35,
-        margin={"l": 62 if n_curves <= _MOST_NAMES else 14, "r": 14, "t": 0, "b": 40},
-    )
+    data = []
     for curve, table in lengths.groupby("curve", sort=False):
-        color = colors[str(curve)]
-        figure.add_trace(
-            go.Bar(
-                x=[table["length"].mean()],
-                y=[curve],
-                orientation="h",
-                marker={"color": faint(color, 0.35)},
-                name=str(curve),
-                hovertemplate=f"<b>{curve}</b><br>mean %{{x:.3g}}<extra></extra>",
-                meta="mean",
-            )
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=table["length"],
-                y=[curve] * len(table),
-                mode="markers",
-                marker={"color": color, "size": 8, "line": {"color": "white", "width": 1}},
-                name=str(curve),
-                customdata=table["seed"],
-                hovertemplate=f"<b>{curve}</b>, seed %{{customdata}}<br>%{{x:.3g}}<extra></extra>",
-                meta="seeds",
-            )
-        )
-    return figure
+        color, name = styles[str(curve)].color, plain(curve)
+        mean = {
+            "type": "bar",
+            "x": [float(table["length"].mean())],
+            "y": [name],
+            "orientation": "h",
+            "marker": {"color": faint(color, 0.35)},
+            "name": name,
+            "hovertemplate": "<b>%{fullData.name}</b><br>mean %{x:.3g}<extra></extra>",
+            "meta": "mean",
+        }
+        seeds = {
+            "type": "scatter",
+            "x": table["length"].to_numpy(),
+            "y": [name] * len(table),
+            "mode": "markers",
+            "marker": {"color": color, "size": 8, "line": {"color": "white", "width": 1}},
+            "name": name,
+            "customdata": table["seed"].to_numpy(),
+            "hovertemplate": "<b>%{fullData.name}</b>, seed %{customdata}<br>%{x:.3g}<extra></extra>",
+            "meta": "seeds",
+        }
+        data += [mean, seeds]
+    named = lengths["curve"].nunique() <= _MOST_NAMES
+    names = axis("", type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1)
+    layout = common_layout(
+        xaxis=axis("Riemann length", rangemode="tozero"),
+        yaxis=names | {"tickfont": {"size": 12}, "showticklabels": named},
+        bargap=0.35,
+        margin={"l": 62 if named else 14, "r": 14, "t": 0, "b": 40},
+    )
+    return {"data": data, "layout": layout}
+
+
+def _measure(analysis: Analysis, choices: Choices) -> pd.DataFrame:
+    return analysis.riemann_lengths(choices.selection)
+
+
+VIEW = View(
+    name="lengths",
+    title="Riemann length",
+    how_to_read="How long the way was. Bar: mean of seeds; dots: runs.",
+    depends=lambda choices: CHECKPOINTS,
+    measure=_measure,
+    figure=lambda lengths, styles, choices: lengths_figure(lengths, styles),
+    notes=lambda lengths, meaning: schedule(lengths),
+)

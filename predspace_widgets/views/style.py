@@ -1,36 +1,94 @@
-"""Colours, fonts and the layout that all figures share."""
+"""Colours, dashes, fonts and the layout that all figures share; names from data as plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 INK = "#1f2933"
 MUTED = "#6b7785"
 GRID = "#e4e8ee"
 
-# Okabe and Ito's colours without the yellow, which vanishes on white; then Tol's muted ones. Safe for the colour-blind.
-_PALETTE = (
+#: Okabe and Ito's colours without the yellow, which vanishes on white, then Tol's muted ones: the colour-blind
+#: can tell them apart.
+PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D"),
     *("#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#117733"),
 )
+#: What plotly draws in two and in three dimensions.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 #: For values along a scale: perceptually even, and safe for the colour-blind.
 COLOR_SCALE = "Cividis"
 
 
-def curve_colors(names: Sequence[str]) -> dict[str, str]:
-    """One colour for each curve of a dataset, by its place in the dataset: the same in every view.
+# An empty template: for none at all, `go.Figure` would take plotly's own.
+_NO_TEMPLATE = {"data": {"scatter": [{"type": "scatter"}]}}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the lines of a curve are drawn: a colour '#rrggbb' and one of `DASHES`."""
+
+    color: str
+    dash: str = "solid"
+
+
+def curve_styles(pairs: Sequence[tuple[str, str]]) -> tuple[list[Style], str]:
+    """A style for each curve of a dataset by its place in it, so that a choice of curves changes no style.
+
+    Parameters
+    ----------
+    pairs : sequence of (task, method)
+        All curves of the dataset, in its order.
+
+    Returns
+    -------
+    styles : list of Style
+        One for each curve. Up to 13 curves have a colour each. Of more, the colour tells the task and the dash the
+        method, or the other way round; where neither suffices, colours come again with other dashes.
+    meaning : str
+        One sentence on what colour and dash mean; empty where each curve has its colour.
 
     Examples
     --------
-    >>> curve_colors(["all", "even"])
-    {'all': '#0072B2', 'even': '#D55E00'}
+    >>> curve_styles([("all", "supervised"), ("even", "supervised")])
+    ([Style(color='#0072B2', dash='solid'), Style(color='#D55E00', dash='solid')], '')
     """
-    return {name: _PALETTE[number % len(_PALETTE)] for number, name in enumerate(names)}
+    tasks, methods = (list(dict.fromkeys(values)) for values in zip(*pairs, strict=True))
+    n_colors, n_dashes, n_curves = len(PALETTE), len(DASHES), len(pairs)
+    if n_curves <= n_colors:
+        return [Style(color) for color in PALETTE[:n_curves]], ""
+    if len(tasks) <= n_colors and len(methods) <= n_dashes:
+        places = [(tasks.index(task), methods.index(method)) for task, method in pairs]
+        meaning = "A colour is a task, a dash a method."
+    elif len(methods) <= n_colors and len(tasks) <= n_dashes:
+        places = [(methods.index(method), tasks.index(task)) for task, method in pairs]
+        meaning = "A colour is a method, a dash a task."
+    else:
+        places = [(number % n_colors, number // n_colors % n_dashes) for number in range(n_curves)]
+        meaning = "Colours come again with other dashes: both together tell a curve."
+        if n_curves > n_colors * n_dashes:
+            meaning = f"Some curves look alike: {n_curves} share {n_colors * n_dashes} pairs of a colour and a dash."
+    return [Style(PALETTE[color], DASHES[dash]) for color, dash in places], meaning
+
+
+def plain(text: object) -> str:
+    """A name from data for plotly, which shows it letter by letter.
+
+    plotly reads tags and entities in names, titles and hover texts, templates `%{...}` in names, and TeX between
+    dollars.
+
+    Examples
+    --------
+    >>> plain("<b>odd & even</b>"), plain("%{x} costs $1$")
+    ('&lt;b&gt;odd &amp; even&lt;/b&gt;', '&#37;{x} costs &#36;1&#36;')
+    """
+    return escape(str(text), quote=False).replace("%", "&#37;").replace("$", "&#36;")
 
 
 def faint(color: str, opacity: float) -> str:
@@ -68,22 +126,26 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.095 or share == 0 else f"{share:.1%}"
 
 
-def new_figure(**layout: Any) -> go.Figure:
-    """An empty figure in the common style; zoom and camera survive its replacement (constant `uirevision`)."""
-    figure = go.Figure()
-    figure.update_layout(
-        template="none",
-        font={"family": FONT, "size": 14, "color": INK},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        margin={"l": 62, "r": 14, "t": 8, "b": 44},
-        hoverlabel={"font": {"family": FONT, "size": 14}},
-        uirevision="keep",
-        autosize=True,
-        showlegend=False,
-    )
-    figure.update_layout(**layout)
-    return figure
+def common_layout(**layout: Any) -> dict[str, Any]:
+    """A plotly layout in the common style; zoom and camera survive a new figure, since `uirevision` is constant.
+
+    Examples
+    --------
+    >>> common_layout(showlegend=True)["showlegend"]
+    True
+    """
+    return {
+        "template": _NO_TEMPLATE,
+        "font": {"family": FONT, "size": 14, "color": INK},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "margin": {"l": 62, "r": 14, "t": 8, "b": 44},
+        "hoverlabel": {"font": {"family": FONT, "size": 14}},
+        "uirevision": "keep",
+        "autosize": True,
+        "showlegend": False,
+        **layout,
+    }
 
 
 def axis(title: str, **options: Any) -> dict[str, Any]:

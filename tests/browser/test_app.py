@@ -12,6 +12,8 @@ from predspace_widgets.trajectories.testing import random_trajectories
 from tests.browser.conftest import Plots
 
 N_CHECKPOINTS = 8
+#: How many checkpoints the runs of the first curve show.
+POINTS = "Array.from(plots[0].data[0].x).filter((x) => x !== null && !Number.isNaN(x)).length"
 VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")
 
 
@@ -62,7 +64,7 @@ def test_narrowing_the_epochs_takes_points_away(page: Page, picture: Plots) -> N
     handle.focus()
     for _ in range(3):
         handle.press("ArrowLeft")
-    picture.wait(f"plots[0].data[0].customdata.filter((note) => note[1] !== null).length === {2 * (N_CHECKPOINTS - 3)}")
+    picture.wait(f"{POINTS} === {2 * (N_CHECKPOINTS - 3)}")
     assert set(picture.runs().values()) == {2 * (N_CHECKPOINTS - 3)}
 
 
@@ -108,7 +110,7 @@ def test_progress_metric_and_compared_tasks(page: Page, picture: Plots) -> None:
     page.locator(".choose-progress_metric select").select_option("great circle")
     progress.wait(f"{ends}.some((end, number) => Math.abs(end - {before}[number]) > 0.01)")
     page.locator(".choose-second select").select_option("blue")
-    compared.wait("plots[0].data.some((trace) => trace.name === 'between seeds of blue')")
+    compared.wait("plots[0].data.some((trace) => trace.meta === 'distance' && trace.text[0] === 'red | blue')")
 
 
 def test_an_empty_choice_is_a_message_and_the_rest_goes_on(page: Page, picture: Plots) -> None:

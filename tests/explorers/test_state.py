@@ -11,13 +11,11 @@ import pytest
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers import app
-from predspace_widgets.explorers.drawings import COMPARISON, LENGTHS, PICTURE, PROGRESS, STRESS
 from predspace_widgets.explorers.notebook import Explorer
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
-from predspace_widgets.views import inpca
-
-VIEWS = (PICTURE, STRESS, PROGRESS, COMPARISON, LENGTHS)
+from predspace_widgets.views import VIEWS, Drawing, inpca
+from predspace_widgets.views.view import styles_of
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +37,18 @@ def state(analysis: Analysis) -> ExplorerState:
 def test_everything_is_chosen_at_first(state: ExplorerState, analysis: Analysis) -> None:
     assert len(state.selection.rows(analysis.ds)) == analysis.ds.sizes["checkpoint"]
     assert (state.first, state.second) == ("red", "green")
-    assert state.axes == (1, 2, 3)
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_every_view_draws(state: ExplorerState, view) -> None:  # type: ignore[no-untyped-def]
-    drawing = view.draw(state)
+def draw(view: str, state: ExplorerState) -> Drawing:
+    return VIEWS[view].draw(state.analysis, state)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_draws(state: ExplorerState, view: str) -> None:
+    drawing = draw(view, state)
     assert drawing.figure is not None
     assert drawing.message == ""
     assert drawing.caption
-    assert "{" not in drawing.caption
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,21 @@ def test_every_view_draws(state: ExplorerState, view) -> None:  # type: ignore[n
 )
 def test_choices_that_leave_nothing_are_a_message(state: ExplorerState, choices: dict, message: str) -> None:
     state.param.update(**choices)
-    drawing = PICTURE.draw(state)
+    drawing = draw("inpca", state)
     assert drawing.figure is None
     assert message in drawing.message
     state.param.update(tasks=["red", "blue"], seeds=[0, 1], epochs=(0.0, 10.0))
-    assert PICTURE.draw(state).figure is not None
+    assert draw("inpca", state).figure is not None
 
 
 def test_the_caption_says_what_the_picture_leaves_out(state: ExplorerState, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PICTURE.draw(state).caption.endswith("dashed: the shortest path.")
-    monkeypatch.setattr(inpca, "notes", lambda picture: f"Of {picture.sizes['checkpoint']}.")
+    assert draw("inpca", state).caption.endswith("dashed: the shortest path.")
+    monkeypatch.setattr(inpca, "notes", lambda picture, _: f"Of {picture.sizes['checkpoint']}.")
     state.tasks = ["red"]
-    assert PICTURE.draw(state).caption.endswith("dashed: the shortest path. Of 12.")
-    assert any("path. Of 12." in text.value for text in _find(Explorer(state.analysis, tasks=["red"]).widget, "HTML"))
+    assert draw("inpca", state).caption.endswith("thick: mean of seeds. Of 12.")
+    assert any(
+        "mean of seeds. Of 12." in text.value for text in _find(Explorer(state.analysis, tasks=["red"]).widget, "HTML")
+    )
 
 
 class TestManySeeds:
@@ -113,8 +115,8 @@ class TestManySeeds:
 
 def test_comparing_a_curve_with_itself_is_a_message(state: ExplorerState) -> None:
     state.second = state.first
-    assert "two different" in COMPARISON.draw(state).message
-    assert PICTURE.draw(state).figure is not None
+    assert "two different" in draw("comparison", state).message
+    assert draw("inpca", state).figure is not None
 
 
 def test_a_defect_becomes_a_message_and_is_logged(
@@ -124,7 +126,7 @@ def test_a_defect_becomes_a_message_and_is_logged(
         raise KeyError("oh")
 
     monkeypatch.setattr(state.analysis, "riemann_lengths", fail, raising=False)
-    assert "This view failed (KeyError" in LENGTHS.draw(state).message
+    assert "This view failed (KeyError" in draw("lengths", state).message
     assert "Traceback" in caplog.text
 
 
@@ -136,54 +138,90 @@ def test_unknown_choices_name_what_there_is(analysis: Analysis) -> None:
 
 
 def test_progress_metric_and_color_reach_the_figures(state: ExplorerState) -> None:
-    by_default = PROGRESS.draw(state).figure
+    by_default = draw("progress", state).figure
     state.progress_metric = "great_circle"
-    by_angle = PROGRESS.draw(state).figure
-    assert not np.allclose(by_default.data[1].y, by_angle.data[1].y)
+    by_angle = draw("progress", state).figure
+    assert by_default is not None
+    assert by_angle is not None
+    assert not np.allclose(by_default["data"][1]["y"], by_angle["data"][1]["y"])
     state.color_by = "progress"
-    [points] = [trace for trace in PICTURE.draw(state).figure.data if trace.meta == "values"]
-    np.testing.assert_allclose(points.marker.color, state.analysis.progress("great_circle").values)
+    picture = draw("inpca", state).figure
+    assert picture is not None
+    [points] = [trace for trace in picture["data"] if trace["meta"] == "values"]
+    np.testing.assert_allclose(points["marker"]["color"], state.analysis.progress("great_circle").values)
 
 
-def test_axes_do_not_flip_from_picture_to_picture(state: ExplorerState) -> None:
-    before = state.picture()
-    flipped = before.assign(embedding=before["embedding"] * np.array([-1, 1, -1, 1, -1]))
-    state._last_picture = (state._last_picture[0], flipped)  # as if the picture before had had other signs
-    state.tasks = ["red", "green"]
-    after = state.picture()
-    _, new, old = np.intersect1d(after["row"].values, before["row"].values, return_indices=True)
-    for axis in range(2):
-        earlier = flipped["embedding"].values[old, axis]
-        later = after["embedding"].values[new, axis]
-        assert np.dot(earlier - earlier.mean(), later - later.mean()) > 0
+class TestWhatIsDrawnAgain:
+    """A view is drawn again only where a choice has changed that it depends on."""
+
+    def drawn(self, state: ExplorerState, view: str) -> list[str]:
+        calls: list[str] = []
+        state.on_change(VIEWS[view].seen, lambda: calls.append(view))
+        return calls
+
+    def test_the_picture_is_not_for_another_progress_unless_it_shows_progress(self, state: ExplorerState) -> None:
+        picture, progress = self.drawn(state, "inpca"), self.drawn(state, "progress")
+        state.progress_metric = "great_circle"
+        assert (picture, progress) == ([], ["progress"])
+        state.color_by = "progress"
+        assert len(picture) == 1
+        state.progress_metric = "bhattacharyya"
+        assert (len(picture), len(progress)) == (2, 2)
+
+    def test_axes_count_in_two_dimensions(self, state: ExplorerState) -> None:
+        picture, stress = self.drawn(state, "inpca"), self.drawn(state, "stress")
+        state.horizontal = 3
+        assert picture == []
+        state.dimensions = "2-D"
+        state.horizontal = 4
+        assert len(picture) == 2
+        assert stress == []
+
+    def test_compared_curves_are_compared_again_and_nothing_else(self, state: ExplorerState) -> None:
+        calls = {view: self.drawn(state, view) for view in VIEWS}
+        state.second = "blue"
+        assert [view for view, seen in calls.items() if seen] == ["comparison"]
+        state.tasks = ["red"]
+        assert [view for view, seen in calls.items() if len(seen) == 1] == list(VIEWS)
+
+    def test_once_for_choices_that_change_together(self, state: ExplorerState) -> None:
+        picture = self.drawn(state, "inpca")
+        state.param.update(tasks=["red"], seeds=[0], color_by="epoch")
+        assert picture == ["inpca"]
 
 
-def test_a_picture_is_computed_once_for_all_views(state: ExplorerState, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    original = Analysis.picture
-    monkeypatch.setattr(Analysis, "picture", lambda self, *a, **k: calls.append(1) or original(self, *a, **k))
-    state.tasks = ["red"]
-    PICTURE.draw(state)
-    STRESS.draw(state)
-    state.dimensions = "2-D"
-    PICTURE.draw(state)
-    assert len(calls) == 1
+def test_an_error_in_one_dataset_does_not_end_the_preparation_of_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared = []
+
+    def prepare(self: Analysis) -> None:
+        if self.ds.attrs["title"] == "broken":
+            raise OSError("the disk is gone")
+        prepared.append(self.ds.attrs["title"])
+
+    monkeypatch.setattr(Analysis, "prepare", prepare)
+    titles = ("first", "broken", "last")
+    app._prepare({title: Analysis(constant_run().assign_attrs(title=title)) for title in titles})
+    assert prepared == ["first", "last"]
+    assert "'broken'" in caplog.text
+    assert "the disk is gone" in caplog.text
 
 
 def test_datasets_with_one_run_can_be_explored() -> None:
     for ds in (geodesic_run(), constant_run()):
         state = ExplorerState(ds)
-        assert PICTURE.draw(state).figure is not None
-        assert "two different" in COMPARISON.draw(state).message
+        assert draw("inpca", state).figure is not None
+        assert "two different" in draw("comparison", state).message
 
 
 def test_several_methods_are_several_curves() -> None:
     ds = random_trajectories(tasks=("red",), n_seeds=2, methods=("supervised", "contrastive"))
     state = ExplorerState(ds)
-    assert len(set(state.colors.values())) == 2
+    assert len({style.color for style in styles_of(state.analysis)[0].values()}) == 2
     state.methods = ["contrastive"]
-    assert set(state.picture()["curve"].values) == {"red · contrastive"}
-    assert COMPARISON.draw(state).figure is not None
+    assert set(inpca.picture_of(state.analysis, state)["curve"].values) == {"red · contrastive"}
+    assert draw("comparison", state).figure is not None
 
 
 class TestNotebookExplorer:
@@ -242,6 +280,9 @@ class TestNotebookExplorer:
         assert type(explorer.figure("comparison")).__name__ == "Figure"
         with pytest.raises(ValueError, match="an explorer has inpca, "):
             explorer.figure("inpac")
+        explorer.state.tasks = []
+        with pytest.raises(ValueError, match="no task is chosen"):
+            explorer.figure()
 
     def test_accessor_opens_it(self, analysis: Analysis) -> None:
         assert isinstance(analysis.ds.predspace.explore(), Explorer)

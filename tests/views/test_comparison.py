@@ -1,0 +1,96 @@
+"""The comparison of two curves, drawn from a result made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import xarray as xr
+
+from predspace_widgets.views import VIEWS
+from predspace_widgets.views.comparison import comparison_figure
+
+GRID = np.linspace(0.1, 0.7, 7)
+
+
+def result(floor: bool = True, **attrs: Any) -> xr.Dataset:
+    distance = np.sin(np.pi * (GRID - 0.1) / 0.6)
+    about = {"first": "all", "second": "odd", "n_first": 3, "n_second": 3, "d_traj": 0.381, "mean_distance": 0.635}
+    about |= {"progress_range": (0.1, 0.7)}
+    variables = {"distance": ("progress", distance)}
+    if floor:
+        variables["floor"] = ("progress", distance / 4)
+        about |= {"floor_mean_distance": 0.159, "p_value": 0.1, "smallest_p": 0.1}
+    return xr.Dataset(variables, coords={"progress": GRID}, attrs=about | attrs)
+
+
+def drawn(comparison: xr.Dataset) -> dict[str, Any]:
+    """The traces by their role, as plotly's own classes check them."""
+    return {trace.meta: trace for trace in go.Figure(comparison_figure(comparison)).data}
+
+
+def test_the_line_and_one_floor_on_the_same_range() -> None:
+    comparison = result()
+    traces = drawn(comparison)
+    assert list(traces) == ["distance", "floor"]
+    for name, trace in traces.items():
+        np.testing.assert_array_equal(trace.x, GRID)
+        np.testing.assert_array_equal(trace.y, comparison[name].values)
+    assert traces["floor"].line.dash == "dot"
+    assert traces["distance"].line.dash is None
+
+
+def test_the_legend_says_how_high_over_which_range_and_the_area() -> None:
+    line = drawn(result())["distance"]
+    assert line.name == "mean distance 0.635 over 0.10 to 0.70, d_traj 0.381"
+    assert set(line.text) == {"all | odd"}
+
+
+@pytest.mark.parametrize(
+    ("n_first", "n_second", "words"),
+    [(3, 3, "means of 3 and 3 runs"), (4, 2, "means of 4 and 2 runs"), (1, 3, "one run and a mean of 3 runs")],
+)
+def test_the_floor_says_what_it_is_of(n_first: int, n_second: int, words: str) -> None:
+    floor = drawn(result(n_first=n_first, n_second=n_second))["floor"]
+    assert floor.name.startswith(f"chance between seeds, for {words}<br>0.159; p = 0.10")
+
+
+@pytest.mark.parametrize(
+    ("p", "smallest", "text"),
+    [
+        (0.1, 0.1, "p = 0.10, the smallest 3 + 3 runs can give"),
+        (0.1, 0.1 + 1e-15, "p = 0.10, the smallest 3 + 3 runs can give"),
+        (0.3, 0.1, "p = 0.30"),
+        (0.012, 0.001, "p = 0.012"),
+    ],
+)
+def test_p_says_where_it_can_be_no_smaller(p: float, smallest: float, text: str) -> None:
+    assert drawn(result(p_value=p, smallest_p=smallest))["floor"].name.split("; ")[1] == text
+
+
+def test_without_a_second_seed_there_is_no_floor_and_no_p() -> None:
+    traces = drawn(result(floor=False, n_first=1, n_second=1))
+    assert list(traces) == ["distance"]
+    assert "p =" not in traces["distance"].name
+
+
+def test_two_curves_that_predict_alike_have_an_axis_too() -> None:
+    flat = result(floor=False)
+    flat["distance"] = 0 * flat["distance"]
+    low, high = comparison_figure(flat)["layout"]["yaxis"]["range"]
+    assert (low, high) == (0, 1)
+
+
+def test_both_lines_leave_room_for_the_legend() -> None:
+    high_floor = result()
+    high_floor["floor"] = 3 * high_floor["distance"]
+    for comparison in (result(), high_floor):
+        highest = max(float(comparison[name].max()) for name in ("distance", "floor"))
+        assert comparison_figure(comparison)["layout"]["yaxis"]["range"][1] >= 1.5 * highest
+
+
+def test_how_to_read_names_the_dotted_line_and_p() -> None:
+    assert "Dotted" in VIEWS["comparison"].how_to_read
+    assert "p:" in VIEWS["comparison"].how_to_read

@@ -1,0 +1,80 @@
+"""Styles tell curves apart, and names from data stay plain text."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predspace_widgets.views.style import DASHES, PALETTE, curve_styles, plain
+
+N_BOTH = len(PALETTE) * len(DASHES)
+
+
+def grid(n_tasks: int, n_methods: int) -> list[tuple[str, str]]:
+    return [(f"task {task}", f"method {method}") for task in range(n_tasks) for method in range(n_methods)]
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of '#rrggbb' (WCAG)."""
+    parts = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_palette_is_distinct_and_visible_on_white() -> None:
+    assert len(set(PALETTE)) == 13
+    assert all(1.05 / (luminance(color) + 0.05) > 2 for color in PALETTE)
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.randoms(use_true_random=False))
+def test_no_two_curves_look_alike_unless_the_caption_says_so(n_tasks: int, n_methods: int, random) -> None:  # type: ignore[no-untyped-def]
+    pairs = grid(n_tasks, n_methods)
+    pairs = random.sample(pairs, random.randint(1, len(pairs)))
+    styles, meaning = curve_styles(pairs)
+    assert len(styles) == len(pairs)
+    assert (meaning == "") == (len(pairs) <= 13)
+    if not meaning:
+        assert len({style.color for style in styles}) == len(pairs)
+        assert {style.dash for style in styles} == {"solid"}
+    assert ("look alike" in meaning) == (len(pairs) > N_BOTH)
+    assert (len(set(styles)) == len(pairs)) == (len(pairs) <= N_BOTH)
+
+
+@pytest.mark.parametrize(
+    ("n_tasks", "n_methods", "meaning"),
+    [
+        (13, 6, "A colour is a task, a dash a method."),
+        (6, 13, "A colour is a method, a dash a task."),
+        (5, 4, "A colour is a task, a dash a method."),  # both would do
+        (14, 1, "Colours come again with other dashes: both together tell a curve."),
+        (8, 8, "Colours come again with other dashes: both together tell a curve."),
+    ],
+)
+def test_what_colour_and_dash_mean(n_tasks: int, n_methods: int, meaning: str) -> None:
+    pairs = grid(n_tasks, n_methods)
+    styles, said = curve_styles(pairs)
+    assert said == meaning
+    if said.startswith("A colour"):
+        by = 0 if "colour is a task" in said else 1
+        for one, its in zip(pairs, styles, strict=True):
+            for other, theirs in zip(pairs, styles, strict=True):
+                assert (its.color == theirs.color) == (one[by] == other[by])
+                assert (its.dash == theirs.dash) == (one[1 - by] == other[1 - by])
+
+
+def shown_by_plotly(text: str) -> str:
+    """What plotly makes of a name: templates are filled, tags are markup, both invisible here; entities are decoded."""
+    without = re.sub(r"<[^>]*>", "", re.sub(r"%{[^}]*}", "", text))
+    return html.unescape(without)
+
+
+@given(st.text(alphabet="<>b/&;%{}x$'\"ltamp#37 ") | st.text())
+def test_plotly_shows_a_name_letter_by_letter(name: str) -> None:
+    assert not set("<>$%") & set(plain(name))
+    if not re.search(r"[\0-\x1f\x80-\x9f]", name):  # `html.unescape` itself drops control characters
+        assert shown_by_plotly(plain(name)) == name

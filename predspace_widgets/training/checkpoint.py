@@ -16,7 +16,7 @@ from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
 #: Names with a meaning of their own in a dataset: no metric can have them.
 _TAKEN = {
     *CHECKPOINT_COORDS,
-    *("probs", "label", "sample", "class", "checkpoint", "embedding", "eigenvalue", "component"),
+    *("probs", "log_probs", "label", "sample", "class", "checkpoint", "embedding", "eigenvalue", "component"),
     *("image", "row", "column", "channel"),
 }
 _SHOWN = 5  # sample ids named in one message; the rest are counted

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
 from predspace_widgets.trajectories import check_path, make_trajectories
 from predspace_widgets.trajectories.appending import append_checkpoints, array_of, open_grown
+from predspace_widgets.trajectories.schema import predictions_name
+from predspace_widgets.trajectories.storage import Store, StoredDtype
 
 _LOCK_SECONDS = 60.0
 
@@ -33,7 +35,9 @@ class Destination:
         What all checkpoints of the run share: `label`, `task`, `method`, `seed`, `sample`, `classes`, `image`,
         `title` and `source`, as `make_trajectories` takes them.
     dtype : str, optional
-        How probabilities are stored: by default float16, or as the path has it.
+        In which numbers predictions are stored: by default float16, or as the path has it.
+    store : {"probs", "log_probs"}, optional
+        In which form: by default "probs", or as the path has it.
 
     Attributes
     ----------
@@ -48,7 +52,14 @@ class Destination:
         A description that does not make a dataset, every problem named.
     """
 
-    def __init__(self, path: Path, run: str, described: Mapping[str, Any], dtype: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        run: str,
+        described: Mapping[str, Any],
+        dtype: StoredDtype | None = None,
+        store: Store | None = None,
+    ) -> None:
         if check_path(path) != ".zarr":
             raise ValueError(
                 f"a recorder writes a directory that ends in .zarr, not {path.name}: record into .zarr, then "
@@ -57,7 +68,7 @@ class Destination:
         self.path = path
         self.run = run
         self._described = described
-        self._dtype = dtype
+        self._dtype, self._store = dtype, store
         self._same_as_stored = False
         self.n_classes = None if described["classes"] is None else len(described["classes"])
         # Bad descriptions are found before the first prediction: the dataset itself says what is wrong.
@@ -114,18 +125,23 @@ class Destination:
         OSError
             It cannot be written, or another process holds the lock; what was there stays valid.
         """
-        stored = probs.astype(self._dtype or "float16")  # (N, C)
+        dtype, store = self._dtype or "float16", self._store or "probs"
+        stored = probs.astype(dtype) if store == "probs" else probs  # (N, C)
         sums = stored.sum(axis=1, dtype=np.float64)  # (N,)
         if np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
-            raise ValueError(f"{stored.dtype} is too coarse for {stored.shape[1]} classes: record with dtype='float32'")
+            raise ValueError(
+                f"{stored.dtype} is too coarse for {stored.shape[1]} classes: record with dtype='float32', or "
+                "logarithms with store='log_probs'"
+            )
         ds = self._dataset(stored, epoch, step, metrics)
         with self._locked():
-            if _end_of(self._open(), self.run) != after:
+            group = self._open()
+            if _end_of(group, self.run) != after:
                 raise ValueError(
                     f"run {self.run!r} in {self.path} is not as this recorder left it: does another process record "
                     "the same run? Give each a seed of its own"
                 )
-            append_checkpoints(ds, self.path)
+            append_checkpoints(ds, self.path, store=store, dtype=dtype, group=group)
         self.n_classes = stored.shape[1]
 
     def _describe(self, n_classes: int) -> xr.Dataset:
@@ -156,7 +172,8 @@ class Destination:
 
     def _compare_with(self, group: zarr.Group) -> None:
         """Raise ValueError if what is stored cannot hold this run; else take its type and number of classes."""
-        described, probs = self._described, array_of(group, "probs")
+        described, store = self._described, predictions_name(group)
+        probs = array_of(group, store)
         mine = {
             "labels": ("label", described["label"]),
             "sample ids": ("sample", described["sample"]),
@@ -170,12 +187,15 @@ class Destination:
         ]
         if self._dtype not in (None, str(probs.dtype)):
             different.append("dtype")
+        if self._store not in (None, store):
+            different.append("store")
         if different:
             raise ValueError(
                 f"{self.path} was recorded with other {', '.join(different)}, which all of its runs must share: "
                 "record into another path"
             )
-        self._dtype, self.n_classes, self._same_as_stored = str(probs.dtype), probs.shape[2], True
+        self._dtype, self._store = str(probs.dtype), store  # type: ignore[assignment]  # they were checked
+        self.n_classes, self._same_as_stored = probs.shape[2], True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -17,6 +17,7 @@ from predspace_widgets.training.networks import check_network
 from predspace_widgets.training.settings import check_name, read_settings
 from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.tasks import Task
+from predspace_widgets.trajectories.storage import Store
 
 _PLAN_KEYS = ("method", "tasks", "source", "source_method")
 
@@ -104,6 +105,9 @@ class Recipe:
         share them. Networks this small gain little from a second one, and wait long for it on a busy machine.
     device : str
         Where torch trains, "cpu" or "cuda".
+    store : {"log_probs", "probs"}
+        Whether predictions are recorded as float16 logarithms or probabilities. Logarithms are never 0, and can be read
+        at another imprint temperature (`ds.predspace.at_temperature`).
 
     Raises
     ------
@@ -123,6 +127,7 @@ class Recipe:
     imprint: ImprintSettings = field(default_factory=ImprintSettings)
     threads: int = 1
     device: str = "cpu"
+    store: Store = "log_probs"
 
     def __post_init__(self) -> None:
         tasks, methods = [task.name for task in self.tasks], [plan.name for plan in self.methods]
@@ -138,6 +143,7 @@ class Recipe:
                 check_name(plan.source, tasks, "task", f"the source of method {plan.name!r}")
                 others = [other.name for other in self.methods if other.source is None]
                 check_name(plan.source_method, others, "method", f"the source of method {plan.name!r}")
+        check_name(self.store, get_args(Store), "form of predictions", "store")
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
 
@@ -162,6 +168,7 @@ class Recipe:
             "seeds": list(self.seeds),
             "threads": self.threads,
             "device": self.device,
+            "store": self.store,
         }
         return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
 

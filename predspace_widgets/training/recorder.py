@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from predspace_widgets.training.checkpoint import Checkpoint, Part, Samples, listed, named
 from predspace_widgets.training.destination import Destination
 from predspace_widgets.training.logits import Kind, evaluate, kind_of, on_simplex, to_numpy
+from predspace_widgets.trajectories.storage import Store, StoredDtype
 
 
 class Recorder:
@@ -56,7 +57,10 @@ class Recorder:
         or the checkpoints before held the other thing: then it is an error, never a guess. A run that is resumed
         forgets what the checkpoints before held: "auto" finds it anew.
     dtype : {"float16", "float32", "float64"}, optional
-        How probabilities are stored: by default float16, or as the path has it.
+        In which numbers predictions are stored: by default float16, or as the path has it.
+    store : {"probs", "log_probs"}, optional
+        In which form: as probabilities, or as their logarithms, which float16 never rounds to 0. By default "probs", or
+        as the path has it.
     resume : bool
         Go on with a run that the path holds already, after its last checkpoint. Without it such a run is an error.
     gather : bool
@@ -108,7 +112,8 @@ class Recorder:
         sample_ids: Any = None,
         images: Any = None,
         inputs: Literal["auto", "logits", "probs"] = "auto",
-        dtype: Literal["float16", "float32", "float64"] | None = None,
+        dtype: StoredDtype | None = None,
+        store: Store | None = None,
         resume: bool = False,
         gather: bool = True,
         title: str = "",
@@ -141,7 +146,7 @@ class Recorder:
             "title": title,
             "source": source,
         }
-        self._destination = Destination(self.path, self.run, described, dtype)
+        self._destination = Destination(self.path, self.run, described, dtype, store)
         self._samples = Samples(self.sample_ids)
         self._pending: Checkpoint | None = None
         end = self._destination.find_run(resume)

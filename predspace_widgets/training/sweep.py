@@ -169,7 +169,7 @@ def record_recipe(
             if len(finished.step):
                 with _room_for(files[finished.run.name].parent):
                     single = to_trajectories(recipe, [finished], created_by)
-                    save_trajectories(single, files[finished.run.name], dtype="float32")
+                    save_trajectories(single, files[finished.run.name], dtype="float32", store=recipe.store)
             else:
                 nothing.append(finished.run.name)
             progress(finished.run.name, done, len(runs))
@@ -247,9 +247,10 @@ def record_to(
             on_progress("", 0, len(plan_runs(recipe)))
         with start_workers(recipe, workers, scheduler) as client:
             ds = record_recipe(recipe, on_progress=on_progress, folder=kept, client=client)
-            # This process saves, not the workers, which may have other disks.
-            with dask.config.set(scheduler="threads"):
-                save_trajectories(ds, where, dtype="float16")
+            # This process saves, not the workers, which may have other disks. Without the method, dask would choose one
+            # that needs the workers because there is a client.
+            with dask.config.set({"scheduler": "threads", "array.rechunk.method": "tasks"}):
+                save_trajectories(ds, where, dtype="float16", store=recipe.store)
         forget_runs(recipe, kept)
         with suppress(OSError):  # runs of another recipe are in it
             kept.rmdir()

@@ -12,12 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from predspace_widgets.geometry.probabilities import Array, as_probabilities
-
-#: The smallest overlap that any formula sees. Two predictions of a sample that share no class have overlap 0 and an
-#: infinite Bhattacharyya distance; with this floor it is 20.7. The only floor of the package; `symmetric_kl` puts it
-#: under probabilities.
-FLOOR = 1e-9
+from predspace_widgets.geometry.probabilities import FLOOR, Array, as_probabilities, check_same_space
 
 Metric = Literal["bhattacharyya", "great_circle", "symmetric_kl"]
 
@@ -150,15 +145,6 @@ def _read_pair(P: ArrayLike, Q: ArrayLike) -> tuple[Array, Array]:
     p, q = as_probabilities(P, "P"), as_probabilities(Q, "Q")
     check_same_space(p.shape, q.shape)
     return p, q
-
-
-def check_same_space(p_shape: tuple[int, ...], q_shape: tuple[int, ...]) -> None:
-    """Raise ValueError if points of two shapes (..., N, C) differ in samples or classes."""
-    if p_shape[-2:] != q_shape[-2:]:
-        raise ValueError(
-            "P and Q lie in different prediction spaces: (samples, classes) are "
-            f"{tuple(p_shape[-2:])} and {tuple(q_shape[-2:])}"
-        )
 
 
 def pairwise(

@@ -16,8 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from predspace_widgets.geometry import kernel
-from predspace_widgets.geometry.distance import FLOOR, check_same_space
-from predspace_widgets.geometry.probabilities import Array, check_rows
+from predspace_widgets.geometry.probabilities import FLOOR, Array, check_rows, check_same_space
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")

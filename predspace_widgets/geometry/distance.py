@@ -167,9 +167,8 @@ def pairwise(
     metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
         Which distance; see the functions of these names.
     dtype : {"float32", "float64"}, optional
-        Precision of the arithmetic. By default float32 for "bhattacharyya", whose error is then about 1e-7 (less
-        than 5e-7 counts as 0), and float64 for the others: an arc cosine near 1 and a difference of logarithms lose
-        too many digits in float32.
+        Precision of the arithmetic. By default float32 for "bhattacharyya" and float64 for the others: an arc cosine
+        near 1 and a difference of logarithms lose too many digits in float32 (see Notes).
     device : str
         Where torch computes: "cpu" or "cuda".
     threads : int, optional
@@ -186,6 +185,17 @@ def pairwise(
         P or Q are not (T, N, C) probabilities or differ in samples or classes; unknown metric.
     RuntimeError
         The device is not there.
+
+    Notes
+    -----
+    The largest errors measured on a CPU, of near and of far pairs: of "bhattacharyya" in float32 5e-7 up to 50 classes,
+    9e-7 up to 200, 9e-6 from there to 2,000; in float64 4e-8 where overlaps are near FLOOR, else 1e-13. Of
+    "great_circle" in float64 C^(1/2) 1e-8 near 0, else 1e-8; of "symmetric_kl" in float64 2e-11.
+
+    Points that coincide are 0 apart, with Q given too: what rounding can make of coinciding points counts as 0. With
+    eps the last digit of the precision, and r(n) = (4 + n / 4) eps in float64, (4 + sqrt(n)) eps in float32, these are
+    distances below r(C) of "bhattacharyya" (in float32 up to 200 classes below 4 eps, 5e-7), distances below
+    -log(FLOOR) r(N C) of "symmetric_kl", and angles of a sample below sqrt(2 r(C)) of "great_circle".
 
     Examples
     --------

@@ -14,10 +14,17 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from predspace_widgets.geometry import InPCA, choose_landmarks, explained_stress, inpca, pairwise
+from predspace_widgets.geometry import InPCA, choose_landmarks, explained_stress, inpca
 from predspace_widgets.geometry.landmarks import check_landmarks, hold_out
 from tests.geometry.strategies import points, seeds
-from tests.geometry.test_inpca import METRICS, distances_with_spectrum, every_metric, spectra, up_to_signs
+from tests.geometry.test_inpca import (
+    METRICS,
+    distances_with_spectrum,
+    every_metric,
+    spectra,
+    squared_distances,
+    up_to_signs,
+)
 
 
 def dirichlet(n_points: int, n_samples: int = 5, n_classes: int = 3, seed: int = 0) -> np.ndarray:
@@ -163,7 +170,7 @@ def test_the_number_of_landmarks_is_whole_and_smaller_than_that_of_points(n_land
 @given(P=points(count=6, shape=(3, 3)))
 def test_of_fitted_points_it_is_that_of_the_fit(metric: str, P: np.ndarray) -> None:
     """By 1, 2, ... axes, some of them imaginary."""
-    D = pairwise(P, metric=metric)  # type: ignore[arg-type]
+    D = squared_distances(metric, P)
     model = InPCA(n_components=5, metric="precomputed").fit(D)
     stress = explained_stress(model.embedding_, model.signature_, D)
     np.testing.assert_allclose(stress, model.explained_stress_, rtol=0, atol=3e-7)
@@ -223,7 +230,7 @@ def test_points_lie_where_the_picture_of_the_landmarks_puts_them(metric: str, la
     model = InPCA(n_components=8, metric=metric, landmarks=landmarks).fit(P)
     alone = InPCA(n_components=8, metric=metric).fit(P[model.landmarks_])
     assert model.embedding_.shape == (30, 8)
-    D = pairwise(P[model.landmarks_], metric=metric)  # type: ignore[arg-type]
+    D = squared_distances(metric, P[model.landmarks_])
     np.testing.assert_allclose(intervals(model)[np.ix_(*2 * [model.landmarks_])], D, rtol=0, atol=1e-5)
     np.testing.assert_allclose(intervals(model), intervals(alone, alone.transform(P)), rtol=0, atol=5e-5)
     for rows in (slice(None), slice(5, 6)):
@@ -246,7 +253,7 @@ def test_axes_are_those_of_all_points(metric: str, n_landmarks: int) -> None:
     np.testing.assert_allclose(model.embedding_.T @ model.embedding_, np.diag(size), rtol=0, atol=1e-9)
     largest = np.abs(model.embedding_).argmax(axis=0)
     assert np.all(model.embedding_[largest, range(3)] >= 0)
-    D = pairwise(P[model.landmarks_], metric=metric)  # type: ignore[arg-type]
+    D = squared_distances(metric, P[model.landmarks_])
     stress = explained_stress(model.embedding_[model.landmarks_], model.signature_, D)
     np.testing.assert_allclose(model.explained_stress_, stress, rtol=0, atol=1e-5)
     if n_landmarks == 12:  # of 3 all axes are projected on, of 12 half
@@ -283,7 +290,7 @@ def test_chosen_landmarks_rebuild_squared_euclidean_distances(n_axes: int, n_lan
 def test_all_points_but_one_explain_nearly_what_the_exact_picture_explains(metric: str) -> None:
     """Few landmarks do not."""
     P = dirichlet(40)
-    D = pairwise(P, metric=metric)  # type: ignore[arg-type]
+    D = squared_distances(metric, P)
     models = [InPCA(n_components=3, metric=metric, landmarks=m).fit(P) for m in (None, 39, 4)]
     exact, nearly, poor = (explained_stress(model.embedding_, model.signature_, D)[-1] for model in models)
     assert nearly == pytest.approx(exact, abs=0.01)
@@ -294,7 +301,7 @@ def test_all_points_but_one_explain_nearly_what_the_exact_picture_explains(metri
 def test_indices_give_what_their_number_gave(metric: str) -> None:
     """From all distances or from predictions, and from the distances to landmarks, of which no others are known."""
     P = dirichlet(25)
-    D = pairwise(P, metric="bhattacharyya" if metric == "precomputed" else metric)  # type: ignore[arg-type]
+    D = squared_distances("bhattacharyya" if metric == "precomputed" else metric, P)
     model = InPCA(n_components=3, metric=metric, landmarks=7).fit(D if metric == "precomputed" else P)
     columns = D[:, model.landmarks_]
     given = InPCA(n_components=3, metric="precomputed", landmarks=model.landmarks_.tolist()).fit(columns)
@@ -316,7 +323,7 @@ def test_held_out_stress_is_that_of_other_points(monkeypatch: pytest.MonkeyPatch
     P = dirichlet(30)
     model = InPCA(n_components=4, metric=metric, landmarks=[2, 3, 5, 7, 11, 13], random_state=3).fit(P)
     others = hold_out(30, model.landmarks_, 3)
-    D = pairwise(P[others], metric=metric)  # type: ignore[arg-type]
+    D = squared_distances(metric, P[others])
     expected = explained_stress(model.embedding_[others], model.signature_, D)
     np.testing.assert_allclose(model.held_out_stress_, expected, rtol=0, atol=1e-5)
 

@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from predspace_widgets.geometry.distance import check_metric, pairwise
-from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, hold_out
+from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 
 # Doubly centred distances are sums and differences of a few distances, each rounded to its last digit, and the rounding
@@ -82,8 +82,9 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         Only with landmarks: their indices. The eigenvalues are then those of all points, as far as the coordinates go,
         and the explained stress is that of the landmarks' distances by their coordinates (see `explained_stress`).
     held_out_stress_ : array, shape (n_components,), or None
-        Only with landmarks: the explained stress of up to 1,000 other points (see `explained_stress`). Where it falls
-        behind `explained_stress_`, the landmarks miss something. None where distances among others are not given.
+        Only with landmarks: the explained stress of all points (see `explained_stress`), or of 1,000 drawn evenly from
+        all of them, landmarks included, whose distances to each other no axis was fitted to. Where it falls behind
+        `explained_stress_`, the landmarks miss something. None where distances among others are not given.
 
     Examples
     --------
@@ -193,9 +194,9 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self.explained_stress_ = explained_stress(self.embedding_[self.landmarks_], signature, of_landmarks)
         self.held_out_stress_ = None
         if not (are_given and are_distances):
-            held_out = hold_out(len(values), self.landmarks_, self.random_state)
-            of_held_out = among(held_out, held_out) if are_distances else self._squared_distances(values[held_out])
-            self.held_out_stress_ = explained_stress(self.embedding_[held_out], signature, of_held_out)
+            drawn = draw_evenly(len(values), self.random_state)
+            of_drawn = among(drawn, drawn) if are_distances else self._squared_distances(values[drawn])
+            self.held_out_stress_ = explained_stress(self.embedding_[drawn], signature, of_drawn)
 
     def _squared_distances(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
         """The distances (T, T) or (T, S) that are embedded: squared intervals, whatever the metric."""

@@ -84,7 +84,8 @@ class Analysis:
         """Compute all that is kept, so that selections are quick from now on."""
         if self.has_predictions:
             if self.ds.sizes["checkpoint"] > MOST_EXACT:
-                self.measured.held_out_distances(N_LANDMARKS)
+                self.measured.landmark_distances(N_LANDMARKS)
+                self.measured.held_out_distances()
             else:
                 self.measured.distances()
             self.measured.geodesic_distances()
@@ -157,10 +158,10 @@ class Analysis:
         return inpca.fit(distances), rows[among]
 
     def _held_out_stress(self, rows: NDArray[np.intp], inpca: Any) -> np.ndarray:
-        """Explained stress of the chosen checkpoints that are held out; that of the landmarks if these are too few."""
+        """Explained stress of the chosen among evenly drawn checkpoints; that of the landmarks if these are too few."""
         from predspace_widgets.geometry import explained_stress
 
-        held_out, distances = self.measured.held_out_distances(N_LANDMARKS)
+        held_out, distances = self.measured.held_out_distances()
         _, among, columns = np.intersect1d(rows, held_out, return_indices=True)
         if len(among) < _ENOUGH_HELD_OUT:
             return np.asarray(inpca.explained_stress_)

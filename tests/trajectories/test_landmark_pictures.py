@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from predspace_widgets.geometry import align_signs, explained_stress, pairwise
+from predspace_widgets.geometry import align_signs, explained_stress, landmarks, pairwise
 from predspace_widgets.trajectories import Analysis, Selection, analysis, measurements, open_trajectories
 from predspace_widgets.trajectories.storage import save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
@@ -22,10 +22,11 @@ EARLY = Selection(epochs=(0.0, 5.0))
 
 @pytest.fixture
 def _by_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixty landmarks; a choice with fewer than ten of them is measured anew."""
+    """Sixty landmarks, 200 checkpoints drawn evenly; a choice with fewer than ten landmarks is measured anew."""
     monkeypatch.setattr(analysis, "MOST_EXACT", 100)
     monkeypatch.setattr(analysis, "N_LANDMARKS", 60)
     monkeypatch.setattr(analysis, "_ENOUGH_LANDMARKS", 10)
+    monkeypatch.setattr(landmarks, "_DRAWN", 200)
 
 
 def no_matrix(*args: Any, **options: Any) -> None:
@@ -65,14 +66,14 @@ def test_means_and_the_geodesic_lie_where_they_do_in_the_exact_picture(monkeypat
 
 
 @pytest.mark.usefixtures("_by_landmarks")
-def test_the_stress_is_that_of_checkpoints_which_are_no_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the landmarks themselves where too few others are chosen."""
+def test_the_stress_is_that_of_checkpoints_drawn_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the landmarks themselves where too few of those drawn are chosen."""
     measured = Analysis(TRAININGS)
     stress = measured.picture()["explained_stress"].values
-    rows, _ = measured.measured.held_out_distances(60)
-    assert len(rows) == 180
-    assert not set(rows.tolist()) & set(measured.measured.landmark_distances(60)[0].tolist())
-    monkeypatch.setattr(analysis, "_ENOUGH_HELD_OUT", 181)
+    rows, _ = measured.measured.held_out_distances()
+    assert len(rows) == 200
+    assert set(rows.tolist()) & set(measured.measured.landmark_distances(60)[0].tolist())
+    monkeypatch.setattr(analysis, "_ENOUGH_HELD_OUT", 201)
     assert np.abs(Analysis(TRAININGS).picture()["explained_stress"].values - stress).max() > 1e-4
 
 

@@ -25,9 +25,9 @@ def riemann_length(P: ArrayLike, method: LengthMethod = "bhattacharyya") -> floa
     The discrete form of 2 * integral of sqrt(d_B(P(t), P(t+dt))) of Ramesh et al. (2023); in float64 and by log1p,
     since d_B of neighbouring checkpoints is tiny. Under refinement it tends to the Fisher length / sqrt(2), the Fisher
     length being the integral of sqrt((1/N) sum_nc dP_nc^2 / P_nc); the error falls with the square of the steps. Coarse
-    steps inflate it, for d_B = -log cos(angle) is more than angle^2 / 2: a sample that jumps to another class at once adds up
-    to 9.1 where its angle adds 2.2. `method="angle"` is sqrt(2) sum_t sqrt((1/N) sum_n angle_n(P_t, P_{t+1})^2), which
-    tends to the same, is exact on a geodesic, and never more than the length of a curve through the checkpoints.
+    steps inflate it, for d_B = -log cos(angle) is more than angle^2 / 2: a sample that jumps from one class to another
+    adds up to 9.1 where its angle adds 2.2. `method="angle"` is sqrt(2) sum_t sqrt((1/N) sum_n angle_n(P_t,
+    P_{t+1})^2): it tends to the same, is exact on a geodesic, and never more than any curve through the checkpoints.
 
     Either grows with the number of noisy checkpoints: compare lengths on equal schedules only.
 

@@ -278,6 +278,14 @@ def test_nothing_is_lost_where_landmarks_span_the_space(spectrum: np.ndarray, se
     np.testing.assert_allclose(model.transform(D[:, landmarks]), model.embedding_, rtol=0, atol=1e-8)
 
 
+def test_a_real_and_an_imaginary_axis_that_cancel_leave_nothing() -> None:
+    """All points have the same place on both: W is rounding, and counts as 0."""
+    x = np.random.default_rng(0).standard_normal(30)
+    eigenvalues, turn = inpca._turned(np.column_stack([x, x / 3 * 3]), np.array([2.0, -2.0]), 2, rounding=1e-12)
+    np.testing.assert_array_equal(eigenvalues, 0.0)
+    np.testing.assert_array_equal(turn(np.column_stack([x, x])), 0.0)
+
+
 @pytest.mark.parametrize(("n_axes", "n_landmarks"), [(1, 2), (2, 3), (3, 4), (3, 20)])
 def test_chosen_landmarks_rebuild_squared_euclidean_distances(n_axes: int, n_landmarks: int) -> None:
     """One more than axes are enough, and the points held out say so."""

@@ -1,15 +1,17 @@
 # make app      opens the explorer on the demo dataset
-# make test     runs everything that must pass
+# make test     runs everything that must pass, on the same examples every time
+# make fuzz     tries the properties on fresh examples for MINUTES=5
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
 
 PYTHON ?= python3
 PORT ?= 5006
+MINUTES ?= 5
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: app test setup lab bench bench-large demo-data
+.PHONY: app test fuzz setup lab bench bench-large demo-data
 
 app: $(READY)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -20,6 +22,9 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not browser" --numprocesses auto
 	$(BIN)/pytest -m browser
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 setup: $(READY)
 

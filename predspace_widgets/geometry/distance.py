@@ -189,8 +189,8 @@ def pairwise(
     Notes
     -----
     The largest errors measured on a CPU, of pairs near and far: of "bhattacharyya" in float32 6e-7 up to 100 classes,
-    1.1e-6 up to 200, 1.1e-5 from there to 2,000; in float64 1e-13, of "symmetric_kl" 2e-11. Of "great_circle" in float64
-    1e-8, but for angles that are smaller than what counts as 0.
+    1.1e-6 up to 200, 1.1e-5 from there to 2,000; in float64 1e-13, and 2e-11 of "symmetric_kl". Of "great_circle" in
+    float64 1e-8, but for angles that are smaller than what counts as 0.
 
     Points that coincide are 0 apart, with Q given too: what rounding can make of coinciding points counts as 0. With
     eps the last digit of the precision, and r(n) = (4 + n / 4) eps in float64, (4 + sqrt(n)) eps in float32, these are

@@ -1,11 +1,13 @@
 # make app      opens the explorer on the demo dataset; make setup only installs what it needs
-# make test     runs everything that must pass, and installs what that needs besides
+# make test     runs everything that must pass, on the same examples every time, and installs what that needs besides
+# make fuzz     tries the properties on fresh examples for MINUTES=5
 # make lab      opens JupyterLab on the notebooks, and installs it
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
 
 PYTHON ?= python3
 PORT ?= 5006
+MINUTES ?= 5
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --constraint requirements.txt --editable
@@ -13,7 +15,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test setup lab bench bench-large demo-data
+.PHONY: app test fuzz setup lab bench bench-large demo-data
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -24,6 +26,9 @@ test: $(TEST)
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not browser" --numprocesses auto
 	$(BIN)/pytest -m browser
+
+fuzz: $(TEST)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 setup: $(APP)
 

@@ -54,7 +54,8 @@ class Frame:
 def measure_for_frames(measured: Measurements) -> None:
     """Compute all that frames are fitted to, and the geodesic that is projected into them."""
     if measured.ds.sizes["checkpoint"] > MOST_EXACT:
-        measured.held_out_distances(N_LANDMARKS)
+        measured.landmark_distances(N_LANDMARKS)
+        measured.held_out_distances()
     else:
         measured.distances()
     measured.geodesic_distances()
@@ -108,7 +109,7 @@ def explained_stress_of(frame: Frame, measured: Measurements) -> Array:
         return np.asarray(inpca.explained_stress_)
     from predspace_widgets.geometry import explained_stress  # late: see above
 
-    drawn, distances = measured.held_out_distances(N_LANDMARKS)
+    drawn, distances = measured.held_out_distances()
     _, among, columns = np.intersect1d(frame.rows, drawn, return_indices=True)
     if len(among) < _ENOUGH_SAMPLED:
         return np.asarray(inpca.explained_stress_)

@@ -38,7 +38,7 @@ from predspace_widgets.geometry.curves import LengthMethod, check_length_method,
 from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.geometry.floor import matched_floor, relabelled_distances, relabellings
 from predspace_widgets.geometry.geodesic import ProgressMetric, nearest_by_overlaps, overlaps_with_ends
-from predspace_widgets.geometry.landmarks import choose_landmarks, hold_out
+from predspace_widgets.geometry.landmarks import choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.selection import rows_of_runs
@@ -169,15 +169,15 @@ class Measurements:
 
         return self._cache.get(("landmarks", n_landmarks), compute)
 
-    def held_out_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
-        """Some checkpoints that are no landmarks, as rows of the dataset (n,), and distances among them, (n, n)."""
+    def held_out_distances(self) -> tuple[_Rows, Array]:
+        """Checkpoints drawn evenly from all, as rows of the dataset (n,), and distances among them, (n, n)."""
 
         def compute() -> tuple[_Rows, Array]:
-            rows = hold_out(self.ds.sizes["checkpoint"], self.landmark_distances(n_landmarks)[0])
+            rows = draw_evenly(self.ds.sizes["checkpoint"])
             of_block = partial(distances_of_block, rows=rows)
             return rows, self._mean(f"distances-among-{digest(rows)}", of_block, (len(rows), len(rows)))
 
-        return self._cache.get(("held out", n_landmarks), compute)
+        return self._cache.get(("drawn",), compute)
 
     def distances_among(self, rows: _Rows) -> Array:
         """Bhattacharyya distances among some checkpoints, (n, n)."""

@@ -10,7 +10,6 @@ from predspace_widgets.geometry.curves import (
     trajectory_distance,
 )
 from predspace_widgets.geometry.distance import (
-    FLOOR,
     angles,
     bhattacharyya,
     great_circle,
@@ -21,7 +20,7 @@ from predspace_widgets.geometry.distance import (
 from predspace_widgets.geometry.floor import matched_floor, seed_floor
 from predspace_widgets.geometry.geodesic import geodesic, progress
 from predspace_widgets.geometry.landmarks import choose_landmarks
-from predspace_widgets.geometry.probabilities import as_probabilities, ignorance, truth
+from predspace_widgets.geometry.probabilities import FLOOR, as_probabilities, ignorance, truth
 
 if TYPE_CHECKING:
     from predspace_widgets.geometry.inpca import InPCA, align_signs, explained_stress

@@ -12,12 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from predspace_widgets.geometry.probabilities import Array, as_probabilities
-
-#: The smallest overlap that any formula sees. Two predictions of a sample that share no class have overlap 0 and an
-#: infinite Bhattacharyya distance; with this floor it is 20.7. The only floor of the package; `symmetric_kl` puts it
-#: under probabilities.
-FLOOR = 1e-9
+from predspace_widgets.geometry.probabilities import FLOOR, Array, as_probabilities, check_same_space
 
 Metric = Literal["bhattacharyya", "great_circle", "symmetric_kl"]
 
@@ -163,15 +158,6 @@ def _read_pair(P: ArrayLike, Q: ArrayLike) -> tuple[Array, Array]:
     return p, q
 
 
-def check_same_space(p_shape: tuple[int, ...], q_shape: tuple[int, ...]) -> None:
-    """Raise ValueError if points of two shapes (..., N, C) differ in samples or classes."""
-    if p_shape[-2:] != q_shape[-2:]:
-        raise ValueError(
-            "P and Q lie in different prediction spaces: (samples, classes) are "
-            f"{tuple(p_shape[-2:])} and {tuple(q_shape[-2:])}"
-        )
-
-
 def pairwise(
     P: ArrayLike,
     Q: ArrayLike | None = None,
@@ -192,9 +178,8 @@ def pairwise(
     metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
         Which distance; see the functions of these names.
     dtype : {"float32", "float64"}, optional
-        Precision of the arithmetic. By default float32 for "bhattacharyya", whose error is then about 1e-7 (less
-        than 5e-7 counts as 0), and float64 for the others: an arc cosine near 1 and a difference of logarithms lose
-        too many digits in float32.
+        Precision of the arithmetic. By default float32 for "bhattacharyya" and float64 for the others: an arc cosine
+        near 1 and a difference of logarithms lose too many digits in float32 (see Notes).
     device : str
         Where torch computes: "cpu" or "cuda".
     threads : int, optional
@@ -211,6 +196,17 @@ def pairwise(
         P or Q are not (T, N, C) probabilities or differ in samples or classes; unknown metric.
     RuntimeError
         The device is not there.
+
+    Notes
+    -----
+    The largest errors measured on a CPU, of pairs near and far: of "bhattacharyya" in float32 6e-7 up to 100 classes,
+    1.1e-6 up to 200, 1.1e-5 from there to 2,000; in float64 1e-13, and 2e-11 of "symmetric_kl". Of "great_circle" in
+    float64 1e-8, but for angles that are smaller than what counts as 0.
+
+    Points that coincide are 0 apart, with Q given too: what rounding can make of coinciding points counts as 0. With
+    eps the last digit of the precision, and r(n) = (4 + n / 4) eps in float64, (4 + sqrt(n)) eps in float32, these are
+    distances below r(C) of "bhattacharyya" (in float32 up to 200 classes below 4 eps, 5e-7), distances below
+    -log(FLOOR) r(N C) of "symmetric_kl", and angles of a sample below sqrt(2 r(C)) of "great_circle".
 
     Examples
     --------

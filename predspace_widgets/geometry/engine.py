@@ -7,6 +7,7 @@ torch, one block of samples after the other.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -16,8 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from predspace_widgets.geometry import kernel
-from predspace_widgets.geometry.distance import FLOOR, check_same_space
-from predspace_widgets.geometry.probabilities import Array, check_rows
+from predspace_widgets.geometry.probabilities import FLOOR, Array, check_rows, check_same_space
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -34,8 +34,9 @@ _BLOCK_ELEMENTS = 64 * _TILE**2
 # Roots held at a time, of all checkpoints and as many samples as fit: 1 GB in float32.
 _ROOT_ELEMENTS = 2**28
 _FEW = 4  # below so many, a product saves less than it costs to start it
-# Bhattacharyya distances of coinciding points in float32 were at most 3e-7, for 2 to 5,000 classes.
-_NOISE = 4 * float(np.finfo(np.float32).eps)
+# In units of the last digit, what sums of n terms were off by, for 2 to 3,000 classes and 1 to 100 samples, was at most
+# this much and n / 6 in float64, sqrt(n) in float32; in the compiled loop, whose sums are short, no more than this.
+_FEW_DIGITS = 4
 
 
 def pairwise(
@@ -61,11 +62,24 @@ def pairwise(
         )
     distances /= p.shape[1]
     # Points that coincide are 0 apart, whatever rounding makes of that.
-    noise = _NOISE if metric == "bhattacharyya" and single else 0.0
-    distances[distances < noise] = 0.0
+    distances[distances < _smallest(metric, work, device, *p.shape[1:])] = 0.0
     if within:
         np.fill_diagonal(distances, 0.0)
     return distances
+
+
+def _smallest(metric: str, dtype: torch.dtype, device: str, n_samples: int, n_classes: int) -> float:
+    """Below this, a distance may be what rounding makes of points that coincide."""
+    if _is_for_kernel(metric, dtype, device, n_classes):
+        return torch.finfo(dtype).eps * _FEW_DIGITS
+    if metric == "symmetric_kl":
+        return -math.log(FLOOR) * _rounding(dtype, n_samples * n_classes)
+    return 0.0 if metric == "great_circle" else _rounding(dtype, n_classes)  # `_sum_angles` looks at each sample
+
+
+def _rounding(dtype: torch.dtype, n_terms: int) -> float:
+    """What rounding may make of a sum, relative to the size of its terms together."""
+    return torch.finfo(dtype).eps * (_FEW_DIGITS + (math.sqrt(n_terms) if dtype == torch.float32 else n_terms / 4))
 
 
 def _add_sums(
@@ -109,7 +123,7 @@ def _choose(
     metric: str, dtype: torch.dtype, device: str, n_classes: int
 ) -> tuple[Callable[[torch.Tensor, str], Any], Callable[[Any, Any], Array], int]:
     """How a tile is read, what is summed over the samples of two tiles read, and the largest tile."""
-    if (metric, dtype, device) == ("bhattacharyya", torch.float32, "cpu") and n_classes <= kernel.MOST_CLASSES:
+    if _is_for_kernel(metric, dtype, device, n_classes):
         return _read_for_kernel, kernel.sum_log_overlaps, kernel.TILE
 
     def read(predictions: torch.Tensor, name: str) -> torch.Tensor:
@@ -117,6 +131,10 @@ def _choose(
 
     sums = {"bhattacharyya": _sum_log_overlaps, "great_circle": _sum_angles, "symmetric_kl": _sum_kl}[metric]
     return read, lambda p, q: sums(p, q).double().cpu().numpy(), _TILE if device == "cpu" else _GPU_TILE
+
+
+def _is_for_kernel(metric: str, dtype: torch.dtype, device: str, n_classes: int) -> bool:
+    return (metric, dtype, device) == ("bhattacharyya", torch.float32, "cpu") and n_classes <= kernel.MOST_CLASSES
 
 
 def _map(work: Callable[[_Task], _Result], tasks: Sequence[_Task], n_threads: int) -> list[_Result]:
@@ -219,10 +237,11 @@ def _log_product(factors: torch.Tensor) -> torch.Tensor:
 
 
 def _sum_angles(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """sum_n arccos(b_n) of two tiles of roots, shape (t, s)."""
+    """sum_n arccos(b_n) of two tiles of roots, shape (t, s); an angle that may be rounding counts as 0."""
+    smallest = math.sqrt(2 * _rounding(p.dtype, p.shape[2]))
     total = torch.zeros(p.shape[1], q.shape[1], dtype=torch.float64, device=p.device)
     for overlap in _overlap_blocks(p, q):
-        total += overlap.clamp_(max=1.0).arccos_().sum(dim=0)
+        total += torch.threshold_(overlap.clamp_(max=1.0).arccos_(), smallest, 0.0).sum(dim=0)
     return total
 
 

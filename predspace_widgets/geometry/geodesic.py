@@ -7,8 +7,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predspace_widgets.geometry.distance import FLOOR, angles, check_same_space
-from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE, Array, as_probabilities
+from predspace_widgets.geometry.distance import angles
+from predspace_widgets.geometry.probabilities import (
+    FLOOR,
+    ROW_SUM_TOLERANCE,
+    Array,
+    as_probabilities,
+    check_same_space,
+)
 
 ProgressMetric = Literal["bhattacharyya", "great_circle"]
 
@@ -123,7 +129,7 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
 
 def overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> tuple[Array, Array]:
     """Overlaps (t, N) of probabilities (t, N, C) with both ends, given by their roots (N, C), read in one pass."""
-    from predspace_widgets.geometry import kernel  # late: numba takes a while to import
+    from predspace_widgets.geometry import kernel  # late: numba takes most of a second to import
 
     if P.dtype not in (np.float32, np.float64):
         P = P.astype(np.float32 if P.dtype == np.float16 else np.float64)

@@ -20,11 +20,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from predspace_widgets.geometry.distance import check_metric, pairwise
-from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, hold_out
+from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 
-# Eigenvalues below this share of the norm of W are rounding: their axes hold nothing. So are distances below it.
-_NOISE = 1e-12
+# Doubly centred distances are sums and differences of a few distances, each rounded to its last digit, and the rounding
+# of T x T of them adds up to no more than T times this share of the largest.
+_ROUNDING = 16 * float(np.finfo(np.float64).eps)
+# Of the largest distance: by how much two distances that are the same may differ.
+_ASYMMETRY = 1e-9
 # From this many points on a few axes come faster from Lanczos iterations than from the full spectrum.
 _ITERATIVE_FROM = 300
 # Of an eigenvalue: what the iterations may leave, and what the check of their result lets pass, of the largest.
@@ -45,12 +48,17 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     sqrt(abs(lambda_i)) U_i, the largest abs(lambda_i) first. An axis with lambda_i < 0 is imaginary: squared intervals
     add with the sign of lambda_i. Signs are fixed: the coordinate of largest magnitude of each axis is positive.
 
+    D holds squared intervals. Bhattacharyya distances and symmetrised divergences are such; great-circle distances are
+    lengths, and are squared, so that a geodesic is a straight line. An eigenvalue that may come from the rounding of D,
+    which is relative to the largest distance, counts as 0: a factor of D changes no stress.
+
     Parameters
     ----------
     n_components : int
         Number of axes, at most the number of points.
     metric : {"bhattacharyya", "great_circle", "symmetric_kl", "precomputed"}
-        Distance between points. With "precomputed", `fit` takes D (T, T) and `transform` distances (n, T).
+        Distance between points; "great_circle" embeds its square. With "precomputed", `fit` takes D (T, T) and
+        `transform` (n, T), squared distances that are embedded as they are.
     landmarks : int or array of int, shape (m,), optional
         For more points than a T x T matrix can hold: axes are fitted to m of them, to which alone all others are
         measured and projected (see `transform`); then they are turned to where the coordinates of all points have
@@ -74,8 +82,9 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         Only with landmarks: their indices. The eigenvalues are then those of all points, as far as the coordinates go,
         and the explained stress is that of the landmarks' distances by their coordinates (see `explained_stress`).
     held_out_stress_ : array, shape (n_components,), or None
-        Only with landmarks: the explained stress of up to 1,000 other points (see `explained_stress`). Where it falls
-        behind `explained_stress_`, the landmarks miss something. None where distances among others are not given.
+        Only with landmarks: the explained stress of all points (see `explained_stress`), or of 1,000 drawn evenly from
+        all of them, landmarks included, whose distances to each other no axis was fitted to. Where it falls behind
+        `explained_stress_`, the landmarks miss something. None where distances among others are not given.
 
     Examples
     --------
@@ -122,7 +131,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         if self.landmarks is not None:
             self._fit_landmarks(X)
         else:
-            distances = _check_distances(X) if self.metric == "precomputed" else self._pairwise(X)
+            distances = _check_distances(X) if self.metric == "precomputed" else self._squared_distances(X)
             self._fit_points = X
             self._axes = self._fit_axes(distances)
             self._turn: _Turn | None = None
@@ -157,8 +166,10 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             values = _check_distances_to(values, n_given) if are_given else _check_distances(values)
 
         def among(rows: Any, columns: Any) -> Array:
-            found: Array = values[rows][:, columns] if are_distances else self._pairwise(values[rows], values[columns])
-            return found
+            if are_distances:
+                given: Array = values[rows][:, columns]
+                return given
+            return self._squared_distances(values[rows], values[columns])
 
         every = slice(None)  # a view of all points, not a copy
         if are_given:
@@ -175,7 +186,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self._axes = self._fit_axes(of_landmarks)
         self._fit_points = values[:0] if are_distances else values[self.landmarks_]
         projected = self._axes.project(distances)  # (T, k'), of more axes than are wanted
-        self.eigenvalues_, turn = _turned(projected, self._axes.eigenvalues, self.n_components)
+        self.eigenvalues_, turn = _turned(projected, self._axes.eigenvalues, self.n_components, _rounding(distances))
         self.embedding_ = turn(projected)
         self._turn = turn
 
@@ -183,12 +194,14 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self.explained_stress_ = explained_stress(self.embedding_[self.landmarks_], signature, of_landmarks)
         self.held_out_stress_ = None
         if not (are_given and are_distances):
-            held_out = hold_out(len(values), self.landmarks_, self.random_state)
-            of_held_out = among(held_out, held_out) if are_distances else self._pairwise(values[held_out])
-            self.held_out_stress_ = explained_stress(self.embedding_[held_out], signature, of_held_out)
+            drawn = draw_evenly(len(values), self.random_state)
+            of_drawn = among(drawn, drawn) if are_distances else self._squared_distances(values[drawn])
+            self.held_out_stress_ = explained_stress(self.embedding_[drawn], signature, of_drawn)
 
-    def _pairwise(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
-        return pairwise(P, Q, metric=self.metric)  # type: ignore[arg-type]
+    def _squared_distances(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
+        """The distances (T, T) or (T, S) that are embedded: squared intervals, whatever the metric."""
+        distances = pairwise(P, Q, metric=self.metric)  # type: ignore[arg-type]
+        return np.square(distances, out=distances) if self.metric == "great_circle" else distances
 
     def fit_transform(self, X: ArrayLike, y: Any = None, **fit_params: Any) -> Array:
         """`fit`, and the coordinates of the fitted points, shape (T, n_components)."""
@@ -223,7 +236,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             if distances.ndim != 2 or distances.shape[1] != n_fitted:
                 raise ValueError(f"expected distances to {n_fitted} points, got shape {distances.shape}")
         else:
-            distances = self._pairwise(X, self._fit_points)
+            distances = self._squared_distances(X, self._fit_points)
         projected = self._axes.project(distances)
         return projected if self._turn is None else self._turn(projected)
 
@@ -266,13 +279,24 @@ def _fit_axes(distances: Array, k: int) -> _Axes:
     # All large products are by scipy: numpy's threads and scipy's would wait for each other.
     total = float(scipy.linalg.blas.ddot(centred.ravel(), centred.ravel()))
     eigenvalues, vectors = _largest_eigenpairs(centred, k)
-    eigenvalues[np.abs(eigenvalues) <= _NOISE * np.sqrt(total)] = 0.0
-    explained = np.cumsum(eigenvalues**2) / total if total > 0 else np.ones(k)
+    rounding = _rounding(distances)
+    eigenvalues[np.abs(eigenvalues) <= rounding] = 0.0
+    explained = np.cumsum(eigenvalues**2) / total if np.sqrt(total) > rounding else np.ones(k)
     stress = 1 - np.sqrt(np.clip(1 - explained, 0.0, 1.0))
     return _Axes(row_means, eigenvalues, vectors * _signs(vectors), stress)
 
 
-def _turned(projected: Array, eigenvalues: Array, k: int) -> tuple[Array, _Turn]:
+def _rounding(distances: Array) -> float:
+    """What rounding of distances (T, m) can make, at most, of the norm of W (T, T) and of its eigenvalues."""
+    return _ROUNDING * len(distances) * _largest(distances)
+
+
+def _largest(distances: Array) -> float:
+    """The largest absolute value, or one that is not finite if there is any."""
+    return max(float(distances.max(initial=0.0)), -float(distances.min(initial=0.0)))
+
+
+def _turned(projected: Array, eigenvalues: Array, k: int, rounding: float) -> tuple[Array, _Turn]:
     """The k largest eigenvalues of W = X S X', X the centred coordinates (T, k') of all points, and their axes.
 
     With G = X'X, W and sqrt(G) S sqrt(G) have the same eigenvalues, and U = X G^(-1/2) V where V are the eigenvectors
@@ -282,8 +306,9 @@ def _turned(projected: Array, eigenvalues: Array, k: int) -> tuple[Array, _Turn]
     X = projected - centre
     squares, basis = scipy.linalg.eigh(X.T @ X)
     root = np.sqrt(np.maximum(squares, 0))
-    inverse = np.divide(1, root, out=np.zeros_like(root), where=root > _NOISE * root.max())
+    inverse = np.divide(1, root, out=np.zeros_like(root), where=squares > rounding)
     found, vectors = scipy.linalg.eigh((basis * root).T @ (np.sign(eigenvalues)[:, None] * (basis * root)))
+    found[np.abs(found) <= rounding] = 0.0
     order = np.argsort(-np.abs(found), kind="stable")[:k]
     matrix = (basis * inverse) @ vectors[:, order] * np.sqrt(np.abs(found[order]))  # (k', k)
     return found[order], _Turn(centre, matrix * _signs(X @ matrix))
@@ -331,7 +356,7 @@ def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: Arra
     X = X - X.mean(axis=0)
     # |W - XSX'|^2 = |W|^2 - 2 tr(S X'WX) + |XSX'|^2, whose last two terms are sums over axes and over pairs of them.
     total = float(np.square(W).sum())
-    if np.sqrt(total) <= _NOISE * len(D):  # rounding of points that coincide
+    if np.sqrt(total) <= _rounding(D):  # all points coincide
         return np.ones(len(signs))
     crossed = np.cumsum(signs * np.einsum("nk,nk->k", X, W @ X))
     squares = np.square(X.T @ X) * np.outer(signs, signs)
@@ -375,19 +400,20 @@ def _check_distances(X: ArrayLike) -> Array:
     distances = np.asarray(X, dtype=np.float64)
     if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
         raise ValueError(f"precomputed distances must be a square matrix, got shape {distances.shape}")
-    if not np.all(np.isfinite(distances)):
+    largest = _largest(distances)
+    if not np.isfinite(largest):
         raise ValueError("precomputed distances must be finite")
-    if not _is_symmetric(distances):
+    if not _is_symmetric(distances, _ASYMMETRY * largest):
         raise ValueError("precomputed distances must be symmetric")
     return distances
 
 
-def _is_symmetric(distances: Array) -> bool:
-    """Up to rounding. Square blocks, since both they and their transpose must fit a cache to be read quickly."""
+def _is_symmetric(distances: Array, rounding: float) -> bool:
+    """Up to rounding, of float32 or what is given. Square blocks, which fit a cache together with their transpose."""
     starts = range(0, len(distances), _BLOCK)
     for i, j in itertools.combinations_with_replacement(starts, 2):
         block, other = distances[i : i + _BLOCK, j : j + _BLOCK], distances[j : j + _BLOCK, i : i + _BLOCK].T
-        if not (np.array_equal(block, other) or np.allclose(block, other, rtol=1e-6, atol=1e-9)):
+        if not (np.array_equal(block, other) or np.allclose(block, other, rtol=1e-6, atol=rounding)):
             return False
     return True
 
@@ -396,7 +422,7 @@ def _check_distances_to(X: ArrayLike, n_landmarks: int) -> Array:
     distances = np.asarray(X, dtype=np.float64)
     if distances.ndim != 2 or distances.shape[1] != n_landmarks:
         raise ValueError(f"expected distances from all points to {n_landmarks} landmarks, got shape {distances.shape}")
-    if not np.all(np.isfinite(distances)):
+    if not np.isfinite(_largest(distances)):
         raise ValueError("precomputed distances must be finite")
     return distances
 

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from predspace_widgets.geometry.distance import FLOOR
+from predspace_widgets.geometry.probabilities import FLOOR
 
 #: A tile of checkpoints, packed: (N, C', t').
 Tile = NDArray[np.float32]

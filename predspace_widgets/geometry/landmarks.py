@@ -11,7 +11,7 @@ from predspace_widgets.geometry.probabilities import Array
 
 # Landmarks after a round for each one before it: few rounds, each of which may have to read all predictions again.
 _GROWTH = 4
-_HELD_OUT = 1000
+_DRAWN = 1000
 
 
 def choose_landmarks(
@@ -67,11 +67,14 @@ def choose_landmarks(
     return landmarks, distances
 
 
-def hold_out(n_points: int, landmarks: NDArray[np.intp], random_state: int = 0) -> NDArray[np.intp]:
-    """Up to 1,000 points that are no landmarks, in order: on them one sees what landmarks cost."""
-    others = np.setdiff1d(np.arange(n_points), landmarks)
-    random = np.random.default_rng(random_state)
-    return np.sort(random.choice(others, min(_HELD_OUT, len(others)), replace=False))
+def draw_evenly(n_points: int, random_state: int = 0) -> NDArray[np.intp]:
+    """Up to 1,000 of all points, in order, each as likely as any other: by them the stress of all is estimated.
+
+    Landmarks count as any other point. They lie far out, where most of the distances are explained, so that without
+    them the others would stand for a smaller cloud than there is.
+    """
+    random = np.random.default_rng([random_state, 1])  # not the numbers that landmarks were drawn by
+    return np.sort(random.choice(n_points, min(_DRAWN, n_points), replace=False))
 
 
 def check_landmarks(landmarks: ArrayLike, n_points: int) -> NDArray[np.intp]:

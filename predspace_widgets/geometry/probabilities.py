@@ -1,4 +1,4 @@
-"""Points of prediction space: arrays of probabilities, ignorance and truth.
+"""Points of prediction space: arrays of probabilities, ignorance and truth; the one floor.
 
 Every function of this package that takes predictions reads them through `as_probabilities`, so that logits, NaN and
 unnormalised rows are errors everywhere and float16 rounding is undone everywhere, in one way.
@@ -10,6 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+
+#: The smallest overlap that any formula sees. Two predictions of a sample that share no class have overlap 0 and an
+#: infinite Bhattacharyya distance; with this floor it is 20.7. The only floor of the package; `symmetric_kl` puts it
+#: under probabilities.
+FLOOR = 1e-9
 
 #: How far the sum of a row may be from 1. float16 rounds each probability by up to 2**-11 of itself.
 ROW_SUM_TOLERANCE = 2e-3
@@ -61,6 +66,15 @@ def check_rows(smallest: float, sum_error: float, name: str) -> None:
     if sum_error > ROW_SUM_TOLERANCE:
         raise ValueError(
             f"rows of {name} must sum to 1, one misses it by {sum_error:.3g}: pass probabilities, not logits or roots"
+        )
+
+
+def check_same_space(p_shape: tuple[int, ...], q_shape: tuple[int, ...]) -> None:
+    """Raise ValueError if points of two shapes (..., N, C) differ in samples or classes."""
+    if p_shape[-2:] != q_shape[-2:]:
+        raise ValueError(
+            "P and Q lie in different prediction spaces: (samples, classes) are "
+            f"{tuple(p_shape[-2:])} and {tuple(q_shape[-2:])}"
         )
 
 

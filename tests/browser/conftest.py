@@ -12,10 +12,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+_Reading = TypeVar("_Reading")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _ARGUMENTS = [
@@ -120,6 +123,18 @@ PLOTS = """
 """
 
 
+def at_rest(page: Page, read: Callable[[], _Reading], while_ms: float = 500, timeout_ms: float = 30_000) -> _Reading:
+    """What is read of a page once two successive readings, a while apart, are the same."""
+    before = read()
+    for _ in range(int(timeout_ms / while_ms)):
+        page.wait_for_timeout(while_ms)
+        now = read()
+        if now == before:
+            return now
+        before = now
+    raise AssertionError(f"the page does not come to rest: {before}")
+
+
 class Plots:
     """Reads the plotly figures below a CSS selector of a page."""
 
@@ -134,6 +149,10 @@ class Plots:
         """Number of checkpoints that the runs of the first plot, the picture, show, by curve."""
         count = "[trace.name, Array.from(trace.x).filter((x) => x !== null && !Number.isNaN(x)).length]"
         return dict(self.read(f"plot.data.filter((trace) => trace.meta === 'runs').map((trace) => {count})")[0])
+
+    def at_rest(self, expression: str) -> Any:
+        """A JavaScript expression of the first plot, `plot`, once it stays the same."""
+        return at_rest(self._page, lambda: self.read(expression)[0])
 
     def wait(self, condition: str, timeout: float = 30_000) -> None:
         """Until a JavaScript expression of `plots` is true."""

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from predspace_widgets.trajectories import save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
-from tests.browser.conftest import Plots
+from tests.browser.conftest import Plots, at_rest
 
 N_CHECKPOINTS = 8
 #: How many checkpoints the runs of the first curve show.
@@ -34,15 +34,15 @@ def picture(page: Page, address: str) -> Plots:
 
 
 def test_all_views_are_drawn_in_one_screen(page: Page, picture: Plots) -> None:
+    parts = [f".view-{view}{part}" for view in VIEWS for part in ("", " .js-plotly-plot", " .caption")]
+    boxes = at_rest(page, lambda: {part: page.locator(part).bounding_box() for part in parts})
     for view in VIEWS:
-        box = page.locator(f".view-{view}").bounding_box()
+        box, plot, caption = (boxes[f".view-{view}{part}"] for part in ("", " .js-plotly-plot", " .caption"))
         assert box is not None
         assert box["width"] > 200
         assert box["height"] > 150
         assert box["x"] + box["width"] <= 1280
         assert box["y"] + box["height"] <= 720
-        plot = page.locator(f".view-{view} .js-plotly-plot").bounding_box()
-        caption = page.locator(f".view-{view} .caption").bounding_box()
         assert plot is not None
         assert caption is not None
         assert plot["y"] + plot["height"] <= caption["y"] + 1  # neither lies on the other
@@ -69,20 +69,20 @@ def test_narrowing_the_epochs_takes_points_away(page: Page, picture: Plots) -> N
 
 
 def test_the_camera_stays_where_it_was_turned(page: Page, picture: Plots) -> None:
-    page.wait_for_timeout(3000)  # until the page has settled: plotly itself keeps a camera turned before that
     eye = "Object.values(plot._fullLayout.scene._scene.getCamera().eye)"
-    [first] = picture.read(eye)
+    page.wait_for_load_state("networkidle")
+    # plotly itself keeps a camera that was turned before the last change of the plot's size.
+    picture.at_rest("[plot._fullLayout.width, plot._fullLayout.height, plot.getBoundingClientRect().y]")
+    first = turned = picture.at_rest(eye)
     box = page.locator(".view-inpca .js-plotly-plot").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    turned = first
     for _ in range(5):  # a picture that is just being drawn does not feel the mouse
         page.mouse.move(x, y)
         page.mouse.down()
         page.mouse.move(x + 120, y + 30, steps=8)
         page.mouse.up()
-        page.wait_for_timeout(700)
-        [turned] = picture.read(eye)
+        turned = picture.at_rest(eye)
         if turned != first:
             break
     assert max(abs(new - old) for new, old in zip(turned, first, strict=True)) > 0.1
@@ -90,8 +90,7 @@ def test_the_camera_stays_where_it_was_turned(page: Page, picture: Plots) -> Non
         [before] = picture.read("plot.data.length")
         page.locator(".choose-tasks").get_by_text(task).click()
         picture.wait(f"plots[0].data.length === {before - 2}")
-        page.wait_for_timeout(300)
-        assert picture.read(eye)[0] == pytest.approx(turned, abs=1e-6)
+        assert picture.at_rest(eye) == pytest.approx(turned, abs=1e-6)
 
 
 def test_two_dimensions_and_colors(page: Page, picture: Plots) -> None:
@@ -119,13 +118,13 @@ def test_an_empty_choice_is_a_message_and_the_rest_goes_on(page: Page, picture: 
     expect(page.locator(".view-comparison .message")).to_be_hidden()
     page.locator(".choose-tasks").get_by_text("red").click()
     expect(page.locator(".view-inpca .message")).to_be_hidden()
-    picture.wait("plots.length === 1")
+    picture.wait("plots.length === 1 && plots[0].data.every((trace) => trace.name !== 'green')")
     assert set(picture.runs()) == {"red"}
 
 
 def test_other_datasets_are_a_click_away(page: Page, picture: Plots) -> None:
     page.get_by_role("link", name="second").click()
-    picture.wait("plots.length === 1")
+    picture.wait("plots.length === 1 && plots[0].data.some((trace) => trace.name === 'one')")
     assert set(picture.runs()) == {"one", "two"}
 
 

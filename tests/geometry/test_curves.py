@@ -64,6 +64,77 @@ def test_length_of_an_ever_finer_geodesic(steps: int) -> None:
     assert length == pytest.approx(math.sqrt(2 * np.mean(g**2)), rel=0.1 / steps**2 + 1e-7)
 
 
+@given(ends=points(count=2), steps=st.integers(1, 50))
+def test_length_by_angles_of_a_geodesic_is_exact(ends: np.ndarray, steps: int) -> None:
+    """sqrt(2) times the root mean square angle, in one step or in many: the Fisher length / sqrt(2)."""
+    P = geometry.geodesic(*ends, np.linspace(0, 1, steps + 1))
+    expected = math.sqrt(2 * np.mean(geometry.angles(*ends) ** 2))
+    # Rounding of a root, 1e-16, is what an angle may be off by, at each step; below 1e-7 a geodesic stays where it is.
+    assert geometry.riemann_length(P, method="angle") == pytest.approx(expected, rel=1e-9, abs=3e-7)
+
+
+def small_circles(steps: int, radii: np.ndarray) -> np.ndarray:
+    """Trajectory (T, N, 3) on the sphere of roots: a quarter of the circle around (1, 0, 0) of each sample's radius."""
+    turn = np.linspace(0, math.pi / 2, steps + 1)[:, None]  # (T, 1)
+    roots = [np.cos(radii) * np.ones_like(turn), np.sin(radii) * np.cos(turn), np.sin(radii) * np.sin(turn)]
+    return np.square(np.stack(roots, axis=-1))
+
+
+@pytest.mark.parametrize("radii", [[0.4], [0.9], [1.3], [0.3, 0.8, 1.4]])
+@pytest.mark.parametrize("method", ["bhattacharyya", "angle"])
+def test_both_lengths_of_small_circles_tend_to_fisher_length_by_root_2(method: str, radii: list[float]) -> None:
+    """At second order: with x the turn of a step, r the radius of a sample, s = sin(r) and c = cos(r).
+
+    An angle g has sin(g / 2) = s sin(x / 2), so g^2 = s^2 x^2 (1 - c^2 x^2 / 12): the shortcut, always from below. And
+    2 d_B = g^2 + g^4 / 6: from above, unless the shortcut matters more, as it does on narrow circles.
+    """
+    s2, c2 = np.sin(radii) ** 2, np.cos(radii) ** 2
+    limit = 2 * (math.pi / 2) * math.sqrt(s2.mean()) / math.sqrt(2)  # a Fisher length is twice that of the roots
+    order_2 = -(s2 * c2).mean() / (24 * s2.mean())
+    if method == "bhattacharyya":
+        order_2 += (s2**2).mean() / (12 * s2.mean())
+    errors = []
+    for steps in (16, 32, 64):
+        length = geometry.riemann_length(small_circles(steps, np.array(radii)), method=method)
+        errors.append(length / limit - 1)
+        x = math.pi / 2 / steps
+        assert errors[-1] == pytest.approx(order_2 * x**2, rel=3 * x**2 + 1e-4)
+    assert np.all(np.sign(errors) == np.sign(order_2))
+    assert method == "bhattacharyya" or max(errors) < 0
+    np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 4, rtol=0.02)  # half the step, a quarter of it
+
+
+def test_the_limit_of_lengths_is_the_fisher_length_by_root_2() -> None:
+    """The Fisher length from its definition, (1/N) sum dP^2 / P, by derivatives of the path in closed form."""
+    radii = np.array([0.3, 0.8, 1.4])
+    turn = (np.arange(2000) + 0.5) / 2000 * math.pi / 2
+    s2 = np.sin(radii)[:, None] ** 2
+    p, slope = (
+        np.stack(parts)
+        for parts in (
+            (s2 * np.cos(turn) ** 2, s2 * np.sin(turn) ** 2),
+            (-s2 * np.sin(2 * turn), s2 * np.sin(2 * turn)),
+        )
+    )  # (2, N, K); the probability of the first class stays as it is
+    fisher = np.sqrt((slope**2 / p).sum(axis=0).mean(axis=0)).mean() * math.pi / 2
+    for method in ("bhattacharyya", "angle"):
+        length = geometry.riemann_length(small_circles(512, radii), method=method)
+        assert length == pytest.approx(fisher / math.sqrt(2), rel=1e-5)
+
+
+def test_a_jump_between_classes_is_inflated_by_one_method_only() -> None:
+    """-log of the floor is 20.7; the angle of a quarter circle is what it is."""
+    P = np.stack([geometry.truth([0], 2), geometry.truth([1], 2)])
+    assert geometry.riemann_length(P) == pytest.approx(2 * math.sqrt(-math.log(1e-9)), rel=1e-6)
+    assert geometry.riemann_length(P, method="angle") == pytest.approx(math.pi / math.sqrt(2), rel=1e-12)
+
+
+def test_an_unknown_method_of_length_is_an_error_that_names_both() -> None:
+    """Before anything is computed."""
+    with pytest.raises(ValueError, match="'fisher': choose 'bhattacharyya' or 'angle'"):
+        geometry.riemann_length(np.full((2, 1, 2), 0.5), method="fisher")  # type: ignore[arg-type]
+
+
 @given(P=points(count=4), seed=seeds)
 def test_length_does_not_depend_on_order_or_direction(P: np.ndarray, seed: int) -> None:
     """Samples and classes in any order, and the way back is as long."""

@@ -11,16 +11,17 @@ import pytest
 import scipy.fft
 import scipy.linalg
 import scipy.sparse.linalg
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from predspace_widgets import geometry
-from predspace_widgets.geometry import InPCA, align_signs, inpca
+from predspace_widgets.geometry import InPCA, align_signs, explained_stress, inpca
 from tests.geometry import plain
-from tests.geometry.strategies import points, seeds
+from tests.geometry.strategies import points, seeds, shapes
 
 METRICS = ["bhattacharyya", "great_circle", "symmetric_kl"]
 
@@ -39,6 +40,16 @@ def distances_of(W: np.ndarray) -> np.ndarray:
     """Distances D (T, T) that are centred to this W."""
     D = np.diag(W)[:, None] + np.diag(W)[None, :] - 2 * W
     return (D + D.T) / 2
+
+
+def embedded(metric: str, distances: ArrayLike) -> np.ndarray:
+    """The squared intervals that a picture shows: of a metric that is a length, its square."""
+    return np.square(distances) if metric == "great_circle" else np.asarray(distances)
+
+
+def squared_distances(metric: str, P: np.ndarray) -> np.ndarray:
+    """The same (T, T) of points (T, N, C)."""
+    return embedded(metric, geometry.pairwise(P, metric=metric))  # type: ignore[arg-type]
 
 
 def squared_intervals(model: InPCA) -> np.ndarray:
@@ -69,7 +80,7 @@ def test_equals_the_plain_definition(metric: str, seed: int) -> None:
     """Eigenvalues, coordinates up to sign, explained stress, and new points, from loops and Jacobi rotations."""
     rng = np.random.default_rng(seed)
     P, new = rng.dirichlet(np.full(3, 0.3), (6, 4)), rng.dirichlet(np.full(3, 0.3), (2, 4))
-    D = plain.pairwise(P.tolist(), P.tolist(), metric)
+    D = embedded(metric, plain.pairwise(P.tolist(), P.tolist(), metric)).tolist()
     pairs = plain.eigenpairs(plain.centred(D))
     model = InPCA(n_components=4, metric=metric).fit(P)
     np.testing.assert_allclose(model.eigenvalues_, [pair[0] for pair in pairs[:4]], rtol=0, atol=3e-6)
@@ -78,7 +89,7 @@ def test_equals_the_plain_definition(metric: str, seed: int) -> None:
     np.testing.assert_allclose(
         model.explained_stress_, plain.explained_stress([pair[0] for pair in pairs], 4), rtol=0, atol=1e-5
     )
-    d = plain.pairwise(new.tolist(), P.tolist(), metric)
+    d = embedded(metric, plain.pairwise(new.tolist(), P.tolist(), metric)).tolist()
     landed = np.array([[plain.transform(row, D, *pair) for pair in pairs[:4]] for row in d])
     signs = np.where((embedding * model.embedding_).sum(axis=0) < 0, -1, 1)
     np.testing.assert_allclose(model.transform(new), landed * signs, rtol=0, atol=3e-5)
@@ -129,7 +140,7 @@ def test_the_largest_imaginary_axis_is_not_dropped() -> None:
 def test_distances_are_rebuilt_from_all_signed_coordinates(metric: str, P: np.ndarray) -> None:
     """With as many axes as points, nothing is lost."""
     model = InPCA(n_components=5, metric=metric).fit(P)
-    D = geometry.pairwise(P, metric=metric)
+    D = squared_distances(metric, P)
     np.testing.assert_allclose(squared_intervals(model), D, rtol=0, atol=1e-10 * max(D.max(), 1e-3))
 
 
@@ -145,7 +156,7 @@ def test_precomputed_distances_are_rebuilt_from_all_signed_coordinates(spectrum:
 @given(P=points(count=5))
 def test_what_holds_of_every_picture(metric: str, P: np.ndarray) -> None:
     """Order, signature, centre, lengths and orthogonality of axes, stress; nothing is ever NaN."""
-    D = geometry.pairwise(P, metric=metric)
+    D = squared_distances(metric, P)
     model = InPCA(n_components=5, metric="precomputed").fit(D)
     size = np.abs(model.eigenvalues_)
     assert np.all(np.diff(size) <= 0)
@@ -168,7 +179,7 @@ def test_explained_stress_is_of_the_full_spectrum(metric: str, n_points: int) ->
     P = np.random.default_rng(0).dirichlet(np.full(3, 0.5), (n_points, 10))
     model = InPCA(n_components=3, metric=metric).fit(P)
     L = np.eye(n_points) - 1 / n_points
-    spectrum = scipy.linalg.eigvalsh(-0.5 * L @ geometry.pairwise(P, metric=metric) @ L)
+    spectrum = scipy.linalg.eigvalsh(-0.5 * L @ squared_distances(metric, P) @ L)
     spectrum = spectrum[np.argsort(-np.abs(spectrum))]
     np.testing.assert_allclose(model.eigenvalues_, spectrum[:3], rtol=0, atol=1e-8 * abs(spectrum[0]))
     np.testing.assert_allclose(model.explained_stress_, plain.explained_stress(spectrum, 3), rtol=0, atol=1e-9)
@@ -382,6 +393,145 @@ def test_some_checkpoints_that_coincide(metric: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Lengths and squares
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def geodesics(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Points (T, N, C) of one geodesic, unequally spaced, and the great-circle distances (T,) from the first.
+
+    Some samples stay where they are, one at least goes far.
+    """
+    n_samples, n_classes = draw(shapes)
+    rng = np.random.default_rng(draw(seeds))
+    start, end = rng.dirichlet(np.ones(n_classes), (2, n_samples))
+    stays = np.array([False, *draw(st.lists(st.booleans(), min_size=n_samples - 1, max_size=n_samples - 1))])
+    end[0] = np.eye(n_classes)[start[0].argmin()]
+    end[stays] = start[stays]
+    gaps = draw(st.lists(st.floats(0.05, 1.0), min_size=1, max_size=12))
+    times = np.cumsum([0.0, *gaps]) / sum(gaps)
+    P = geometry.geodesic(start, end, np.minimum(times, 1.0))
+    return P, times * geometry.great_circle(start, end)
+
+
+@given(drawn=geodesics())
+def test_a_geodesic_is_a_straight_line_of_great_circle_distances(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+    """One real axis, true to scale, explains everything; every point lands on it."""
+    P, places = drawn
+    model = InPCA(n_components=2, metric="great_circle").fit(P)
+    assert model.signature_[0] == 1
+    np.testing.assert_allclose(model.explained_stress_, 1.0, rtol=0, atol=1e-6)
+    line = model.embedding_[:, 0] - model.embedding_[0, 0]
+    np.testing.assert_allclose(np.abs(line), places, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(squared_intervals(model), np.subtract.outer(places, places) ** 2, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(model.transform(P)[:, 0], model.embedding_[:, 0], rtol=0, atol=1e-9)
+
+
+@given(drawn=geodesics(), seed=seeds)
+def test_landmarks_of_a_geodesic_show_the_straight_line(drawn: tuple[np.ndarray, np.ndarray], seed: int) -> None:
+    """Two of its points are enough."""
+    P, places = drawn
+    assume(len(P) > 2)
+    model = InPCA(n_components=1, metric="great_circle", landmarks=2, random_state=seed).fit(P)
+    np.testing.assert_allclose(squared_intervals(model), np.subtract.outer(places, places) ** 2, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(model.transform(P), model.embedding_, rtol=0, atol=1e-9)
+    np.testing.assert_allclose([model.explained_stress_, model.held_out_stress_], 1.0, rtol=0, atol=1e-6)
+
+
+def test_given_distances_are_embedded_as_they_are() -> None:
+    """Points of a line: their distances squared give the line, the distances themselves something else."""
+    places = np.array([0.0, 1.0, 3.0, 7.0])
+    lengths = np.abs(np.subtract.outer(places, places))
+    model = InPCA(n_components=1, metric="precomputed").fit(lengths**2)
+    np.testing.assert_allclose(np.abs(np.diff(model.embedding_[:, 0])), [1, 2, 4], rtol=1e-12)
+    assert model.explained_stress_[0] == pytest.approx(1.0, abs=1e-7)
+    assert InPCA(n_components=1, metric="precomputed").fit(lengths).explained_stress_[0] < 0.9
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is rounding
+# ---------------------------------------------------------------------------------------------------------------------
+
+#: 1e-12 to 1e6. By powers of 4 distances are multiplied, and roots of them taken, without any rounding.
+scales = st.integers(-20, 10).map(lambda exponent: 4.0**exponent)
+
+
+@every_metric
+@given(P=points(count=6), scale=scales)
+def test_what_distances_are_multiplied_by_changes_no_stress(metric: str, P: np.ndarray, scale: float) -> None:
+    """Large ones, tiny ones and none, by either way to the stress, with landmarks too: to the last digit."""
+    D = squared_distances(metric, P)
+    for landmarks, columns in ((None, slice(None)), ([0, 2, 3, 5], [0, 2, 3, 5])):
+        one = InPCA(n_components=4, metric="precomputed", landmarks=landmarks).fit(D[:, columns])
+        other = InPCA(n_components=4, metric="precomputed", landmarks=landmarks).fit(scale * D[:, columns])
+        np.testing.assert_array_equal(other.explained_stress_, one.explained_stress_)
+        np.testing.assert_array_equal(other.eigenvalues_, scale * one.eigenvalues_)
+        again = explained_stress(other.embedding_, other.signature_, scale * D)
+        np.testing.assert_array_equal(again, explained_stress(one.embedding_, one.signature_, D))
+
+
+@given(spectrum=spectra, seed=seeds, scale=scales, tiny=st.integers(0, 18))
+def test_a_tiny_axis_beside_large_ones(spectrum: np.ndarray, seed: int, scale: float, tiny: int) -> None:
+    """Either it is there, or it counts as 0: both ways to the stress say the same, and points land on themselves."""
+    size = 10.0**-tiny
+    D = scale * distances_with_spectrum(np.append(spectrum, size), n_points=len(spectrum) + 3, seed=seed)[0]
+    model = InPCA(n_components=len(spectrum) + 1, metric="precomputed").fit(D)
+    least = scale * np.sort(np.abs(np.append(spectrum, size)))[0]
+    largest = np.abs(D).max()
+    if least > 1e-13 * largest:
+        assert np.all(model.eigenvalues_ != 0)
+    if least < 1e-16 * largest:
+        assert model.eigenvalues_[-1] == 0.0
+        np.testing.assert_array_equal(model.embedding_[:, -1], 0.0)
+    stress = explained_stress(model.embedding_, model.signature_, D)
+    np.testing.assert_allclose(stress, model.explained_stress_, rtol=0, atol=3e-7)
+    landed = model.transform(D)
+    assert np.all(np.isfinite(landed))
+    np.testing.assert_allclose(landed, model.embedding_, rtol=0, atol=1e-6 * math.sqrt(largest))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("n_points", [3, 7, 320])
+def test_equal_distances_from_everywhere_to_everywhere_are_one_point(size: float, n_points: int) -> None:
+    """Also from a point to itself. W is rounding then: a stress of 1, coordinates of 0, with landmarks too."""
+    D = np.full((n_points, n_points), 0.1 * size)
+    D *= 1 + 2e-16 * (np.arange(n_points) % 3)
+    for landmarks in (None, [0, 2]):
+        model = InPCA(n_components=2, metric="precomputed", landmarks=landmarks).fit(D[:, landmarks or slice(None)])
+        np.testing.assert_array_equal(model.embedding_, 0.0)
+        np.testing.assert_array_equal(model.eigenvalues_, 0.0)
+        np.testing.assert_array_equal(model.explained_stress_, 1.0)
+        np.testing.assert_array_equal(explained_stress(model.embedding_, [1, 1], D), 1.0)
+
+
+@every_metric
+@pytest.mark.parametrize("n_classes", [2, 3, 10, 200, 201, 500])
+def test_points_that_coincide_but_for_rounding_are_one_point(metric: str, n_classes: int) -> None:
+    """Within P, to Q and to landmarks: distances of exactly 0, coordinates of 0, a stress of 1."""
+    rng = np.random.default_rng(0)
+    point = rng.dirichlet(np.full(n_classes, 0.3), 20)
+    point[:5], point[5:8] = 1 / n_classes, np.eye(n_classes)[rng.integers(0, n_classes, 3)]
+    P = point * (1 + 2e-16 * rng.integers(-1, 2, (9, *point.shape)))
+    np.testing.assert_array_equal(geometry.pairwise(P, metric=metric), 0.0)
+    np.testing.assert_array_equal(geometry.pairwise(P, P[::2], metric=metric), 0.0)
+    for landmarks in (None, 4):
+        model = InPCA(n_components=2, metric=metric, landmarks=landmarks).fit(P)
+        np.testing.assert_array_equal(model.embedding_, 0.0)
+        np.testing.assert_array_equal(model.explained_stress_, 1.0)
+        np.testing.assert_array_equal(model.transform(P), 0.0)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1.0, 1e6])
+def test_how_symmetric_distances_must_be_is_relative_to_their_size(scale: float) -> None:
+    """An error of a millionth is found in small distances, and rounding beside large ones passes."""
+    D = scale * distances_with_spectrum(np.array([3.0, -2.0, 1.0]), 6)[0]
+    InPCA(n_components=1, metric="precomputed").fit(D + np.triu(np.full(D.shape, 1e-10 * np.abs(D).max())))
+    with pytest.raises(ValueError, match="symmetric"):
+        InPCA(n_components=1, metric="precomputed").fit(D + np.triu(np.full(D.shape, 1e-5 * np.abs(D).max())))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # New points
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -503,7 +653,7 @@ def test_transform_before_fit_is_an_error(metric: str) -> None:
 def test_precomputed_distances_give_the_same_picture(metric: str) -> None:
     """The metric is only a way to the distances."""
     P = np.random.default_rng(0).dirichlet(np.ones(3), (7, 5))
-    D = geometry.pairwise(P, metric=metric)
+    D = squared_distances(metric, P)
     model, other = InPCA(metric=metric).fit(P), InPCA(metric="precomputed").fit(D.tolist())
     np.testing.assert_array_equal(other.embedding_, model.embedding_)
 

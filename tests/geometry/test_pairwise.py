@@ -104,6 +104,21 @@ def test_distances_that_are_rounding_in_float32_count_as_zero(size: float, is_se
         assert geometry.pairwise(P, metric=metric)[0, 1] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("n_classes", "error"), [(2, 6e-7), (10, 6e-7), (100, 6e-7), (200, 1.1e-6), (201, 1.1e-5), (2000, 1.1e-5)]
+)
+def test_the_error_in_float32_of_far_pairs_is_what_the_docstring_says(n_classes: int, error: float) -> None:
+    """From certainty to ignorance and between; with many classes terms of one sign of rounding add up."""
+    rng = np.random.default_rng(0)
+    P = np.concatenate([rng.dirichlet(np.full(n_classes, spread), (5, 3)) for spread in (3.0, 0.3, 0.05)])
+    sharp = np.where(np.arange(n_classes) == 0, 1.0, 10.0 ** -np.arange(1, 13)[:, None, None]) * np.ones((1, 3, 1))
+    P = np.nan_to_num(np.concatenate([P, np.full((1, 3, n_classes), 1 / n_classes), sharp]), nan=1.0)
+    P /= P.sum(axis=-1, keepdims=True)
+    exact = geometry.pairwise(P, dtype="float64")
+    for second in (None, P.copy()):
+        np.testing.assert_allclose(geometry.pairwise(P, second), exact, rtol=0, atol=error)
+
+
 @every_metric
 def test_the_default_precision_is_enough_for_the_metric(metric: str) -> None:
     """Neighbours at 1e-4: an arc cosine in float32 would be off by as much."""

@@ -35,8 +35,8 @@ def test_info_says_what_the_demo_holds(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert run(monkeypatch, "info", demo_path()) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line.strip())
     assert lines["tasks"].startswith("7: all digits, 0-4, 5-9, even, odd, three random digits, random labels")
-    assert lines["seeds"].startswith("3: 0, 1, 2")
-    assert lines["runs"].strip() == "39"
+    assert lines["seeds"].startswith("5: 0, 1, 2, 3, 4")
+    assert lines["runs"].strip() == "65"
     assert lines["problems"].strip() == "none"
     stress = open_trajectories(demo_path()).predspace.inpca(5).explained_stress.values
     for share in stress:

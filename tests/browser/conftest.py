@@ -16,9 +16,14 @@ from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 _Reading = TypeVar("_Reading")
+
+# Milliseconds until a page that does not answer counts as broken: a busy machine draws slowly, and waiting for what
+# comes costs no more than it takes.
+_PATIENCE = 120_000
+expect.set_options(timeout=_PATIENCE)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _ARGUMENTS = [
@@ -55,6 +60,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page that fails its test if it asks another host for something, or if a script of it fails."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(_PATIENCE)
     opened = context.new_page()
     foreign: list[str] = []
     failures: list[str] = []
@@ -123,7 +129,7 @@ PLOTS = """
 """
 
 
-def at_rest(page: Page, read: Callable[[], _Reading], while_ms: float = 500, timeout_ms: float = 30_000) -> _Reading:
+def at_rest(page: Page, read: Callable[[], _Reading], while_ms: float = 500, timeout_ms: float = _PATIENCE) -> _Reading:
     """What is read of a page once two successive readings, a while apart, are the same."""
     before = read()
     for _ in range(int(timeout_ms / while_ms)):
@@ -154,7 +160,7 @@ class Plots:
         """A JavaScript expression of the first plot, `plot`, once it stays the same."""
         return at_rest(self._page, lambda: self.read(expression)[0])
 
-    def wait(self, condition: str, timeout: float = 30_000) -> None:
+    def wait(self, condition: str, timeout: float = _PATIENCE) -> None:
         """Until a JavaScript expression of `plots` is true."""
         self._page.wait_for_function(
             f"(selector) => {{ const plots = ({PLOTS})(selector); return {condition}; }}",

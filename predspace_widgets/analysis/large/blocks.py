@@ -1,8 +1,10 @@
-"""Means over the samples of predictions that need not fit in memory: block by block, here or on a cluster.
+"""Blocks: means over the samples of predictions that need not fit in memory, computed here or on a cluster.
 
-Distances are means over samples, so a block of samples gives its share and is forgotten. Dask maps the blocks and adds
-the shares as a tree: on the workers of the active `distributed.Client`, or else one block after the other in this
-process, where the engine uses all threads on each.
+A block is some samples of all checkpoints. `Measurements` computes every mean over samples (distances, accuracy,
+lengths of steps) by `mean_over_samples`. Predictions in memory (up to 256 MB) are one block. Larger ones are lazy: each
+block is read, gives its share of the mean, and is dropped. Dask maps the blocks and adds the shares as a tree, on the
+workers of the active `distributed.Client`, or else in this process, one block after the other, each on all threads of
+`geometry.engine`.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ from predspace_widgets.trajectories.source import StoreChangedError
 #: What is computed of a block: from its predictions (T, n, C) and the slice of samples that it holds.
 OfBlock = Callable[[NDArray[Any], slice], Array]
 
-# Parts that are kept on disk, fewer if they are large: a computation that was stopped loses at most one a worker.
+# A result is kept on disk in so many parts, in fewer if they are large. A computation that is stopped loses the parts
+# that are being computed, one for each worker.
 _PARTS = 32
 _PARTS_BYTES = 2**30
-_ADDED_AT_ONCE = 2  # as few results in memory as can be
+_ADDED_AT_ONCE = 2  # shares; the fewer are added at once, the fewer are in memory
 _SHOWN_AFTER = 3.0  # seconds; shorter work needs no progress bar
 _log = logging.getLogger(__name__)
 
@@ -55,9 +58,9 @@ def mean_over_samples(
     shape : tuple of int
         Of what it gives.
     name : str
-        What the shares are called in `results`.
+        Of the mean, in `results`.
     results : Results, optional
-        Where finished shares are kept, and looked for.
+        Where sums over several blocks are kept; those that are there already are not computed again.
     show_progress : bool
 
     Returns
@@ -109,7 +112,7 @@ def of_each_sample(probs: xr.DataArray, of_block: OfBlock, n_values: int, show_p
 
 
 def in_slices(block: NDArray[Any], samples: slice, of_block: OfBlock, n_samples: int) -> Array:
-    """What a function gives of a block, so many samples at a time: for what needs more memory than the block has."""
+    """The mean that a function gives of a block, computed on `n_samples` samples at a time to need less memory."""
     n = block.shape[1]
     if n <= n_samples:
         return of_block(block, samples)
@@ -124,7 +127,7 @@ def in_slices(block: NDArray[Any], samples: slice, of_block: OfBlock, n_samples:
 
 
 def threads_of_a_task() -> int | None:
-    """Threads that the engine may use: one in a task of a cluster, which runs as many tasks as it has cores."""
+    """Threads that the engine may use: 1 in a task of a cluster, whose workers fill the cores; else None, all."""
     if "distributed" in sys.modules:
         from distributed import get_worker
 
@@ -138,7 +141,7 @@ def threads_of_a_task() -> int | None:
 
 def active_client() -> Any:
     """The `distributed.Client` that computations go to, or None."""
-    if "distributed" not in sys.modules:  # it takes a second to import, and nobody has
+    if "distributed" not in sys.modules:  # importing it takes a second, and without it there is no client
         return None
     from distributed import Client
 
@@ -146,15 +149,15 @@ def active_client() -> Any:
         client = Client.current()
     except ValueError:
         return None
-    return None if client.asynchronous else client  # whose results are for those who await them
+    return None if client.asynchronous else client  # an asynchronous client cannot be waited for here
 
 
 def check_workers(client: Any) -> None:
     """Raise OSError, naming them, unless all workers of a client have this version of this package."""
     package = __name__.partition(".")[0].replace("_", "-")
     here = metadata.version(package)
-    found = client.run(metadata.version, package, on_error="return")
-    for worker, version in found.items():
+    versions = client.run(metadata.version, package, on_error="return")
+    for worker, version in versions.items():
         if version != here:
             has = "has no" if isinstance(version, Exception) else f"has version {version} of"
             raise OSError(f"the worker {worker} {has} {package}: install version {here} there, as it is here")
@@ -183,18 +186,18 @@ def _added(shares: da.Array) -> da.Array:
 
 
 def _kept_sum(shares: da.Array, name: str, results: Results, show_progress: bool) -> Array:
-    """The sum of all shares; what those of some blocks add up to is taken from disk or written there."""
+    """The sum of the shares of all blocks, in parts of several blocks: each is read from disk, or computed and kept."""
     size, n_blocks = shares.shape[0], shares.shape[1]
     n_parts = min(n_blocks, _PARTS, _PARTS_BYTES // max(8 * size, 1))
-    if n_parts < 2:  # the sum itself is kept
+    if n_parts < 2:  # the caller keeps the sum itself
         return _compute(_added(shares), show_progress)
     edges = [n_blocks * k // n_parts for k in range(n_parts + 1)]
     name = f"{name}.{n_parts}-parts-of-{n_blocks}-blocks"
     total, missing = np.zeros((size, 1)), []
     for number in range(n_parts):
-        found = results.part(name, number)
-        if found is not None:
-            total += found[:, None]
+        kept = results.part(name, number)  # (size,)
+        if kept is not None:
+            total += kept[:, None]
             continue
         part: Any = _added(shares[:, edges[number] : edges[number + 1]])  # (size, 1)
         missing.append(part.map_blocks(_write, results, name, number, n_parts, dtype=np.float64, meta=np.empty((0, 0))))
@@ -208,7 +211,7 @@ def _write(part: Array, results: Results, name: str, number: int, n_parts: int) 
         results.write(name, part.ravel(), number, n_parts)
     except StoreChangedError:
         raise
-    except OSError as error:  # a full disk must not cost what is computed
+    except OSError as error:  # a full disk must not lose what is computed
         _log.warning("a part of a result is not kept: %s", error)
     return part
 

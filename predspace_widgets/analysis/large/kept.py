@@ -1,7 +1,10 @@
-"""Results that are kept beside a dataset on disk: found again as long as its predictions are the same, never after.
+"""Kept results: what was measured on a large dataset, in a folder on disk beside it, valid while its predictions are.
 
-Beside DATA lies a folder DATA.results with one folder for each content: its name is the digest of the stored bytes of
-the predictions, and of what else the results depend on. Deleting it loses nothing but time.
+`Measurements` keeps results of predictions larger than 256 MB here, and looks here before it computes. Results of
+smaller ones are held in memory alone (`analysis.cache`). Beside DATA lies a folder DATA.results. In it is a folder
+whose name is the digest of the stored bytes of the predictions and of what else the results depend on (labels, runs).
+Other predictions give another name, so results of predictions that were replaced are never used. Deleting
+DATA.results loses only time.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from predspace_widgets.trajectories.source import Source, digest_of, is_local
 SUFFIX = ".results"
 _DIGESTS = "content.json"
 _FOLDER_NAME = re.compile("[0-9a-f]{20}")
-# Raised whenever the same predictions would give other results: what older versions kept is not found any more.
+# To be raised when the code gives other results for the same predictions: the name of the folder changes with it.
 _VERSION = 2
 _log = logging.getLogger(__name__)
 
@@ -36,13 +39,13 @@ _log = logging.getLogger(__name__)
 class Results:
     """Arrays kept beside a dataset, in parts that are written one by one, by any process.
 
-    A part is there whole or not at all, and carries a checksum: one that cannot be read counts as not there.
+    A part is one file with a checksum, written whole or not at all. One that is damaged counts as missing.
 
     Parameters
     ----------
     source : Source
     depends_on : list of arrays
-        What the results follow from beside the predictions: labels, runs.
+        What the results depend on beside the predictions: labels, runs.
 
     Raises
     ------
@@ -60,14 +63,14 @@ class Results:
         _forget_others(self.url)
 
     def part(self, name: str, number: int = 0) -> Array | None:
-        """A part of an array, or None where it is not there."""
+        """A part of an array, or None if it is missing or damaged."""
         if not self.has(name, number):
             return None
         try:
             values: Array = np.asarray(zarr.open_array(f"{self.url}/{name}", mode="r")[number])
-            if np.isnan(values).any():  # where a file is missing
+            if np.isnan(values).any():  # the fill value, where nothing was written
                 raise OSError("it is not whole")
-        except Exception as error:  # a damaged file can make the libraries that read it raise anything
+        except Exception as error:  # the libraries that read a damaged file may raise any error
             _log.warning("%s cannot be read and is computed again: %s", f"{self.url}/{name}", error)
             return None
         return values
@@ -87,7 +90,7 @@ class Results:
         """
         try:
             there: Any = zarr.open_array(f"{self.url}/{name}", mode="r").shape
-        except Exception:  # nothing, or something damaged, which can raise anything
+        except Exception:  # no array, or a damaged one, which may raise any error
             there = None
         if there == (n_parts, size):
             return
@@ -111,7 +114,8 @@ class Results:
         OSError
         """
         self.source.check_unchanged()
-        self.begin(name, n_parts, len(values))  # another process may have deleted it, for its labels are others
+        # Again: a process that opened the dataset with other labels deletes this folder (`_forget_others`).
+        self.begin(name, n_parts, len(values))
         array: Any = zarr.open_array(f"{self.url}/{name}", mode="r+")
         array[number] = values
 
@@ -119,7 +123,7 @@ class Results:
 def check_room(url: str, n_bytes: int, otherwise: str) -> None:
     """Raise OSError if a local disk has no room for so many bytes; `otherwise` says what else can be done."""
     if not is_local(url):
-        return  # object storage does not say
+        return  # object storage does not tell how much room it has
     _, root = fsspec.url_to_fs(url)
     there = Path(root)
     while not there.exists():
@@ -132,22 +136,22 @@ def check_room(url: str, n_bytes: int, otherwise: str) -> None:
 
 
 def _forget_others(url: str) -> None:
-    """Delete what was kept of other content of the same dataset."""
+    """Delete what was kept of other predictions, or with other labels, at the same path."""
     files, root = fsspec.url_to_fs(url)
     folder, name = os.path.split(root)
     if files.exists(folder):
         for other in files.ls(folder, detail=False):
-            found = os.path.basename(str(other).rstrip("/"))
-            if found != name and _FOLDER_NAME.fullmatch(found):  # nothing that was not made here
+            other_name = os.path.basename(str(other).rstrip("/"))
+            if other_name != name and _FOLDER_NAME.fullmatch(other_name):  # only folders that `Results` made
                 files.rm(other, recursive=True)
 
 
 def _content(source: Source, folder: str) -> str:
-    """Digest of the stored bytes of the predictions; files of a known signature are not read again."""
+    """Digest of the stored bytes of the predictions, noted in a file: while their signature stays it is read there."""
     files, root = fsspec.url_to_fs(folder)
     noted = f"{root}/{_DIGESTS}"
     if files.exists(noted):
-        with suppress(ValueError, KeyError, TypeError), files.open(noted, "rt") as file:  # a damaged note is none
+        with suppress(ValueError, KeyError, TypeError), files.open(noted, "rt") as file:  # a damaged note is ignored
             remembered = json.load(file)
             if remembered["signature"] == source.signature:
                 return str(remembered["digest"])

@@ -1,4 +1,8 @@
-"""All pairwise distances on disk, in tiles, where a T x T matrix does not fit in memory."""
+"""Tiles: all pairwise distances, written to a Zarr directory on disk, where a T x T matrix does not fit in memory.
+
+Only `ds.predspace.save_distances` uses this: pictures of so many checkpoints need no T x T matrix, since landmarks
+give their axes. The matrix is computed in strips of rows, each by `blocks`, and stored in square tiles.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, check_predictions
 from predspace_widgets.trajectories.source import digest_of, source_of
 
-# Rows of the matrix are computed in strips of up to this size; a few of them are in memory at a time.
+# A strip of rows of the matrix has up to this size; a few strips are in memory at a time.
 _STRIP_BYTES = 2**29
 _VERSION = 1
 
@@ -35,8 +39,8 @@ def save_distances(
 ) -> xr.DataArray:
     """Write all distances to a Zarr directory, strip by strip; see `PredspaceAccessor.save_distances`.
 
-    Every strip is a pass over the predictions. Its tiles are written on both sides of the diagonal, and then noted as
-    done; the same call again goes on with those that are not.
+    For every strip all predictions are read. Distances are symmetric, so its tiles are written on both sides of the
+    diagonal. A strip is then noted as done, and the same call after a stop computes only strips that are not.
     """
     check_metric(metric)
     where = os.path.expanduser(os.fspath(path).rstrip("/"))
@@ -62,7 +66,7 @@ def save_distances(
         columns = np.arange(start, n_points)
         of_block = partial(distances_of_block, rows=rows, columns=columns, metric=metric, device=device)
         values = mean_over_samples(probs, of_block, (len(rows), n_points - start), show_progress=False)
-        square = values[:, : len(rows)]  # the tile on the diagonal, whose two halves are rounded differently
+        square = values[:, : len(rows)]  # the tile on the diagonal; its two halves are rounded differently
         square[:] = (square + square.T) / 2
         np.fill_diagonal(square, 0.0)
         array[start : start + len(rows), start:] = values
@@ -70,8 +74,8 @@ def save_distances(
         if source is not None:
             source.check_unchanged()
         done[int(strip)] = True
-    found = xr.open_zarr(where, zarr_format=3, consolidated=False)["distance"]
-    return found.assign_coords({name: ("checkpoint", ds[name].values) for name in CHECKPOINT_COORDS})
+    distances = xr.open_zarr(where, zarr_format=3, consolidated=False)["distance"]
+    return distances.assign_coords({name: ("checkpoint", ds[name].values) for name in CHECKPOINT_COORDS})
 
 
 def _begin(ds: xr.Dataset, where: str, content: str, metric: str, height: int) -> zarr.Group:
@@ -98,5 +102,5 @@ def _begin(ds: xr.Dataset, where: str, content: str, metric: str, height: int) -
     )
     matrix.to_zarr(where, mode="w-", compute=False, zarr_format=3, consolidated=False)
     group = zarr.open_group(where, mode="r+", zarr_format=3)
-    group.attrs["content"] = content  # last: a directory without it was never ready
+    group.attrs["content"] = content  # last, so that a directory without it counts as unfinished
     return group

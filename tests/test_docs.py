@@ -1,0 +1,175 @@
+"""The documentation says what is so: the names in it exist, its examples run, and its numbers are measured."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.main
+
+import predspace_widgets as pw
+from predspace_widgets.cli import app
+from predspace_widgets.trajectories.testing import random_trajectories
+from predspace_widgets.views import VIEWS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "predspace_widgets"
+PAGES = sorted(
+    page
+    for folder in (
+        "",
+        "benchmarks",
+        "data",
+        "docs",
+        "predspace_widgets/trajectories",
+        "predspace_widgets/training/recipes",
+    )
+    for page in (ROOT / folder).glob("*.md")
+)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WHERE = (ROOT / "docs" / "where.md").read_text(encoding="utf-8")
+#: The last one, which needs a cluster, is only compiled.
+*EXAMPLES, ON_A_CLUSTER = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+#: What the README says of the demo dataset.
+COUNTED = {"run": 65, "task": 7, "method": 7, "seed": 5}
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def wrong_names(page: str) -> list[str]:
+    """Words in backticks that are no file, or no name that the file before them on their line defines."""
+    wrong = []
+    for line in page.splitlines():
+        file: Path | None = None
+        for word in re.findall(r"`([^`]+)`", line):
+            if "/" in word or word.endswith(".py"):
+                file = next((folder / word for folder in (PACKAGE, ROOT) if (folder / word).exists()), None)
+                if file is None:
+                    wrong.append(word)
+            elif file is None or not _defines(file, word):
+                wrong.append(word)
+    return wrong
+
+
+def _defines(file: Path, name: str) -> bool:
+    """Whether a module of the package defines `function`, `CONSTANT` or `Class.method` itself, not by an import."""
+    if file.suffix != ".py":
+        return False
+    module = importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            return False
+        found = getattr(found, part)
+    if not hasattr(found, "__qualname__"):  # a constant
+        return re.search(rf"^{re.escape(name)}\b.*=", file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    return bool(found.__module__ == module.__name__)
+
+
+def test_every_name_of_the_map_exists() -> None:
+    assert len(re.findall(r"`[^`]+`", WHERE)) > 100
+    assert wrong_names(WHERE) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("| overlap | `geometry/distance.py` | `overlaps`, `FLOOR` |", []),
+        ("| overlap | `geometry/distances.py` | `overlaps` |", ["geometry/distances.py", "overlaps"]),
+        ("| overlap | `geometry/distance.py` | `overlap` |", ["overlap"]),
+        ("| landmarks | `geometry/inpca.py` | `choose_landmarks` |", ["choose_landmarks"]),  # only imports it
+        ("| projection | `geometry/inpca.py` | `InPCA.transform`, `InPCA.project` |", ["InPCA.project"]),
+        ("| the floor | `geometry/geodesic.py` | `FLOOR` |", ["FLOOR"]),
+        ("| overlap | `overlaps` |", ["overlaps"]),
+    ],
+)
+def test_a_wrong_name_is_found(line: str, wrong: list[str]) -> None:
+    assert wrong_names(line) == wrong
+
+
+def test_the_map_names_every_panel_by_its_title() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| `views/(\w+)\.py` \|", WHERE, re.MULTILINE)
+    assert sorted(rows) == sorted((view.title, name) for name, view in VIEWS.items())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_tree_of_the_package_exists() -> None:
+    tree = re.search(r"^    predspace_widgets/\n((?:    .*\n)+)", README, re.MULTILINE)
+    assert tree is not None
+    inside, beside = (
+        re.findall(r"^ {6}(\S+)", tree[1], re.MULTILINE),
+        re.findall(r"^ {4}(\S.*)$", tree[1], re.MULTILINE),
+    )
+    assert [name for name in inside if not (PACKAGE / name).exists()] == []
+    folders = [word for line in beside for word in line.split() if word.endswith("/")]
+    assert [name for name in folders if not (ROOT / name).is_dir()] == []
+    parts = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert {name.rstrip("/") for name in inside} == parts - {"__init__.py", "__main__.py"}
+
+
+def test_commands_and_their_options_exist() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    lines = re.findall(r"^ +\.venv/bin/predspace (.*)$", README, re.MULTILINE)
+    assert len(lines) >= 5
+    for line in lines:
+        name, *words = shlex.split(line, comments=True)
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
+# -- examples ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the examples of the README define, one after the other in a folder that holds large.zarr."""
+    folder = tmp_path_factory.mktemp("readme")
+    small = random_trajectories()
+    defined: dict[str, Any] = {
+        "labels": small["label"].values,
+        "names": [str(name) for name in small["class"].values],
+        "images": None,
+        "network": lambda images: small["probs"].values[0],
+        "n_epochs": 3,
+        "probs": small["probs"].values[:4],
+        "epochs": range(4),
+    }
+    pw.save_trajectories(small, folder / "large.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for example in EXAMPLES:
+            exec(compile(example, "README.md", "exec"), defined)
+    return defined | {"folder": folder}
+
+
+def test_examples_run(names: dict[str, Any]) -> None:
+    assert len(EXAMPLES) == 5
+    assert names["recorder"].run == "my task/supervised/0"
+    assert pw.open_trajectories(names["folder"] / "mine.zarr").sizes["checkpoint"] == 3
+    assert pw.open_trajectories(names["folder"] / "mine.zarr.zip").sizes["checkpoint"] == 4
+    assert (names["folder"] / "distances.zarr").is_dir()
+    compile(ON_A_CLUSTER, "README.md", "exec")
+
+
+def test_numbers_beside_the_examples(names: dict[str, Any]) -> None:
+    demo = pw.demo()
+    stress = demo.predspace.inpca()["explained_stress"].values
+    assert f"three axes explain {stress[2]:.0%} of the distances" in README
+    for number in ("mean_distance", "floor_mean_distance", "p_value"):
+        assert f"compared.{number}  # {names['compared'].attrs[number]:.3f}" in README
+    assert {name: len(np.unique(demo[name])) for name in COUNTED} == COUNTED
+    assert "Sixty-five networks" in README
+    assert "65 small networks on real 8x8 digits: seven\ntasks, seven ways to learn, five seeds" in README

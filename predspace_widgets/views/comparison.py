@@ -90,11 +90,13 @@ def _means(first: int, second: int) -> str:
 
 
 def _p_value(comparison: xr.Dataset) -> str:
-    """The p of a comparison, and whether so few runs can give a smaller one."""
+    """The p of a comparison, whether so few runs can give a smaller one, and whether all relabellings were tried."""
     about = comparison.attrs
     p, smallest = about["p_value"], about["smallest_p"]
     text = f"p = {p:.2f}" if p >= 0.095 else f"p = {p:.2g}"
-    if math.isclose(p, smallest):
+    if not about["p_is_exact"]:
+        text += f" (of {1 / smallest:,.0f} relabellings)"
+    elif math.isclose(p, smallest):
         text += f", the smallest {about['n_first']} + {about['n_second']} runs can give"
     return text
 

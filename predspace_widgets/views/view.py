@@ -119,7 +119,7 @@ def styles_of(analysis: Analysis) -> tuple[dict[str, Style], str]:
     >>> styles_of(analysis_of(random_trajectories(tasks=("red",))))
     ({'red': Style(color='#0072B2', dash='solid')}, '')
     """
-    styles, meaning = curve_styles(_curve_pairs(analysis))
+    styles, meaning = curve_styles(analysis.curve_pairs)
     return dict(zip(analysis.curve_names, styles, strict=True)), meaning
 
 
@@ -134,16 +134,8 @@ def colors_of(analysis: Analysis, column: str) -> dict[str, list[str]]:
     {'supervised': ['#0072B2', '#D55E00']}
     """
     place = ("task", "method").index(column)
-    pairs = _curve_pairs(analysis)
+    pairs = analysis.curve_pairs
     colors: dict[str, dict[str, None]] = {}
     for pair, style in zip(pairs, curve_styles(pairs)[0], strict=True):
         colors.setdefault(pair[place], {})[style.color] = None
     return {value: list(seen) for value, seen in colors.items()}
-
-
-def _curve_pairs(analysis: Analysis) -> list[tuple[str, str]]:
-    """(task, method) of each curve, in the order of `curve_names`."""
-    if hasattr(analysis, "curve_pairs"):
-        return list(analysis.curve_pairs)
-    columns = (analysis.ds[name].values.astype(str).tolist() for name in ("task", "method"))
-    return list(dict.fromkeys(zip(*columns, strict=True)))

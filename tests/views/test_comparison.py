@@ -22,7 +22,7 @@ def result(floor: bool = True, **attrs: Any) -> xr.Dataset:
     variables = {"distance": ("progress", distance)}
     if floor:
         variables["floor"] = ("progress", distance / 4)
-        about |= {"floor_mean_distance": 0.159, "p_value": 0.1, "smallest_p": 0.1}
+        about |= {"floor_mean_distance": 0.159, "p_value": 0.1, "smallest_p": 0.1, "p_is_exact": 1}
     return xr.Dataset(variables, coords={"progress": GRID}, attrs=about | attrs)
 
 
@@ -68,6 +68,11 @@ def test_the_floor_says_what_it_is_of(n_first: int, n_second: int, words: str) -
 )
 def test_p_says_where_it_can_be_no_smaller(p: float, smallest: float, text: str) -> None:
     assert drawn(result(p_value=p, smallest_p=smallest))["floor"].name.split("; ")[1] == text
+
+
+def test_p_says_where_not_all_relabellings_were_tried() -> None:
+    name = drawn(result(p_value=0.02, smallest_p=0.001, p_is_exact=0))["floor"].name
+    assert name.endswith("p = 0.02 (of 1,000 relabellings)")
 
 
 def test_without_a_second_seed_there_is_no_floor_and_no_p() -> None:

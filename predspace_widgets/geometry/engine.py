@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from predspace_widgets.geometry.probabilities import FLOOR, Array, check_rows, c
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
+_ONE_AT_A_TIME = threading.Lock()
 
 # Each tile of checkpoints against another is one task of a pool of threads, in which torch itself runs on one thread.
 # Letting torch share each operation among its threads is no faster on an idle machine and, where something else runs
@@ -141,13 +143,15 @@ def _map(work: Callable[[_Task], _Result], tasks: Sequence[_Task], n_threads: in
     """Results of all tasks, done by a pool of threads, in each of which torch runs on one thread."""
     if n_threads == 1 or len(tasks) < 2:
         return [work(task) for task in tasks]
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        return list(pool.map(work, tasks))
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)  # the matrix library has one number for all threads
+    # The number of torch's threads is one for the whole process: two calls at a time would restore each other's.
+    with _ONE_AT_A_TIME:
+        before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            return list(pool.map(work, tasks))
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(before)
 
 
 def _as_checkpoints(predictions: ArrayLike, name: str) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -509,3 +510,18 @@ def test_cuda_gives_what_the_cpu_gives(monkeypatch: pytest.MonkeyPatch, metric: 
         there = geometry.pairwise(first, second, metric=metric, dtype=dtype, device="cuda")
         here = geometry.pairwise(P, None if second is None else Q, metric=metric, dtype=dtype)
         np.testing.assert_allclose(there, here, rtol=1e-6, atol=error)
+
+
+def test_two_calls_at_a_time_leave_the_number_of_threads_as_it_was() -> None:
+    """It is one number for the whole process, which each call sets for a while."""
+    P = np.random.default_rng(0).dirichlet(np.ones(4), (300, 20)).astype(np.float32)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda _: geometry.pairwise(P, metric="great_circle"), range(12)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])

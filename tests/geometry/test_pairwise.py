@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -511,15 +509,3 @@ def test_cuda_gives_what_the_cpu_gives(monkeypatch: pytest.MonkeyPatch, metric: 
         there = geometry.pairwise(first, second, metric=metric, dtype=dtype, device="cuda")
         here = geometry.pairwise(P, None if second is None else Q, metric=metric, dtype=dtype)
         np.testing.assert_allclose(there, here, rtol=1e-6, atol=error)
-
-
-@pytest.mark.usefixtures("_restore_threads")
-def test_two_calls_at_a_time_leave_the_number_of_threads_as_it_was() -> None:
-    """It is one number for the whole process, which each call sets for a while."""
-    torch.set_num_threads(2)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(engine._map, time.sleep, [0.3, 0.3], 2)
-        time.sleep(0.1)
-        second = pool.submit(engine._map, time.sleep, [0.5, 0.5], 2)  # begins while the first is at work
-        first.result(), second.result()
-    assert torch.get_num_threads() == 2

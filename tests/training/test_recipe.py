@@ -29,7 +29,7 @@ def test_built_in_recipes_have_titles() -> None:
 def test_the_digits_recipe() -> None:
     recipe = load_recipe("digits")
     assert recipe.name == "digits"
-    assert recipe.seeds == (0, 1, 2)
+    assert recipe.seeds == (0, 1, 2, 3, 4)
     assert recipe.network.width == 16
     assert recipe.plan("supervised").settings.learning_rate == 0.05
     assert len(recipe.checkpoints.steps(recipe.plan("supervised").settings.steps)) == 30

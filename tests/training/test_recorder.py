@@ -742,3 +742,20 @@ def test_the_size_of_a_batch(batch: Any) -> None:
 def test_a_batch_of_unknown_size(batch: Any) -> None:
     with pytest.raises(ValueError, match=r"a batch \(\w+\) with neither a tensor nor a list of texts: .* let it hold"):
         _size_of(batch)
+
+
+def test_logarithms_are_recorded_and_stay_the_form_of_the_path(tmp_path: Path) -> None:
+    """Predictions that float16 rounds to 0 as probabilities are there as logarithms."""
+    logits = np.array([[0.0, -30.0], [0.0, 12.0]])
+    options = {"labels": [0, 1], "task": "t"}
+    with Recorder(tmp_path / "logs.zarr", **options, store="log_probs") as recorder:
+        for epoch in range(2):
+            recorder.record(logits, epoch=epoch)
+    probs = pw.open_trajectories(tmp_path / "logs.zarr")["probs"].values
+    np.testing.assert_allclose(np.log(probs[:, 0, 1]), -30, atol=0.01)
+    with Recorder(tmp_path / "logs.zarr", **options, seed=1) as recorder:
+        recorder.record(logits, epoch=0)
+    assert pw.open_trajectories(tmp_path / "logs.zarr").sizes["checkpoint"] == 3
+    assert not (tmp_path / "logs.zarr" / "probs").exists()
+    with pytest.raises(ValueError, match="was recorded with other store"):
+        Recorder(tmp_path / "logs.zarr", **options, seed=2, store="probs")

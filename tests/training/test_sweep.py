@@ -40,11 +40,12 @@ from predspace_widgets.training.imprint import ImprintSettings
 from predspace_widgets.training.methods.fine_tuning import FineTuningSettings
 from predspace_widgets.training.methods.fixmatch import FixMatchSettings
 from predspace_widgets.training.methods.supervised import SupervisedSettings
-from predspace_widgets.training.recipe import MethodPlan, NetworkSettings
+from predspace_widgets.training.recipe import MethodPlan, NetworkSettings, parse_recipe
 from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.sweep import fingerprint
 from predspace_widgets.training.workers import start_workers
-from predspace_widgets.trajectories import save_trajectories
+from predspace_widgets.trajectories import open_trajectories, save_trajectories
+from predspace_widgets.trajectories.storage import Store
 
 
 def supervised(**settings: Any) -> MethodPlan:
@@ -337,7 +338,7 @@ def test_runs_are_kept_as_they_finish(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_broken_run_is_trained_again(tmp_path: Path, recorded: xr.Dataset) -> None:
     record_recipe(tiny_recipe(), folder=tmp_path)
     first, second = sorted(tmp_path.glob("*.zarr"))
-    next(path for path in first.glob("probs/c/**/*") if path.is_file()).write_bytes(b"no chunk")
+    next(path for path in first.glob("log_probs/c/**/*") if path.is_file()).write_bytes(b"no chunk")
     (second / "zarr.json").unlink()
     assert record_recipe(tiny_recipe(), folder=tmp_path).identical(recorded)
 
@@ -465,3 +466,13 @@ def test_what_can_be_checked_is_checked_before_anything_is_made(
     with pytest.raises(ValueError, match=message):
         record_to(tiny_recipe(**changed), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("store", ["log_probs", "probs"])
+def test_a_recipe_says_how_predictions_are_stored(tmp_path: Path, recorded: xr.Dataset, store: Store) -> None:
+    record_to(replace(tiny_recipe(), store=store), tmp_path / "stored.zarr", workers=1)
+    assert (tmp_path / "stored.zarr" / store).is_dir()
+    np.testing.assert_allclose(open_trajectories(tmp_path / "stored.zarr")["probs"], recorded["probs"], atol=1e-3)
+    assert parse_recipe(replace(tiny_recipe(), store=store).to_yaml(), "tiny").store == store
+    with pytest.raises(ValueError, match="form of predictions 'roots'"):
+        replace(tiny_recipe(), store="roots")

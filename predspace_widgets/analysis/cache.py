@@ -51,8 +51,8 @@ class Cache:
             if is_new:
                 self._fill(key, result, compute)
             try:
-                found: _Result = result.result()
-                return found
+                value: _Result = result.result()
+                return value
             except CancelledError:  # the thread that computed it was interrupted
                 continue
 

@@ -151,7 +151,9 @@ class Measurements:
 
         matrix = self._cache.get((name,), compute)
         if keep:  # also where an earlier call did not
-            self._stored(name, (n_condensed,), keep, lambda _: _squareform(matrix))
+            results = self._results(name, n_condensed, keep)
+            if results is not None and not results.has(name):
+                results.write(name, _squareform(matrix))
         return matrix
 
     def landmark_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
@@ -323,18 +325,18 @@ class Measurements:
         results = self._results(name, int(np.prod(shape)), keep)
         if results is None:
             return compute(None)
-        found = results.part(name)
-        if found is None:
-            found = compute(results).ravel()
+        values = results.part(name)
+        if values is None:
+            values = compute(results).ravel()
             try:
-                results.write(name, found)
+                results.write(name, values)
             except StoreChangedError:
                 raise
             except OSError as error:
                 if keep:
                     raise
                 _log.warning("a result is not kept: %s", error)
-        return found.reshape(shape)
+        return values.reshape(shape)
 
     def _results(self, name: str, size: int, keep: bool | None) -> Results | None:
         """Where a result is kept on disk, ready to be written; None where it is not kept."""
@@ -411,8 +413,8 @@ def _overlaps_with_ends(block: NDArray[Any], samples: slice, labels: NDArray[Any
 def _accuracy(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:
     if np.isnan(block).any():
         raise ValueError("P holds values that are not finite (NaN or infinity)")
-    found: Array = (block.argmax(axis=-1) == labels[samples]).mean(axis=-1)
-    return found
+    accuracy: Array = (block.argmax(axis=-1) == labels[samples]).mean(axis=-1)
+    return accuracy
 
 
 def _squared_steps(block: NDArray[Any], samples: slice, before: _Rows, after: _Rows, method: LengthMethod) -> Array:

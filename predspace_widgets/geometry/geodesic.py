@@ -123,8 +123,8 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
 
     flat = values.reshape(-1, *root_start.shape)  # (T, N, C)
     length = max(1, _BLOCK // root_start.size)
-    found = [of_block(flat[k : k + length]) for k in range(0, len(flat), length)]
-    return np.concatenate([np.empty(0), *found]).reshape(values.shape[:-2])
+    nearest = [of_block(flat[k : k + length]) for k in range(0, len(flat), length)]
+    return np.concatenate([np.empty(0), *nearest]).reshape(values.shape[:-2])
 
 
 def overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> tuple[Array, Array]:

@@ -307,11 +307,11 @@ def _turned(projected: Array, eigenvalues: Array, k: int, rounding: float) -> tu
     squares, basis = scipy.linalg.eigh(X.T @ X)
     root = np.sqrt(np.maximum(squares, 0))
     inverse = np.divide(1, root, out=np.zeros_like(root), where=squares > rounding)
-    found, vectors = scipy.linalg.eigh((basis * root).T @ (np.sign(eigenvalues)[:, None] * (basis * root)))
-    found[np.abs(found) <= rounding] = 0.0
-    order = np.argsort(-np.abs(found), kind="stable")[:k]
-    matrix = (basis * inverse) @ vectors[:, order] * np.sqrt(np.abs(found[order]))  # (k', k)
-    return found[order], _Turn(centre, matrix * _signs(X @ matrix))
+    turned_eigenvalues, vectors = scipy.linalg.eigh((basis * root).T @ (np.sign(eigenvalues)[:, None] * (basis * root)))
+    turned_eigenvalues[np.abs(turned_eigenvalues) <= rounding] = 0.0
+    order = np.argsort(-np.abs(turned_eigenvalues), kind="stable")[:k]
+    matrix = (basis * inverse) @ vectors[:, order] * np.sqrt(np.abs(turned_eigenvalues[order]))  # (k', k)
+    return turned_eigenvalues[order], _Turn(centre, matrix * _signs(X @ matrix))
 
 
 def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: ArrayLike) -> Array:
@@ -441,7 +441,7 @@ def _double_centre(distances: Array, row_means: Array) -> Array:
 def _largest_eigenpairs(matrix: Array, k: int) -> tuple[Array, Array]:
     """The k eigenvalues of largest magnitude of a symmetric matrix, in that order, and their vectors (T, k)."""
     n_points = len(matrix)
-    found = None
+    eigenpairs = None
     if n_points >= _ITERATIVE_FROM and k <= n_points // 10:
         start = np.random.default_rng(0).standard_normal(n_points)
         # By scipy, which reads half of the matrix. numpy's own threads would keep those of eigsh waiting.
@@ -449,10 +449,10 @@ def _largest_eigenpairs(matrix: Array, k: int) -> tuple[Array, Array]:
             matrix.shape, matvec=lambda vector: scipy.linalg.blas.dsymv(1.0, matrix.T, vector), dtype=matrix.dtype
         )
         with contextlib.suppress(scipy.sparse.linalg.ArpackError):  # all points coincide, or no convergence
-            found = scipy.sparse.linalg.eigsh(product, k, which="LM", v0=start, tol=_TOLERANCE)
-    if found is None or not _are_eigenpairs(matrix, *found):
-        found = scipy.linalg.eigh(matrix)  # the full spectrum always comes
-    eigenvalues, vectors = found
+            eigenpairs = scipy.sparse.linalg.eigsh(product, k, which="LM", v0=start, tol=_TOLERANCE)
+    if eigenpairs is None or not _are_eigenpairs(matrix, *eigenpairs):
+        eigenpairs = scipy.linalg.eigh(matrix)  # the full spectrum always comes
+    eigenvalues, vectors = eigenpairs
     order = np.argsort(-np.abs(eigenvalues), kind="stable")[:k]
     return eigenvalues[order], vectors[:, order]
 

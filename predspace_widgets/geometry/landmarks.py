@@ -83,13 +83,13 @@ def draw_evenly(n_points: int, random_state: int = 0) -> NDArray[np.intp]:
 
 def check_landmarks(landmarks: ArrayLike, n_points: int) -> NDArray[np.intp]:
     """Given landmarks as an array (m,), or ValueError unless they are fewer than the points, different and there."""
-    found = np.asarray(landmarks)
-    if found.ndim != 1 or found.dtype.kind not in "iu":
+    indices = np.asarray(landmarks)
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise ValueError(f"landmarks must be a number or a list of indices, got {landmarks!r}")
-    _check_number(len(found), n_points)
-    if found.min() < 0 or found.max() >= n_points or len(np.unique(found)) < len(found):
+    _check_number(len(indices), n_points)
+    if indices.min() < 0 or indices.max() >= n_points or len(np.unique(indices)) < len(indices):
         raise ValueError(f"landmarks must be different indices from 0 to {n_points - 1}")
-    return found.astype(np.intp)
+    return indices.astype(np.intp)
 
 
 def _check_number(n_landmarks: int, n_points: int) -> None:

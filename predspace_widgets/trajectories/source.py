@@ -123,8 +123,8 @@ def _files(url: str, n_rows: int, predictions: str) -> dict[str, dict[str, Any]]
     files, root = fsspec.url_to_fs(url)
     if not url.rstrip("/").endswith(".zarr"):
         return {"": files.info(root)}
-    found = files.find(f"{root.rstrip('/')}/{predictions}", detail=True)
-    named = {str(path).rpartition(f"/{predictions}/")[2]: info for path, info in found.items()}
+    files_there = files.find(f"{root.rstrip('/')}/{predictions}", detail=True)
+    named = {str(path).rpartition(f"/{predictions}/")[2]: info for path, info in files_there.items()}
     chosen = {}
     for name in sorted(named):
         row = _CHUNK_ROW.match(name)

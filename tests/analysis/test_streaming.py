@@ -454,3 +454,16 @@ def test_the_version_is_part_of_what_results_depend_on(path: Path, monkeypatch: 
     monkeypatch.setattr(kept, "_VERSION", kept._VERSION + 1)
     distances(path)
     assert len(names & {entry.name for entry in results_of(path).iterdir()}) == 1  # the note of the content
+
+
+def test_distances_that_were_computed_before_are_kept_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix is held once in memory, whatever was asked for first."""
+    path = save_trajectories(TRAININGS, tmp_path / "trainings.zarr")
+    analysis = Analysis(open_trajectories(path))
+    first = analysis.distances().values
+    monkeypatch.setattr(measurements, "pairwise", None)  # nothing is computed anew
+    assert analysis.distances(keep=True).values is first
+    again = Analysis(open_trajectories(path)).distances(keep=True)
+    np.testing.assert_array_equal(again, first)

@@ -24,7 +24,7 @@ test: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not browser" --numprocesses auto
+	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
 	$(BIN)/pytest -m browser
 
 fuzz: $(TEST)

@@ -289,11 +289,7 @@ class Analysis:
             An unknown curve, twice the same one, no common range of progress or one that does not hold the given one.
         NoPredictionsError
         """
-        self.measured.check_predictions()
-        one, other = self._curves.find(first), self._curves.find(second)
-        if one == other:
-            raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
-        sides = self._runs_of(one, selection), self._runs_of(other, selection)
+        one, other, *sides = self.two_curves(first, second, selection)
         runs = [run for side in sides for run in side]
         places = self.measured.places(runs, metric, n_points, progress_range)
         compared = self._selections.get(
@@ -325,6 +321,16 @@ class Analysis:
                 "p_is_exact": int(compared.exact),  # NetCDF knows no bool
             }
         return result
+
+    def two_curves(
+        self, first: str | tuple[str, str], second: str | tuple[str, str], selection: Selection = _EVERYTHING
+    ) -> tuple[int, int, list[NDArray[np.intp]], list[NDArray[np.intp]]]:
+        """Places of two different curves, and rows of the runs of each; for the errors see `comparison`."""
+        self.measured.check_predictions()
+        one, other = self._curves.find(first), self._curves.find(second)
+        if one == other:
+            raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
+        return one, other, self._runs_of(one, selection), self._runs_of(other, selection)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 

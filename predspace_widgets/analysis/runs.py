@@ -166,13 +166,9 @@ def compare_ends(ds: xr.Dataset, first: str | tuple[str, str], second: str | tup
     >>> float(compare_ends(random_trajectories(n_seeds=3), "red", "blue").p_value)
     0.1
     """
-    curves, measured = Curves(ds), analysis_of(ds).measured
-    one, other = curves.find(first), curves.find(second)
-    if one == other:
-        raise ValueError(f"choose two different curves to compare, both are {curves.labels[one]!r}")
-    runs = list(rows_of_runs(ds).values())
-    sides = [[rows for rows in runs if curves.of_checkpoint[rows[0]] == place] for place in (one, other)]
-    compared = measured.compare(Places([*sides[0], *sides[1]]), len(sides[0]))
+    analysis = analysis_of(ds)
+    one, other, runs_of_one, runs_of_other = analysis.two_curves(first, second)
+    compared = analysis.measured.compare(Places([*runs_of_one, *runs_of_other]), len(runs_of_one))
     result = {"distance": compared.distance[0]}
     if compared.floor is not None:
         result |= {
@@ -180,7 +176,7 @@ def compare_ends(ds: xr.Dataset, first: str | tuple[str, str], second: str | tup
             "p_value": p_value(compared.relabelled),
             "smallest_p": 1 / len(compared.relabelled),
         }
-    return xr.Dataset(result, attrs={"first": curves.labels[one], "second": curves.labels[other]})
+    return xr.Dataset(result, attrs={"first": analysis.curve_names[one], "second": analysis.curve_names[other]})
 
 
 def mean_over_progress(distances: xr.DataArray) -> xr.DataArray:
@@ -271,9 +267,8 @@ def _bounds(reached: Array, runs: dict[str, NDArray[np.intp]]) -> str:
 def _run_coords(ds: xr.Dataset, runs: dict[str, NDArray[np.intp]]) -> dict[str, tuple[str, NDArray[Any]]]:
     """Name, task, method, seed and curve of runs, as coordinates along "run"."""
     first = [rows[0] for rows in runs.values()]
-    curves = Curves(ds)
     named = {name: ("run", ds[name].values[first]) for name in ("run", *RUN_COORDS)}
-    return {**named, "curve": ("run", np.array(curves.labels)[curves.of_checkpoint[first]])}
+    return {**named, "curve": ("run", analysis_of(ds).curves[first])}
 
 
 def _labelled(values: Array, dims: Sequence[str], coords: dict[str, Any], places: Places) -> xr.DataArray:

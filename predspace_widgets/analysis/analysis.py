@@ -101,6 +101,8 @@ class Analysis:
         Labels of the curves, in the order of the dataset.
     curve_pairs : list of (task, method)
         What the curves are, in the same order.
+    curve_numbers : array of int, shape (T,)
+        Place in `curve_names` of each checkpoint's curve.
     curves : array of str, shape (T,)
         Label of each checkpoint's curve.
 
@@ -119,7 +121,8 @@ class Analysis:
         self._curves = Curves(ds)
         self.curve_names: list[str] = self._curves.labels
         self.curve_pairs: list[tuple[str, str]] = self._curves.pairs
-        self.curves: NDArray[np.str_] = np.array(self.curve_names)[self._curves.of_checkpoint]
+        self.curve_numbers: NDArray[np.intp] = self._curves.of_checkpoint
+        self.curves: NDArray[np.str_] = np.array(self.curve_names)[self.curve_numbers]
         self.measured = Measurements(ds)
         self._whole = Cache()
         self._selections = Cache(_MOST_SELECTIONS, _MOST_SELECTION_BYTES)

@@ -1,9 +1,21 @@
-"""Views, one a file: what it asks of a dataset, what it measures, how it is drawn, how to read it."""
+"""Views, one a file: what it asks of a dataset, what it measures, how it is drawn, how to read it.
 
-from predspace_widgets.views import comparison, inpca, lengths, progress, stress
-from predspace_widgets.views.view import Choices, Drawing, View
+A file in this folder that has a `VIEW` is a panel; nothing else names it.
+"""
 
-#: All views by name, in their order.
-VIEWS = {view.name: view for view in (inpca.VIEW, stress.VIEW, progress.VIEW, comparison.VIEW, lengths.VIEW)}
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["VIEWS", "Choices", "Drawing", "View"]
+from predspace_widgets.views.view import CheckpointView, Drawing, ResultView, View
+
+
+def _find() -> dict[str, View]:
+    modules = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
+    views = [module.VIEW for module in modules if hasattr(module, "VIEW")]
+    return {view.name: view for view in sorted(views, key=lambda view: view.place)}
+
+
+#: All views by name, in their order: the first is the large one.
+VIEWS: dict[str, View] = _find()
+
+__all__ = ["VIEWS", "CheckpointView", "Drawing", "ResultView", "View"]

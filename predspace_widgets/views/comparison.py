@@ -9,7 +9,8 @@ import xarray as xr
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.views.style import INK, MUTED, axis, common_layout, plain
-from predspace_widgets.views.view import Choices, Figure, View
+from predspace_widgets.views.marks import Figure
+from predspace_widgets.views.view import Control, ResultView
 
 
 def comparison_figure(comparison: xr.Dataset) -> Figure:
@@ -59,6 +60,8 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     layout = common_layout(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
         yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.6 * highest or 1.0]),  # room for the legend
+        # At the time that is shown: the progress of either curve, or the one that time is counted in.
+        meta={"cursors": [{"axis": "x", "column": "progress {progress_metric}", "of": "compared"}]},
         showlegend=True,
         legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255, 255, 255, 0)", "font": {"size": 12}},
     )
@@ -101,18 +104,39 @@ def _p_value(comparison: xr.Dataset) -> str:
     return text
 
 
-def _measure(analysis: Analysis, choices: Choices) -> xr.Dataset:
-    return analysis.comparison(choices.first, choices.second, choices.selection, choices.progress_metric)
+def _measure(analysis: Analysis, choices: Any) -> xr.Dataset:
+    first, second = choices.compared
+    return analysis.comparison(first, second, choices.selection, choices.progress_metric)
 
 
-VIEW = View(
+def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]:
+    """All pairs of curves, as they are compared while nothing else is chosen."""
+    names = analysis.curve_names
+    if len(names) > MOST_AHEAD:
+        return []
+    results: list[tuple[dict[str, Any], Any]] = []
+    for (one, other), result in analysis.comparisons(choices.selection, choices.progress_metric).items():
+        results.append(({"compared": [names[one], names[other]]}, result))
+    return results
+
+
+#: Pairs of so many curves are compared before anyone asks.
+MOST_AHEAD = 16
+
+_SIDES = tuple(Control("compared", side, "curves", place=place) for place, side in enumerate(("first", "second")))
+
+VIEW = ResultView(
     name="comparison",
+    place=30,
     title="At equal progress",
     how_to_read=(
         "Distance where both have come equally far; d_traj is the area. Dotted: what chance between seeds makes; p: "
         "share of random splits of the runs that differ as much."
     ),
-    depends=lambda choices: ("first", "second", "seeds", "epochs", "progress_metric"),
+    controls=_SIDES,
+    depends=("compared", "seeds", "epochs", "progress_metric"),
     measure=_measure,
-    figure=lambda comparison, styles, choices: comparison_figure(comparison),
+    figure=lambda comparison, analysis, choices: comparison_figure(comparison),
+    numbers=lambda comparison: comparison.to_dataframe().reset_index(),
+    ahead=_ahead,
 )

@@ -91,6 +91,17 @@ def plain(text: object) -> str:
     return escape(str(text), quote=False).replace("%", "&#37;").replace("$", "&#36;")
 
 
+def short(name: str, most: int = 24) -> str:
+    """A long name with its middle left out.
+
+    Examples
+    --------
+    >>> short("even"), short("a name of more than twenty-four letters")
+    ('even', 'a name of mo…our letters')
+    """
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
+
+
 def faint(color: str, opacity: float) -> str:
     """A colour '#rrggbb' with an opacity, for plotly.
 
@@ -171,6 +182,11 @@ class EpochScale:
     epochs : array
         All epochs that are drawn.
 
+    Attributes
+    ----------
+    unit : float
+        The first epoch after 0: the scale is log(1 + epoch / unit).
+
     Examples
     --------
     >>> EpochScale(np.array([0.0, 0.1, 1.0, 10.0])).ticktext
@@ -178,13 +194,13 @@ class EpochScale:
     """
 
     def __init__(self, epochs: np.ndarray) -> None:
-        self._unit = epochs[epochs > 0].min(initial=1.0)
+        self.unit = epochs[epochs > 0].min(initial=1.0)
         ticks = [0.0] + [digit * 10.0**power for power in range(-3, 6) for digit in (1, 3)]
-        room = [tick for tick in ticks if tick == 0 or tick >= 2 * self._unit]
+        room = [tick for tick in ticks if tick == 0 or tick >= 2 * self.unit]
         shown = np.array([tick for tick in room if epochs.min() <= tick <= epochs.max()])
         self.tickvals = self(shown).tolist()
         self.ticktext = [f"{tick:g}" for tick in shown]
 
     def __call__(self, epochs: np.ndarray) -> np.ndarray:
         """Places of epochs on the scale."""
-        return np.log1p(epochs / self._unit)
+        return np.log1p(epochs / self.unit)

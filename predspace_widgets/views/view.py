@@ -1,106 +1,93 @@
-"""What a view is: what it measures, how it is drawn, how to read it, and the choices that it depends on."""
+"""What a view is: what it asks, which controls it has, how it is drawn, how to read it.
+
+There are two kinds. A view of checkpoints declares marks: Python and the stage make the same figure of them, for any
+choice. A view of results measures what needs predictions, for the choices that it names, and makes a figure of that.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.trajectories import Selection
-from predspace_widgets.views.style import Style, curve_styles
+from predspace_widgets.views.marks import Figure, Mark, When, applies, fill, texts_of
+from predspace_widgets.views.style import curve_styles
+from predspace_widgets.views.tables import Tables
 
-#: The choices behind `Choices.selection`.
-CHECKPOINTS = ("tasks", "methods", "seeds", "epochs")
-
-#: A plotly figure as a plain dict, `{"data": [...], "layout": {...}}`: plotly's own classes check every value, slowly.
-Figure = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-class Choices(Protocol):
-    """What a user has chosen."""
+@dataclass(frozen=True)
+class Control:
+    """A choice with its options, which the stage draws in the header of a card.
 
-    @property
-    def selection(self) -> Selection:
-        """The chosen checkpoints."""
+    Attributes
+    ----------
+    choice : str
+        Its name in the state.
+    label : str
+        What it is called.
+    options : tuple of (value, text), or "curves" or "axes"
+        What there is to choose from: the curves of the dataset, the axes of the picture.
+    when : mapping of choice to values
+        Shown only where each of these choices has one of these values.
+    place : int, optional
+        Which member of a choice that is a list.
+    """
 
-    @property
-    def dimensions(self) -> str:
-        """ "3-D" or "2-D": the first three axes of the picture, or two chosen ones."""
+    choice: str
+    label: str
+    options: tuple[tuple[Any, str], ...] | str
+    when: When = field(default_factory=dict)
+    place: int | None = None
 
-    @property
-    def horizontal(self) -> int:
-        """The InPCA axis drawn to the right in two dimensions."""
 
-    @property
-    def vertical(self) -> int:
-        """The InPCA axis drawn upwards in two dimensions."""
-
-    @property
-    def color_by(self) -> str:
-        """What colours mean in the picture, one of `inpca.COLORINGS`."""
-
-    @property
-    def progress_metric(self) -> Any:
-        """The distance that geometric progress minimises."""
-
-    @property
-    def first(self) -> str:
-        """One of the two curves that are compared."""
-
-    @property
-    def second(self) -> str:
-        """The other one."""
+PROGRESS_METRIC = Control(
+    "progress_metric", "progress by", (("bhattacharyya", "Bhattacharyya"), ("great_circle", "great circle"))
+)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A view at one moment: a figure with a sentence on how to read it, or a message why there is none."""
+    """A view at one moment: a figure, a sentence on how to read it and its numbers, or a message why there is none."""
 
     figure: Figure | None
     caption: str
     message: str = ""
+    table: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
 class View:
-    """One view of a dataset.
+    """What both kinds of view have.
 
     Attributes
     ----------
     name, title, how_to_read : str
-    depends : function from choices to names of choices
-        Those that the view depends on while these are chosen: it is drawn again where one of them changes.
-    measure : function from analysis and choices to a result
-    figure : function from the result, the style of each curve and the choices to a figure
-    notes : function from the result, and the meaning of the styles, to what the caption says after `how_to_read`
+    controls : tuple of Control
+        Its own, besides those that all views share.
+    place : int
+        Where it comes among all views; the first is the large one.
     """
 
     name: str
     title: str
     how_to_read: str
-    depends: Callable[[Choices], Sequence[str]]
-    measure: Callable[[Analysis, Choices], Any]
-    figure: Callable[[Any, Mapping[str, Style], Choices], Figure]
-    notes: Callable[[Any, str], str] = lambda result, meaning: ""
+    controls: tuple[Control, ...] = ()
+    place: int = 100
 
-    def seen(self, choices: Choices) -> dict[str, Any]:
-        """The choices that the view depends on, with their values: while these stay, so does the drawing."""
-        values = {name: getattr(choices, name) for name in self.depends(choices)}
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    def compose(self, analysis: Analysis, choices: Any) -> Drawing:
+        """The drawing for some choices; a ValueError says why there is none."""
+        raise NotImplementedError
 
-    def compose(self, analysis: Analysis, choices: Choices) -> tuple[Figure, str]:
-        """The figure and its caption; a ValueError says which choices leave nothing to draw."""
-        result = self.measure(analysis, choices)
-        styles, meaning = styles_of(analysis)
-        return self.figure(result, styles, choices), f"{self.how_to_read} {self.notes(result, meaning)}".strip()
-
-    def draw(self, analysis: Analysis, choices: Choices) -> Drawing:
-        """Draw the view; what a user can cause becomes a message, and so does a defect, which is also logged."""
+    def draw(self, analysis: Analysis, choices: Any) -> Drawing:
+        """The drawing; what a user can cause becomes a message, and so does a defect, which is also logged."""
         try:
-            return Drawing(*self.compose(analysis, choices))
+            return self.compose(analysis, choices)
         except ValueError as error:
             return Drawing(None, self.how_to_read, str(error))
         except Exception as error:
@@ -108,34 +95,103 @@ class View:
             message = f"This view failed ({type(error).__name__}: {error}). The log has the details."
             return Drawing(None, self.how_to_read, message)
 
+    def describe(self) -> dict[str, Any]:
+        """The view as plain data, for the stage."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "how_to_read": self.how_to_read,
+            "controls": [asdict(control) for control in self.controls],
+        }
 
-def styles_of(analysis: Analysis) -> tuple[dict[str, Style], str]:
-    """The style of each curve of a dataset by the curve's name, and what styles mean; see `curve_styles`.
 
-    Examples
-    --------
-    >>> from predspace_widgets.analysis import analysis_of
-    >>> from predspace_widgets.trajectories.testing import random_trajectories
-    >>> styles_of(analysis_of(random_trajectories(tasks=("red",))))
-    ({'red': Style(color='#0072B2', dash='solid')}, '')
+@dataclass(frozen=True)
+class CheckpointView(View):
+    """A view whose marks are drawn from what every checkpoint has.
+
+    Attributes
+    ----------
+    marks : tuple of Mark
+    layouts : tuple of (when, layout)
+        The layout is the first whose choices apply.
+    table : str
+        Whose rows are the numbers of the view; one of `Tables`.
+    columns : tuple of str
+        Their columns.
+    facts : tuple of str
+        Sentences of the caption, by their names in `Tables.fact`.
     """
-    styles, meaning = curve_styles(analysis.curve_pairs)
-    return dict(zip(analysis.curve_names, styles, strict=True)), meaning
+
+    marks: tuple[Mark, ...] = ()
+    layouts: tuple[tuple[When, Mapping[str, Any]], ...] = ()
+    table: str = "checkpoints"
+    columns: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+
+    def compose(self, analysis: Analysis, choices: Any) -> Drawing:
+        """The drawing; see `View.compose`."""
+        tables, values = Tables(analysis, choices), choices.choices()
+        layout = next(layout for when, layout in self.layouts if applies(when, values))
+        figure = fill(self.marks, layout, tables, curve_styles(analysis.curve_pairs)[0], values)
+        sentences = [self.how_to_read, *(tables.fact(name) for name in self.facts)]
+        return Drawing(figure, " ".join(filter(None, sentences)), table=self._numbers(tables, texts_of(values)))
+
+    def _numbers(self, tables: Tables, texts: Mapping[str, Any]) -> pd.DataFrame:
+        table, ds = tables[self.table], tables.analysis.ds
+        named: dict[str, Any] = {}
+        if table.curve is not None:
+            pairs = [tables.analysis.curve_pairs[curve] for curve in table.curve]
+            named = {"task": [task for task, _ in pairs], "method": [method for _, method in pairs]}
+        if len(table.rows) and (table.rows >= 0).all():
+            named = {"row": table.rows, "run": ds["run"].values[table.rows], **named}
+            named["seed"] = ds["seed"].values[table.rows]
+        columns = [name.format_map(texts) for name in self.columns]
+        return pd.DataFrame({**named, **{name: table.column(name) for name in columns}})
+
+    def describe(self) -> dict[str, Any]:
+        """The view as plain data; see `View.describe`."""
+        return super().describe() | {
+            "kind": "checkpoints",
+            "marks": [asdict(mark) for mark in self.marks],
+            "layouts": [{"when": when, "layout": layout} for when, layout in self.layouts],
+            "table": self.table,
+            "columns": self.columns,
+            "facts": self.facts,
+        }
 
 
-def colors_of(analysis: Analysis, column: str) -> dict[str, list[str]]:
-    """Colours of the curves of each task, or of each method.
+@dataclass(frozen=True)
+class ResultView(View):
+    """A view of what is measured on predictions.
 
-    Examples
-    --------
-    >>> from predspace_widgets.analysis import analysis_of
-    >>> from predspace_widgets.trajectories.testing import random_trajectories
-    >>> colors_of(analysis_of(random_trajectories(tasks=("red", "blue"))), "method")
-    {'supervised': ['#0072B2', '#D55E00']}
+    Attributes
+    ----------
+    depends : tuple of str
+        The choices that the result depends on: all others change nothing.
+    measure : function from analysis and choices to a result
+    figure : function from the result, the analysis and the choices to a figure
+    numbers : function from the result to a table
+    notes : function from the result to what the caption says after `how_to_read`
+    ahead : function from analysis and choices to dicts of choices and results, optional
+        What is measured before anyone asks, for all choices that a user may make of it.
     """
-    place = ("task", "method").index(column)
-    pairs = analysis.curve_pairs
-    colors: dict[str, dict[str, None]] = {}
-    for pair, style in zip(pairs, curve_styles(pairs)[0], strict=True):
-        colors.setdefault(pair[place], {})[style.color] = None
-    return {value: list(seen) for value, seen in colors.items()}
+
+    depends: tuple[str, ...] = ()
+    measure: Callable[[Analysis, Any], Any] = lambda analysis, choices: None
+    figure: Callable[[Any, Analysis, Any], Figure] = lambda result, analysis, choices: {"data": [], "layout": {}}
+    numbers: Callable[[Any], pd.DataFrame] = lambda result: pd.DataFrame()
+    notes: Callable[[Any], str] = lambda result: ""
+    ahead: Callable[[Analysis, Any], Sequence[tuple[dict[str, Any], Any]]] | None = None
+
+    def compose(self, analysis: Analysis, choices: Any) -> Drawing:
+        """The drawing; see `View.compose`."""
+        return self.drawing(self.measure(analysis, choices), analysis, choices)
+
+    def drawing(self, result: Any, analysis: Analysis, choices: Any) -> Drawing:
+        """The drawing of a result."""
+        caption = f"{self.how_to_read} {self.notes(result)}".strip()
+        return Drawing(self.figure(result, analysis, choices), caption, table=self.numbers(result))
+
+    def describe(self) -> dict[str, Any]:
+        """The view as plain data; see `View.describe`."""
+        return super().describe() | {"kind": "results", "depends": self.depends}

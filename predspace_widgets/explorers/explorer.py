@@ -1,0 +1,213 @@
+"""The explorer of a dataset: choices, figures, numbers, and faces to show them in."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from predspace_widgets.analysis import Analysis, analysis_of
+from predspace_widgets.explorers.session import Session
+from predspace_widgets.explorers.sharing import code_of, one_file
+from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.views import VIEWS, Drawing, View
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from predspace_widgets.explorers.notebook import StageWidget
+    from predspace_widgets.explorers.page import StageComponent
+
+
+class Explorer:
+    """Explore a trajectories dataset: in a notebook the last expression of a cell shows it.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or Analysis
+        A trajectories dataset.
+    state : ExplorerState, optional
+        Of another explorer on this dataset, to share its choices.
+    views : sequence of str or View, optional
+        Which views are shown, in this order; the first is the large one. By default all of `VIEWS`.
+    height : str
+        Of the stage in a notebook, as CSS writes lengths.
+    choices : values of the parameters of `ExplorerState`
+        What is chosen at first, such as `tasks=["even", "odd"]`; also to be set later through `state`.
+
+    Attributes
+    ----------
+    state : ExplorerState
+        The choices; setting one draws the stage again, and what is chosen there is set here.
+
+    Raises
+    ------
+    TypeError
+        No dataset, or an unknown choice; the message names those there are.
+    ValueError
+        A value that the dataset does not have, an unknown view, or no valid trajectories dataset.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> explorer = Explorer(random_trajectories(), tasks=["red", "blue"])
+    >>> explorer.state.dimensions = "2-D"
+    >>> explorer.settings()
+    {'curves': ['red', 'blue'], 'dimensions': '2-D'}
+    >>> len(explorer.figure("lengths").data)
+    4
+    """
+
+    def __init__(
+        self,
+        data: xr.Dataset | Analysis,
+        *,
+        state: ExplorerState | None = None,
+        views: Sequence[str | View] | None = None,
+        height: str = "720px",
+        **choices: Any,
+    ) -> None:
+        if not isinstance(data, xr.Dataset | Analysis):
+            raise TypeError(
+                f"an explorer shows a trajectories dataset, not a {type(data).__name__}: see pw.make_trajectories"
+            )
+        analysis = data if isinstance(data, Analysis) else analysis_of(data)
+        if state is None:
+            state = ExplorerState(analysis, **choices)
+        elif state.analysis is not analysis:
+            raise ValueError("this state is of another dataset")
+        else:
+            state.param.update(**choices)
+        self.state, self.height = state, height
+        self.session = Session(analysis, [_view(view) for view in (VIEWS if views is None else views)])
+
+    # -- choices and what is selected ----------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """The choices that differ from the first ones: `Explorer(ds, **settings)` has them again."""
+        return self.state.settings()
+
+    def code(self, view: str = "inpca") -> str:
+        """Python that runs and makes this very figure of a view."""
+        return code_of(self.settings(), self.session.about["source"], self._view(view).name)
+
+    @property
+    def selection(self) -> list[int]:
+        """Rows of the checkpoints that are selected on the stage."""
+        return list(self.state.selected)
+
+    def selected(self) -> xr.Dataset:
+        """The dataset of the selected checkpoints.
+
+        Raises
+        ------
+        ValueError
+            None is selected.
+        """
+        if not self.state.selected:
+            raise ValueError("no checkpoint is selected: click one, or draw a box or a lasso in the 2-D picture")
+        return self.session.analysis.ds.isel(checkpoint=np.array(self.state.selected))
+
+    # -- figures and numbers -------------------------------------------------------------------------------------------
+
+    def figure(self, view: str = "inpca") -> go.Figure:
+        """A view as a plotly figure, which stays a picture in a notebook that is saved and opened again.
+
+        Raises
+        ------
+        ValueError
+            An unknown view, or choices that leave nothing to draw.
+        """
+        import plotly.graph_objects as go
+
+        return go.Figure(self._drawing(view).figure)
+
+    def data(self, view: str = "inpca") -> pd.DataFrame:
+        """The numbers of a view, a row for what is drawn.
+
+        Raises
+        ------
+        ValueError
+            An unknown view, or choices that leave nothing.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> Explorer(random_trajectories(), tasks="red").data("lengths")["n_checkpoints"].tolist()
+        [8, 8]
+        """
+        table = self._drawing(view).table
+        assert table is not None
+        return table
+
+    def _drawing(self, name: str) -> Drawing:
+        return self._view(name).compose(self.session.analysis, self.state)
+
+    def _view(self, name: str) -> View:
+        known = {view.name: view for view in self.session.views} | VIEWS
+        if name not in known:
+            raise ValueError(_unknown_view(name, list(known)))
+        return known[name]
+
+    # -- faces ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def widget(self) -> StageWidget:
+        """The stage as an ipywidget.
+
+        Raises
+        ------
+        ImportError
+            anywidget is not installed; the message says how to.
+        """
+        from predspace_widgets.explorers.notebook import StageWidget
+
+        return StageWidget(self)
+
+    def panel(self) -> StageComponent:
+        """The stage as a component of a Panel page; `panel.Row(explorer)` makes one too."""
+        from predspace_widgets.explorers.page import StageComponent
+
+        return StageComponent(self)
+
+    def __panel__(self) -> StageComponent:
+        return self.panel()
+
+    def save(self, path: str | Path) -> Path:
+        """Write one HTML file that holds the stage and its numbers: it works without Python and without a network.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced if it is there.
+
+        Returns
+        -------
+        Path
+        """
+        path = Path(path)
+        path.write_text(one_file(self.session, self.state.settings()), encoding="utf-8")
+        return path
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)
+
+
+def _view(view: str | View) -> View:
+    if isinstance(view, View):
+        return view
+    if view not in VIEWS:
+        raise ValueError(_unknown_view(view, list(VIEWS)))
+    return VIEWS[view]
+
+
+def _unknown_view(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, 1)
+    hint = f", did you mean {near[0]!r}?" if near else ";"
+    return f"no view {name!r}{hint} an explorer has {', '.join(known)}"

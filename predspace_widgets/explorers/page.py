@@ -1,0 +1,181 @@
+"""The stage as a component of a Panel page, and the server of pages."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import panel as pn
+import param
+import xarray as xr
+from bokeh.server.server import Server
+from panel.custom import JSComponent
+from tornado.web import RequestHandler
+
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.explorers.explorer import Explorer
+from predspace_widgets.explorers.hosting import Answers
+from predspace_widgets.explorers.session import Session
+from predspace_widgets.explorers.stage.stage import module, style
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+_log = logging.getLogger(__name__)
+_PLOTLY = "stage-assets"
+
+
+class StageComponent(JSComponent):
+    """The stage of an explorer, to stand in any Panel page.
+
+    Parameters
+    ----------
+    explorer : Explorer
+    """
+
+    choices = param.Dict(default={}, doc="What is chosen, as far as it differs from the first choices.")
+    data_address = param.String(default="", doc="Where the page finds the numbers; by default they are sent.")
+    plotly_address = param.String(default="", doc="Where the page finds plotly.js; by default it is sent.")
+    address = param.Boolean(default=False, doc="Whether the address of the page tells the choices.")
+
+    _esm = module()
+    _stylesheets = [style(), ":host, .predspace { height: 100%; min-height: 560px; }"]
+
+    def __init__(self, explorer: Explorer, **options: Any) -> None:
+        self._answers = Answers(explorer.session, explorer.state)
+        options = {"sizing_mode": "stretch_both", "min_height": 560, **options}
+        super().__init__(choices=self._answers.settings(), **options)
+        self.param.watch(self._to_state, "choices")
+        explorer.state.param.watch(self._from_state, list(explorer.state.choices()))
+
+    def _to_state(self, event: Any) -> None:
+        self._answers.choose(event.new)
+
+    def _from_state(self, *_: Any) -> None:
+        self.choices = self._answers.settings()
+
+    def _handle_msg(self, data: Any) -> None:
+        document = pn.state.curdoc
+        # In a thread: other visitors are served meanwhile.
+        threading.Thread(target=self._answer, args=(data, document), daemon=True).start()
+
+    def _answer(self, data: Any, document: Document | None) -> None:
+        def send(message: dict[str, Any], content: bytes | None) -> None:
+            whole = message if content is None else {**message, "content": content}
+            if document is None:
+                self._send_msg(whole)
+            else:
+                document.add_next_tick_callback(lambda: self._send_msg(whole))
+
+        self._answers.answer(data, send)
+
+
+def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: str = "localhost") -> Server:
+    """A server of explorers, one page a dataset, that holds its port and waits to be started.
+
+    Parameters
+    ----------
+    datasets : mapping of name to xarray.Dataset
+        The first is also the page at "/"; each has its own at "/name", the name quoted as addresses quote it.
+    port, address : where to listen
+
+    Returns
+    -------
+    panel.io.server.Server
+        Its `run_until_shutdown` serves until the process is told to end.
+
+    Raises
+    ------
+    OSError
+        The port is taken; the message names it.
+    """
+    sessions = {name: Session(Analysis(ds)) for name, ds in datasets.items()}
+    titles = {f"/{quote(name, safe='')}": name for name in sessions}
+    for name, session in sessions.items():
+        if len(sessions) > 1:
+            session.about["others"] = [
+                {"title": title, "address": path, "current": title == name} for path, title in titles.items()
+            ]
+    first = next(iter(sessions))
+    pages = {path: _page_of(sessions[name], path) for path, name in titles.items()}
+    try:
+        server = pn.serve(
+            {"/": _page_of(sessions[first], f"/{quote(first, safe='')}"), **pages},
+            port=port,
+            address=address,
+            show=False,
+            start=False,
+            title="predspace",
+            verbose=False,
+            static_dirs={_PLOTLY: str(files("plotly").joinpath("package_data"))},
+            extra_patterns=[(r"/stage-data/(.*)", _Numbers, {"sessions": sessions})],
+        )
+    except OSError as error:
+        raise OSError(error.errno, f"port {port} of {address} cannot be used: {error.strerror or error}") from error
+    # The first visitor finds the costly results at hand, or waits for those under way.
+    threading.Thread(target=_prepare, args=(sessions,), daemon=True).start()
+    return server
+
+
+class _Numbers(RequestHandler):
+    """The numbers of a dataset, which the page of it fetches."""
+
+    def initialize(self, sessions: Mapping[str, Session]) -> None:
+        self._sessions = sessions
+
+    async def get(self, name: str) -> None:
+        import asyncio
+
+        session = self._sessions.get(unquote(name))
+        if session is None:
+            self.send_error(404)
+            return
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Cache-Control", "no-cache")  # asked for again, but sent only where it has changed
+        self.write(await asyncio.to_thread(session.payload))
+
+
+def _page_of(session: Session, path: str) -> Callable[[], Any]:
+    title = str(session.about["title"])
+
+    def page() -> Any:
+        explorer = Explorer.of(session)
+        component = StageComponent(
+            explorer,
+            data_address=f"stage-data{path}",
+            plotly_address=f"{_PLOTLY}/plotly.min.js",
+            address=True,
+        )
+        template = pn.Template(_TEMPLATE)
+        template.add_panel("stage", component)
+        template.add_variable("page_title", f"{title} · predspace")
+        return template
+
+    return page
+
+
+_TEMPLATE = """
+{% extends base %}
+{% block title %}{{ page_title | e }}{% endblock %}
+{% block postamble %}
+<link rel="preload" as="script" href="stage-assets/plotly.min.js">
+<style>html, body { margin: 0; height: 100%; overflow-x: hidden; background: #f3f5f8; }
+@media (prefers-color-scheme: dark) { html, body { background: #0f131a; } }
+#page { height: 100vh; display: flex; } #page > * { flex: 1; }</style>
+{% endblock %}
+{% block contents %}<div id="page">{{ embed(roots.stage) }}</div>{% endblock %}
+"""
+
+
+def _prepare(sessions: Mapping[str, Session]) -> None:
+    """Measure what all visitors need; what fails in one dataset is logged, and the others go on."""
+    for name, session in sessions.items():
+        try:
+            session.payload()
+        except Exception:
+            _log.exception("preparing the dataset %r failed", name)

@@ -1,0 +1,287 @@
+"""What the stage is sent, and what it asks of Python: the numbers of a dataset, and results for some choices."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.measurements import N_GEODESIC_POINTS
+from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
+from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.trajectories import Selection
+from predspace_widgets.trajectories.source import source_of
+from predspace_widgets.views import VIEWS, ResultView, View
+from predspace_widgets.views.style import curve_styles, faint, plain, short, tint
+from predspace_widgets.views.tables import N_AXES, PROGRESS, QUANTITIES, Tables, axes_info, epoch_scale, quantity
+from predspace_widgets.views.thinning import MOST_DRAWN
+from predspace_widgets.views.view import Drawing
+
+#: Of up to so many checkpoints all distances are sent, and the stage computes any picture itself.
+MOST_SENT = 3_000
+#: Axes of the picture of everything: other pictures take their signs, and their computation its start.
+_MOST_AXES = 8
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Python tells the stage: something plain, or bytes."""
+
+    plain: Any = None
+    content: bytes | None = None
+    packed: bool = False
+
+
+class Session:
+    """Everything that stages on one dataset are sent; many stages share one.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    views : sequence of View
+        Those that are shown, in their order.
+
+    Examples
+    --------
+    >>> from predspace_widgets.analysis import analysis_of
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> session = Session(analysis_of(random_trajectories()))
+    >>> session.about["summary"]
+    '6 networks · 48 checkpoints · 30 samples · 5 classes'
+    """
+
+    def __init__(self, analysis: Analysis, views: Sequence[View] = tuple(VIEWS.values())) -> None:
+        self.analysis, self.views = analysis, list(views)
+        self._payload: bytes | None = None
+        self._lock = threading.Lock()  # visitors who come at once wait for one payload
+
+    def payload(self) -> bytes:
+        """What a stage is sent first, packed and compressed; made once."""
+        with self._lock:
+            if self._payload is None:
+                arrays, everything = self._arrays()
+                about = self.about | {"everything": everything, "ahead": self._ahead()}
+                self._payload = compress(pack(about, arrays))
+            return self._payload
+
+    def answer(self, request: Mapping[str, Any], state: ExplorerState) -> Answer:
+        """Answer a question of a stage, whose choices are not trusted.
+
+        Parameters
+        ----------
+        request : mapping
+            `kind` is "view" (with `view` and the `choices` that it depends on), "picture" (with `choices`) or
+            "quantity" (with `name`).
+        state : ExplorerState
+            Of the stage; it is not changed.
+
+        Raises
+        ------
+        ValueError
+            No such question, or choices that leave nothing.
+        """
+        kind = request.get("kind")
+        if kind == "quantity":
+            name = request.get("name")
+            if name not in (*QUANTITIES, *PROGRESS):
+                raise ValueError(f"checkpoints have no {str(name)[:80]!r}")
+            return Answer(content=pack({}, {name: _number(quantity(self.analysis, name))}), packed=True)
+        choices = ExplorerState(self.analysis, **state.settings())
+        choices.apply(dict(request.get("choices") or {}))
+        if kind == "picture":
+            return Answer(content=self._picture(choices), packed=True)
+        view = next((view for view in self.views if view.name == request.get("view")), None)
+        if kind != "view" or view is None:
+            raise ValueError("the page asks for what this version does not know: load it again")
+        return Answer(plain=_sent(view.draw(self.analysis, choices)))
+
+    # -- what is sent --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """Facts of the dataset and of the views, as plain data."""
+        analysis, ds = self.analysis, self.analysis.ds
+        state = ExplorerState(analysis)
+        styles, meaning = curve_styles(analysis.curve_pairs)
+        curves = [
+            {
+                "label": label,
+                "name": plain(label),
+                "short": plain(short(label)),
+                "task": task,
+                "method": method,
+                "color": style.color,
+                "faint": faint(style.color, 0.2),
+                "pale": tint(style.color, 0.5),
+                "dash": style.dash,
+            }
+            for label, (task, method), style in zip(
+                analysis.curve_names, analysis.curve_pairs, styles, strict=True
+            )
+        ]
+        return {
+            "title": str(ds.attrs.get("title") or "trajectories"),
+            "summary": summary_of(analysis),
+            "source": self._source(),
+            "curves": curves,
+            "meaning": meaning,
+            "references": _references(analysis),
+            "runs": self._runs[0].tolist(),
+            "seeds": state.defaults()["seeds"],
+            "epochs": sorted({float(epoch) for epoch in ds["epoch"].values}),
+            "clocks": self._clocks(),
+            "n_checkpoints": ds.sizes["checkpoint"],
+            "n_axes": N_AXES,
+            "n_geodesic": N_GEODESIC_POINTS,
+            "most_drawn": MOST_DRAWN,
+            "published": not analysis.has_predictions,
+            "defaults": state.defaults(),
+            "options": state.options(),
+            "info": axes_info(analysis),
+            "views": [view.describe() for view in self.views],
+        }
+
+    def _source(self) -> str | None:
+        """Path of the dataset; None for the demo and for what was never saved."""
+        probs = self.analysis.ds.get("probs")
+        stored = source_of(probs) if probs is not None else None
+        return str(stored.source.path) if stored is not None else None
+
+    @cached_property
+    def _runs(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        names, numbers = np.unique(self.analysis.ds["run"].values.astype(str), return_inverse=True)
+        return names, numbers
+
+    def _clocks(self) -> dict[str, dict[str, float | None]]:
+        """What the time bar runs over; epochs and steps are logarithmic, in units of the first after 0."""
+        clocks: dict[str, dict[str, float | None]] = {"progress": {"unit": None, "low": 0.0, "high": 1.0}}
+        for name in ("epoch", "step"):
+            values = self.analysis.ds[name].values.astype(float)
+            unit = epoch_scale(self.analysis).unit if name == "epoch" else float(values[values > 0].min(initial=1.0))
+            clocks[name] = {"unit": unit, "low": float(values.min()), "high": float(values.max())}
+        return clocks
+
+    def _arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
+        """What every checkpoint has, and the picture of everything with what is known of its axes."""
+        analysis, ds = self.analysis, self.analysis.ds
+        arrays: dict[str, NDArray[Any]] = {
+            "curve": analysis.curve_numbers.astype(np.uint16),
+            "run": self._runs[1].astype(np.int32),
+        }
+        everything, few = None, ds.sizes["checkpoint"] <= MOST_SENT
+        # Of large datasets the rest is measured when a choice asks for it.
+        names = [*QUANTITIES, *(PROGRESS if few else PROGRESS[:1])]
+        for name in names:
+            if analysis.has_predictions or name not in ("accuracy", "step length", *PROGRESS):
+                arrays[name] = _number(quantity(analysis, name))
+        if "accuracy" in ds:
+            arrays["accuracy"] = _number(ds["accuracy"].values)
+        if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
+            picture = analysis.picture(n_components=_MOST_AXES)
+            everything = _about_picture(picture)
+            arrays["everything"] = picture["embedding"].values.astype(np.float32)
+            if "geodesic" in picture:
+                arrays["geodesic"] = picture["geodesic"].values.astype(np.float32)
+            if few and analysis.has_predictions:
+                arrays["distances"] = condensed24(analysis.measured.distances())
+                arrays["geodesic distances"] = analysis.measured.geodesic_distances().astype(np.float32)
+        return arrays, everything
+
+    def _ahead(self) -> dict[str, list[dict[str, Any]]]:
+        """Results that are measured before anyone asks."""
+        state = ExplorerState(self.analysis)
+        ahead: dict[str, list[dict[str, Any]]] = {}
+        for view in self.views:
+            if not isinstance(view, ResultView) or view.ahead is None or not self.analysis.has_predictions:
+                continue
+            defaults = {name: state.choices()[name] for name in view.depends}
+            ahead[view.name] = [
+                {"choices": defaults | choices, "drawing": _sent(self._drawing(view, result, state))}
+                for choices, result in view.ahead(self.analysis, state)
+            ]
+        return ahead
+
+    def _drawing(self, view: ResultView, result: Any, state: ExplorerState) -> Drawing:
+        if isinstance(result, str):  # why there is none
+            return Drawing(None, view.how_to_read, result)
+        return view.drawing(result, self.analysis, state)
+
+    def _picture(self, choices: ExplorerState) -> bytes:
+        picture = self.analysis.picture(choices.selection, _MOST_AXES, fitted_on=choices.fitted_on)
+        arrays = {"embedding": picture["embedding"].values.astype(np.float32)}
+        if "geodesic" in picture:
+            arrays["geodesic"] = picture["geodesic"].values.astype(np.float32)
+        return pack(_about_picture(picture), arrays)
+
+
+def summary_of(analysis: Analysis) -> str:
+    """How much there is, in words."""
+    ds = analysis.ds
+    counts = [(len(set(ds["run"].values.tolist())), "network"), (ds.sizes["checkpoint"], "checkpoint")]
+    counts += [(ds.sizes[name], name) for name in ("sample", "class") if name in ds.sizes]
+    return " · ".join(f"{number:,} {_plural(noun) if number != 1 else noun}" for number, noun in counts)
+
+
+def _plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+def _references(analysis: Analysis) -> str:
+    """The sentence on the marks of the picture, as captions in Python have it."""
+
+    class Everything:
+        selection, fitted_on = Selection(), Selection()
+
+    return Tables(analysis, Everything()).fact("references")
+
+
+def _about_picture(picture: Any) -> dict[str, Any]:
+    about = {name: picture[name].values.tolist() for name in ("eigenvalue", "explained_stress", "axis_stress")}
+    about["eigenvalues"] = about.pop("eigenvalue")
+    return about | {name: int(picture.attrs[name]) for name in ("fitted_on", "landmarks") if name in picture.attrs}
+
+
+def _number(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.int32) if values.dtype.kind in "iu" else values.astype(np.float64)
+
+
+def _sent(drawing: Drawing) -> dict[str, Any]:
+    """A drawing as plain data."""
+    return {
+        "figure": None if drawing.figure is None else as_plain(drawing.figure),
+        "caption": drawing.caption,
+        "message": drawing.message,
+        "table": None if drawing.table is None else _columns(drawing.table),
+    }
+
+
+def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
+    return {str(name): as_plain(table[name].to_numpy()) for name in table}
+
+
+def as_plain(value: Any) -> Any:
+    """Lists, dicts, texts and finite numbers, of which JSON is made; what is not finite becomes None.
+
+    Examples
+    --------
+    >>> as_plain({"x": np.array([1.5, np.nan]), "n": np.int64(2)})
+    {'x': [1.5, None], 'n': 2}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [as_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,298 @@
+// Native controls. Each shows a choice and sets it; all are told when the choices change.
+import { general } from "./tables.js";
+
+// An element with properties and children; texts are always text.
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name.includes("-") || name === "role") node.setAttribute(name, value);
+    else node[name] = value;
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+const MOST_CHIPS = 12; // more seeds are a list to select from
+
+// A choice of one of several values; of a choice that is a list, the member at a place.
+export function select(stage, { choice, label, options, when, place }) {
+  const { choices } = stage;
+  const known = optionsOf(choices.about, options);
+  const list = el(
+    "select",
+    { "aria-label": label, title: label, "data-control": place === null ? choice : `${choice} ${place + 1}` },
+    ...known.map(([, text], number) => el("option", { value: number, textContent: text })),
+  );
+  const current = () => (place === null ? choices.now[choice] : choices.now[choice][place]);
+  list.addEventListener("change", () => {
+    const value = known[Number(list.value)][0];
+    const whole = place === null ? value : choices.now[choice].with(place, value);
+    stage.set({ [choice]: whole });
+  });
+  const show = () => {
+    list.value = known.findIndex(([value]) => value === current());
+    list.hidden = !Object.entries(when).every(([name, values]) => values.includes(choices.now[name]));
+  };
+  stage.shows.push(show);
+  return list;
+}
+
+function optionsOf(about, options) {
+  if (options === "curves") return about.curves.map(({ label }) => [label, label]);
+  if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, `axis ${n + 1}`]);
+  return options;
+}
+
+// -- which curves ---------------------------------------------------------------------------------------------------
+
+export function curveList(stage) {
+  const { choices } = stage;
+  const { curves } = choices.about;
+  const tasks = Map.groupBy(curves, (curve) => curve.task);
+  const all = (shown) => () => stage.set({ curves: shown ? curves.map(({ label }) => label) : [] });
+  const heading = el(
+    "div",
+    { className: "heading" },
+    el("h2", { textContent: "Curves" }),
+    el("button", { className: "link", textContent: "all", onclick: all(true), "data-control": "all curves" }),
+    "·",
+    el("button", { className: "link", textContent: "none", onclick: all(false), "data-control": "no curves" }),
+  );
+  const rows = [...tasks].flatMap(([task, members]) => {
+    if (members.length === 1) return [curveRow(stage, members[0], members[0].label, false)];
+    return [taskRow(stage, task, members), ...members.map((curve) => curveRow(stage, curve, curve.method, true))];
+  });
+  return el("section", { className: "curves" }, heading, el("div", { className: "rows", role: "group" }, ...rows));
+}
+
+function taskRow(stage, task, members) {
+  const labels = members.map(({ label }) => label);
+  const name = el("span", { className: "name", textContent: task, title: task });
+  return el("div", { className: "row task", "data-task": task }, name, eye(stage, labels, `all of ${task}`));
+}
+
+function curveRow(stage, curve, text, indented) {
+  const { choices } = stage;
+  const { label } = curve;
+  const number = choices.about.curves.indexOf(curve);
+  const pin = el(
+    "button",
+    {
+      className: "pin",
+      title: `${label}\nclick: keep it lit · double click: show it alone`,
+      onclick: () => stage.pin(label),
+      ondblclick: () => stage.isolate(label),
+      onfocus: () => stage.light(number),
+      onblur: () => stage.light(null),
+    },
+    swatch(curve),
+    el("span", { className: "name", textContent: text }),
+  );
+  const row = el(
+    "div",
+    {
+      className: indented ? "row within" : "row",
+      "data-curve": label,
+      onmouseenter: () => stage.light(number),
+      onmouseleave: () => stage.light(null),
+    },
+    pin,
+    eye(stage, [label], label),
+  );
+  stage.shows.push(() => {
+    row.classList.toggle("hidden", !choices.now.curves.includes(label));
+    row.classList.toggle("lit", stage.lit === number);
+    pin.setAttribute("aria-pressed", choices.now.pinned.includes(label));
+  });
+  return row;
+}
+
+function swatch({ color, dash }) {
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  line.setAttribute("class", "swatch");
+  line.setAttribute("viewBox", "0 0 18 8");
+  const path = line.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+  const dashes = { solid: "", dash: "5 3", dot: "2 2", dashdot: "5 2 1 2", longdash: "8 3", longdashdot: "8 2 2 2" };
+  for (const [name, value] of Object.entries({ d: "M1 4H17", stroke: color, "stroke-dasharray": dashes[dash] })) {
+    path.setAttribute(name, value);
+  }
+  return line;
+}
+
+// Hides and shows curves.
+function eye(stage, labels, what) {
+  const { choices } = stage;
+  const shown = () => labels.filter((label) => choices.now.curves.includes(label)).length;
+  const button = el("button", {
+    className: "eye",
+    onclick: () => {
+      const others = choices.now.curves.filter((label) => !labels.includes(label));
+      stage.set({ curves: shown() ? others : [...others, ...labels] });
+    },
+  });
+  stage.shows.push(() => {
+    button.textContent = shown() ? "◉" : "○";
+    button.setAttribute("aria-pressed", shown() > 0);
+    button.setAttribute("aria-label", `${shown() ? "hide" : "show"} ${what}`);
+    button.title = button.getAttribute("aria-label");
+  });
+  return button;
+}
+
+// -- which seeds and epochs -----------------------------------------------------------------------------------------
+
+export function seedList(stage) {
+  const { choices } = stage;
+  const { seeds } = choices.about;
+  const toggled = (seed) => {
+    const { now } = choices;
+    return now.seeds.includes(seed) ? now.seeds.filter((other) => other !== seed) : [...now.seeds, seed];
+  };
+  const chip = (seed) => {
+    const button = el("button", { className: "chip", textContent: seed, onclick: () => stage.set({ seeds: toggled(seed) }) });
+    button.setAttribute("aria-label", `seed ${seed}`);
+    stage.shows.push(() => button.setAttribute("aria-pressed", choices.now.seeds.includes(seed)));
+    return button;
+  };
+  const many = () => {
+    const list = el(
+      "select",
+      { multiple: true, size: 6, "aria-label": "seeds" },
+      ...seeds.map((seed) => el("option", { value: seed, textContent: seed })),
+    );
+    list.addEventListener("change", () => stage.set({ seeds: [...list.selectedOptions].map(({ value }) => Number(value)) }));
+    stage.shows.push(() => {
+      for (const option of list.options) option.selected = choices.now.seeds.includes(Number(option.value));
+    });
+    return list;
+  };
+  const body = seeds.length > MOST_CHIPS ? [many()] : seeds.map(chip);
+  return el("section", { className: "seeds", "data-control": "seeds" }, el("h2", { textContent: "Seeds" }), ...body);
+}
+
+// Two handles over the recorded epochs, which are dense in the beginning.
+export function epochRange(stage) {
+  const { choices } = stage;
+  const { epochs } = choices.about;
+  const last = epochs.length - 1;
+  const title = el("h2");
+  const handle = (which) => {
+    const input = el("input", { type: "range", min: 0, max: last, step: 1, "aria-label": `${which} epoch`, disabled: !last });
+    input.addEventListener("input", () => {
+      const [from, to] = [Math.min(first.valueAsNumber, end.valueAsNumber), Math.max(first.valueAsNumber, end.valueAsNumber)];
+      stage.set({ epochs: [epochs[from], epochs[to]] });
+    });
+    return input;
+  };
+  const [first, end] = [handle("first"), handle("last")];
+  const track = el("div", { className: "track" });
+  stage.shows.push(() => {
+    const [low, high] = choices.now.epochs;
+    const from = Math.max(0, epochs.findIndex((epoch) => epoch >= low));
+    const to = Math.max(from, epochs.findLastIndex((epoch) => epoch <= high));
+    title.textContent = `Epochs ${general(low, 3)} to ${general(high, 3)}`;
+    for (const [input, place] of [[first, from], [end, to]]) {
+      if (document.activeElement !== input && input.getRootNode().activeElement !== input) input.value = place;
+      input.setAttribute("aria-valuetext", `epoch ${general(epochs[place], 3)}`);
+    }
+    track.style.setProperty("--from", last ? from / last : 0);
+    track.style.setProperty("--to", last ? to / last : 1);
+  });
+  return el("section", { className: "epochs", "data-control": "epochs" }, title, el("div", { className: "range" }, track, first, end));
+}
+
+// -- the time -------------------------------------------------------------------------------------------------------
+
+const TICKS = 1000;
+const SECONDS = 8; // of a play from the beginning to the end, at speed 1
+
+export function timeBar(stage) {
+  const { choices } = stage;
+  let playing = null;
+  let speed = 1;
+  const play = el("button", { className: "play", "data-control": "play", onclick: () => (playing ? pause() : start()) });
+  const slider = el("input", { type: "range", min: 0, max: TICKS, step: 1, "aria-label": "time", "data-control": "time" });
+  const readout = el("output", { className: "now" });
+  const by = select(stage, {
+    choice: "time_by",
+    label: "time by",
+    options: [["epoch", "by epoch"], ["step", "by step"], ["progress", "by progress"]],
+    when: {},
+    place: null,
+  });
+  by.addEventListener("change", () => stage.set({ time: null }));
+  const speeds = el("select", { "aria-label": "speed", title: "speed", "data-control": "speed" });
+  for (const factor of [0.5, 1, 2, 4]) speeds.append(el("option", { value: factor, textContent: `${factor}×` }));
+  speeds.value = 1;
+  speeds.addEventListener("change", () => (speed = Number(speeds.value)));
+
+  const place = () => (choices.now.time === null ? 1 : placeOf(choices, choices.now.time));
+  const show = (share, from) => stage.set({ time: share >= 1 ? null : timeAt(choices, share) }, from);
+  slider.addEventListener("input", () => {
+    pause();
+    show(slider.valueAsNumber / TICKS);
+  });
+
+  function start() {
+    let share = place() >= 1 ? 0 : place();
+    let before = performance.now();
+    playing = {};
+    const mine = playing;
+    const step = (now) => {
+      if (playing !== mine) return;
+      share = Math.min(1, share + ((now - before) / 1000 / SECONDS) * speed);
+      before = now;
+      show(share, "play");
+      if (share >= 1) return pause();
+      requestAnimationFrame(step);
+    };
+    show(share, "play");
+    requestAnimationFrame(step);
+    paint();
+  }
+
+  function pause() {
+    if (!playing) return;
+    playing = null;
+    stage.settle();
+    paint();
+  }
+
+  function paint() {
+    play.textContent = playing ? "❚❚" : "▶";
+    play.setAttribute("aria-label", playing ? "pause" : "play");
+    if (Math.abs(slider.valueAsNumber / TICKS - place()) > 0.5 / TICKS) slider.value = place() * TICKS;
+    readout.textContent = nowText(choices);
+    slider.setAttribute("aria-valuetext", readout.textContent);
+  }
+  stage.shows.push(paint);
+  Object.assign(stage, { play: start, pause, isPlaying: () => playing !== null });
+  return el("div", { className: "time" }, play, readout, slider, by, speeds);
+}
+
+// Epochs and steps are logarithmic along the bar: much happens in the first of them.
+function scaleOf({ about, now }) {
+  return about.clocks[now.time_by];
+}
+
+export function timeAt(choices, share) {
+  const { unit, low, high } = scaleOf(choices);
+  if (unit === null) return low + share * (high - low);
+  const [from, to] = [Math.log1p(low / unit), Math.log1p(high / unit)];
+  return unit * Math.expm1(from + share * (to - from));
+}
+
+export function placeOf(choices, time) {
+  const { unit, low, high } = scaleOf(choices);
+  const at = (value) => (unit === null ? value : Math.log1p(value / unit));
+  return high > low ? Math.min(1, Math.max(0, (at(time) - at(low)) / (at(high) - at(low)))) : 1;
+}
+
+function nowText(choices) {
+  const { time, time_by: by } = choices.now;
+  const { high } = scaleOf(choices);
+  const value = time ?? high;
+  const text = by === "step" ? String(Math.round(value)) : general(value, 3);
+  return `${by} ${text}`;
+}

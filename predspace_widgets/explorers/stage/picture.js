@@ -1,0 +1,134 @@
+// The picture of a choice: coordinates of the chosen checkpoints, on axes that are fitted where the choice says.
+import { fitAxes, project } from "./inpca.js";
+import { squareFrom24 } from "./packing.js";
+import { chosenRows, count, percent } from "./tables.js";
+
+const MOST_KEPT = 8; // frames
+
+export class Pictures {
+  constructor(data) {
+    this.data = data;
+    this.frames = new Map(); // by what they were fitted on
+    this.answers = new Map(); // what was asked of Python, by the choices that it depends on
+  }
+
+  of(choices) {
+    const { data } = this;
+    const rows = chosenRows(data, choices);
+    const { published, everything } = data.about;
+    if (published || choices.axes_fitted_on === "everything") {
+      return new Picture(data, rows, rows, data.arrays.everything, data.arrays.geodesic, everything, choices);
+    }
+    const fitted = choices.axes_fitted_on === "shown" ? rows : chosenRows(data, choices.frozen);
+    if (fitted.length < 2) throw new Error("only one checkpoint is chosen: a picture needs at least two");
+    if (!data.arrays.distances) {
+      const answer = this.answers.get(this.key(choices));
+      if (!answer) throw Object.assign(new Error("the picture is asked for"), { needs: "picture" });
+      return new Picture(data, rows, null, answer.arrays.embedding, answer.arrays.geodesic, answer.about, choices);
+    }
+    const frame = this.frame(fitted);
+    const inside = rows.every((row) => frame.places.has(row));
+    if (!inside) this.projectAll(frame);
+    const places = inside ? rows.map((row) => frame.places.get(row)) : rows;
+    const coordinates = inside ? frame.axes.coordinates : frame.all;
+    return new Picture(data, rows, places, coordinates, frame.geodesic, frame.about, choices);
+  }
+
+  // The choices that a picture depends on.
+  key({ curves, seeds, epochs, axes_fitted_on, frozen }) {
+    return JSON.stringify([curves, seeds, epochs, axes_fitted_on, frozen]);
+  }
+
+  keep(map, key, value) {
+    map.set(key, value);
+    if (map.size > MOST_KEPT) map.delete(map.keys().next().value);
+    return value;
+  }
+
+  frame(fitted) {
+    const key = fitted.join();
+    if (this.frames.has(key)) return this.frames.get(key);
+    const { arrays, about } = this.data;
+    const T = about.n_checkpoints;
+    this.square ??= squareFrom24(arrays.distances, T);
+    const axes = fitAxes(this.square, T, fitted, about.n_axes, arrays.everything);
+    const toFitted = (distances, n) => {
+      const picked = new Float32Array(n * fitted.length);
+      for (let point = 0; point < n; point++) {
+        for (let place = 0; place < fitted.length; place++) {
+          picked[point * fitted.length + place] = distances[point * T + fitted[place]];
+        }
+      }
+      return picked;
+    };
+    const own = axes.stress.map((sum, n) => sum - (n ? axes.stress[n - 1] : 0));
+    return this.keep(this.frames, key, {
+      axes,
+      toFitted,
+      places: new Map(Array.from(fitted, (row, place) => [row, place])),
+      geodesic: shaped(project(axes, toFitted(arrays["geodesic distances"], about.n_geodesic)), axes.k),
+      about: { eigenvalues: axes.eigenvalues, explained_stress: axes.stress, axis_stress: own, fitted_on: fitted.length },
+    });
+  }
+
+  // Coordinates of all checkpoints: of the fitted as they were fitted, of the rest projected.
+  projectAll(frame) {
+    if (frame.all) return;
+    const { axes, places, toFitted } = frame;
+    const T = this.data.about.n_checkpoints;
+    const all = project(axes, toFitted(this.square, T));
+    for (const [row, place] of places) {
+      for (let k = 0; k < axes.k; k++) all[row * axes.k + k] = axes.coordinates[place * axes.k + k];
+    }
+    frame.all = shaped(all, axes.k);
+  }
+}
+
+const shaped = (values, k) => Object.assign(values, { shape: [values.length / k, k] });
+
+class Picture {
+  // places: where the coordinates of each row stand; null where they stand in the order of the rows.
+  constructor(data, rows, places, coordinates, line, about, choices) {
+    Object.assign(this, { data, rows, places, coordinates, line, about, choices });
+    this.k = coordinates.shape?.[1] ?? about.eigenvalues.length;
+    this.eigenvalues = Array.from(about.eigenvalues).slice(0, data.about.n_axes);
+    this.together = Array.from(about.explained_stress).slice(0, data.about.n_axes);
+    this.own = Array.from(about.axis_stress).slice(0, data.about.n_axes);
+  }
+
+  // Coordinates on an axis, from 1; 0 on one that so few points do not have.
+  column(number) {
+    if (number > this.k) return Array(this.rows.length).fill(0);
+    return Array.from(this.rows, (_, n) => this.coordinates[(this.places ? this.places[n] : n) * this.k + number - 1]);
+  }
+
+  geodesic(number) {
+    if (!this.line) return [];
+    const n = this.line.length / this.k;
+    return Array.from({ length: n }, (_, point) => (number > this.k ? 0 : this.line[point * this.k + number - 1]));
+  }
+
+  title(number) {
+    if (number > this.eigenvalues.length) return `InPCA ${number} · 0%`;
+    const imaginary = this.eigenvalues[number - 1] < 0 ? " (imaginary)" : "";
+    return `InPCA ${number}${imaginary} · ${percent(this.own[number - 1])}`;
+  }
+
+  fitted() {
+    if (this.data.about.published) {
+      return "The axes and the stress are those of the whole published set, whatever is chosen.";
+    }
+    const n = count(this.about.fitted_on);
+    const what = {
+      everything: `everything, ${n} checkpoints`,
+      shown: `the ${n} checkpoints shown`,
+      frozen: `the ${n} checkpoints shown when they were frozen`,
+    };
+    return `Axes fitted on ${what[this.choices.axes_fitted_on]}.`;
+  }
+
+  fromLandmarks() {
+    const { landmarks } = this.about;
+    return landmarks ? `They come from ${count(landmarks)} landmark checkpoints; the rest are projected.` : "";
+  }
+}

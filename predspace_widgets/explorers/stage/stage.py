@@ -1,0 +1,44 @@
+"""The front end as it is sent: its modules joined into one, its style sheet, and plotly.js out of plotly's own wheel."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from functools import cache
+from importlib.resources import files
+
+#: In the order in which they build on each other.
+MODULES = (
+    *("packing", "inpca", "tables", "picture", "fill", "choices", "theme", "ink", "scene", "chart"),
+    *("controls", "sharing", "stage", "hosts"),
+)
+_IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)
+#: What a host calls.
+_OFFERED = "export { open, render };\nexport default { render };\n"
+
+
+@cache
+def module() -> str:
+    """All modules as one ES module, which exports `render` for widgets and `open` for a page that holds everything.
+
+    Examples
+    --------
+    >>> "import {" in module(), module().endswith("export default { render };\\n")
+    (False, True)
+    """
+    folder = files(__package__)
+    parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in MODULES]
+    return "\n".join([*(_EXPORT.sub("", _IMPORT.sub("", part)) for part in parts), _OFFERED])
+
+
+@cache
+def style() -> str:
+    """The style sheet."""
+    return files(__package__).joinpath("stage.css").read_text(encoding="utf-8")
+
+
+@cache
+def plotly_script() -> bytes:
+    """plotly.js, compressed by gzip."""
+    return gzip.compress(files("plotly").joinpath("package_data", "plotly.min.js").read_bytes(), 9, mtime=0)

@@ -18,6 +18,7 @@ from predspace_widgets.views.inpca import notes
 
 TRAININGS = random_trajectories(n_seeds=10, n_checkpoints=8, n_samples=60)  # 240 checkpoints, 80 of each task
 RED = Selection(tasks=("red",))
+BLUE = Selection(tasks=("blue",))
 EARLY = Selection(epochs=(0.0, 5.0))
 
 
@@ -122,8 +123,8 @@ def test_others_are_projected_by_the_landmarks_or_the_few_that_are_fitted(
     monkeypatch.setattr(frame, "_DISTANCES_AT_A_TIME", 2_000)  # several times
     monkeypatch.setattr(measurements.Measurements, "distances", no_matrix)
     analysis = Analysis(TRAININGS)
-    picture = analysis.picture(Selection(), fitted_on=RED)
-    rows = RED.rows(TRAININGS)
+    picture = analysis.picture(Selection(), fitted_on=BLUE)
+    rows = BLUE.rows(TRAININGS)
     assert picture.attrs["fitted_on"] == len(rows) == 80
     assert ("landmarks" in picture.attrs) == (enough == 10)
     fitted = frame.fit(analysis.measured, rows, 3)

@@ -16,14 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.cache import Cache
-from predspace_widgets.analysis.frame import (
-    explained_stress_of,
-    fit,
-    make_picture,
-    measure_for_frames,
-    signs_like,
-    stored_picture,
-)
+from predspace_widgets.analysis.frame import Axes, axes_of, fit, make_picture, measure_for_frames, stored_picture
 from predspace_widgets.analysis.groups import Curves
 from predspace_widgets.analysis.measurements import Measurements, digest
 from predspace_widgets.geometry.curves import LengthMethod
@@ -40,6 +33,8 @@ _SIGNED_AXES = 8
 # Results of selections that are held, and how large they may be together.
 _MOST_SELECTIONS = 64
 _MOST_SELECTION_BYTES = 2**28
+# Axes that are held: what is shown changes more often than what they are fitted on.
+_MOST_AXES = 16
 
 
 def analysis_of(ds: xr.Dataset) -> Analysis:
@@ -126,6 +121,7 @@ class Analysis:
         self.measured = Measurements(ds)
         self._whole = Cache()
         self._selections = Cache(_MOST_SELECTIONS, _MOST_SELECTION_BYTES)
+        self._axes = Cache(_MOST_AXES, _MOST_SELECTION_BYTES)
 
     # -- on all checkpoints, computed once -----------------------------------------------------------------------------
 
@@ -167,47 +163,82 @@ class Analysis:
 
     # -- on a selection ------------------------------------------------------------------------------------------------
 
-    def picture(self, selection: Selection = _EVERYTHING, n_components: int = 3) -> xr.Dataset:
+    def picture(
+        self, selection: Selection = _EVERYTHING, n_components: int = 3, fitted_on: Selection | None = None
+    ) -> xr.Dataset:
         """InPCA of the selected checkpoints, with ignorance, truth and the geodesic between them projected into it.
 
         Parameters
         ----------
         selection : Selection
+            What is shown.
         n_components : int
+        fitted_on : Selection, optional
+            The checkpoints that the axes come from, by default those that are shown. Others that are shown are
+            projected, so that axes can stay while curves come and go.
 
         Returns
         -------
         xarray.Dataset
-            `embedding` (checkpoint, component) and its `mean` over seeds (mean_point, component); `geodesic`
-            (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress` (cumulative) and
-            `axis_stress` (of each axis), all (component,). In a dataset of more than `frame.MOST_EXACT` checkpoints the
-            axes come from landmarks, whose number is the attribute `landmarks`, and the stress is estimated on up to
-            1,000 checkpoints drawn from all. Signs of axes are those of the picture of the whole dataset on the
-            checkpoints that both show: the same selection is the same picture, whatever was looked at before.
+            `embedding` (checkpoint, component) and its `mean` over the seeds that are shown (mean_point, component);
+            `geodesic` (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress`
+            (cumulative) and `axis_stress` (of each axis), all (component,) and of the checkpoints that the axes come
+            from, whose number is the attribute `fitted_on`. In a dataset of more than `frame.MOST_EXACT` checkpoints
+            the axes come from landmarks, whose number is the attribute `landmarks`, and the stress is estimated on up
+            to 1,000 checkpoints drawn from all. Signs of axes are those of the picture of the whole dataset on the
+            checkpoints that the axes come from: the same selections are the same picture, whatever was looked at
+            before. An embedding-only dataset has its stored axes whatever is asked for: no attribute `fitted_on`, for
+            what they were fitted on is not recorded.
 
         Raises
         ------
         ValueError
-            The selection is empty or holds a single checkpoint.
+            The selection is empty, or the axes would come from no or a single checkpoint.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> picture = Analysis(random_trajectories()).picture(Selection(tasks=("red",)), fitted_on=Selection())
+        >>> picture.sizes["checkpoint"], picture.attrs["fitted_on"]
+        (16, 48)
         """
         rows = selection.rows(self.ds)
-        return self._selections.get(("picture", digest(rows), n_components), lambda: self._picture(rows, n_components))
-
-    def _picture(self, rows: NDArray[np.intp], n_components: int) -> xr.Dataset:
         if not self.has_predictions:
-            return stored_picture(self.ds, self._curves, rows, n_components)
-        if len(rows) < 2:
-            raise EmptySelectionError("only one checkpoint is chosen: a picture needs at least two")
-        frame = fit(self.measured, rows, n_components)
-        embedding, stress = frame.inpca.embedding_, explained_stress_of(frame, self.measured)
-        line = frame.inpca.transform(self.measured.geodesic_distances()[:, frame.measured_from])  # (point, component)
-        signs = signs_like(embedding, rows, self._whole_embedding(max(n_components, _SIGNED_AXES)))
-        picture = make_picture(
-            self.ds, self._curves, rows, embedding * signs, frame.inpca.eigenvalues_, stress, line * signs
+            return self._selections.get(
+                ("stored", digest(rows), n_components),
+                lambda: stored_picture(self.ds, self._curves, rows, n_components),
+            )
+        fitted = rows if fitted_on is None else self._fitted_rows(fitted_on)
+        return self._selections.get(
+            ("picture", digest(rows), digest(fitted), n_components), lambda: self._picture(rows, fitted, n_components)
         )
-        if frame.landmarks is not None:
-            picture.attrs["landmarks"] = len(frame.landmarks)
+
+    def _fitted_rows(self, fitted_on: Selection) -> NDArray[np.intp]:
+        try:
+            return fitted_on.rows(self.ds)
+        except EmptySelectionError as error:
+            raise EmptySelectionError(f"the axes have nothing to be fitted on: {error}") from error
+
+    def _picture(self, rows: NDArray[np.intp], fitted: NDArray[np.intp], n_components: int) -> xr.Dataset:
+        if len(fitted) < 2:
+            what = "is chosen: a picture needs" if fitted is rows else "is what the axes are fitted on: they need"
+            raise EmptySelectionError(f"only one checkpoint {what} at least two")
+        key = (digest(fitted), n_components)
+        axes = self._axes.get(("axes", *key), lambda: self._axes_of(fitted, n_components))
+        if np.isin(rows, fitted).all():
+            embedding = axes.fitted[np.searchsorted(fitted, rows)]
+        else:  # of all at once, so that whatever is shown next is there
+            embedding = self._axes.get(("coordinates", *key), lambda: axes.of_all(self.measured))[rows]
+        eigenvalues = axes.frame.inpca.eigenvalues_
+        picture = make_picture(self.ds, self._curves, rows, embedding, eigenvalues, axes.explained_stress, axes.line)
+        picture.attrs["fitted_on"] = len(fitted)
+        if axes.frame.landmarks is not None:
+            picture.attrs["landmarks"] = len(axes.frame.landmarks)
         return picture
+
+    def _axes_of(self, fitted: NDArray[np.intp], n_components: int) -> Axes:
+        whole = self._whole_embedding(max(n_components, _SIGNED_AXES))
+        return axes_of(self.measured, fitted, n_components, whole)
 
     def _whole_embedding(self, n_components: int) -> Array:
         """Coordinates of all checkpoints, whose signs follow from the rule of `InPCA`, (T, component)."""

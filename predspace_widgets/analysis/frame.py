@@ -1,4 +1,7 @@
-"""The axes of a picture: fitted to the chosen checkpoints, with the signs of the picture of the whole dataset."""
+"""The axes of a picture: fitted to some checkpoints, with the signs of the picture of the whole dataset.
+
+Other checkpoints, and the geodesic, are projected into them.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ N_LANDMARKS = 1_500
 # With fewer landmarks among the chosen checkpoints, these are measured among each other, unless they are too many.
 _ENOUGH_LANDMARKS = 200
 _ENOUGH_SAMPLED = 50
+# Distances that are held to project checkpoints, where they are measured for this alone.
+_DISTANCES_AT_A_TIME = 2**26
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,47 @@ class Frame:
     def measured_from(self) -> NDArray[np.intp]:
         """Rows to which other points need distances to be projected."""
         return self.rows if self.landmarks is None else self.landmarks
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A frame with its signs, and what is drawn of it whichever checkpoints are shown.
+
+    Attributes
+    ----------
+    frame : Frame
+    signs : array, shape (k,)
+        Of the coordinates that `frame.inpca` gives.
+    explained_stress : array, shape (k,)
+    line : array, shape (point, k)
+        The geodesic from ignorance to truth.
+    """
+
+    frame: Frame
+    signs: Array
+    explained_stress: Array
+    line: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Roughly, for a cache: coordinates and eigenvectors."""
+        return 3 * int(self.frame.inpca.embedding_.nbytes)
+
+    @property
+    def fitted(self) -> Array:
+        """Coordinates of the checkpoints that the axes were fitted to, (n, k)."""
+        return np.asarray(self.frame.inpca.embedding_ * self.signs)
+
+    def of_all(self, measured: Measurements) -> Array:
+        """Coordinates of all checkpoints of the dataset, (T, k): those that are not fitted are projected."""
+        coordinates = np.empty((measured.ds.sizes["checkpoint"], len(self.signs)))
+        coordinates[self.frame.rows] = self.fitted
+        others = np.setdiff1d(np.arange(len(coordinates)), self.frame.rows)
+        n = max(1, _DISTANCES_AT_A_TIME // len(self.frame.measured_from))
+        for start in range(0, len(others), n):
+            rows = others[start : start + n]
+            coordinates[rows] = self.frame.inpca.transform(distances_to(self.frame, measured, rows)) * self.signs
+        return coordinates
 
 
 def measure_for_frames(measured: Measurements) -> None:
@@ -86,6 +132,30 @@ def fit(measured: Measurements, rows: NDArray[np.intp], n_components: int) -> Fr
     if len(rows) < len(distances):  # all of them are not copied
         distances = distances[np.ix_(rows, columns)]
     return Frame(rows, inpca.fit(distances), rows[among])
+
+
+def distances_to(frame: Frame, measured: Measurements, rows: NDArray[np.intp]) -> Array:
+    """Distances from some checkpoints to those that a frame projects by, (n, m)."""
+    if measured.ds.sizes["checkpoint"] <= MOST_EXACT:
+        return measured.distances()[np.ix_(rows, frame.measured_from)]
+    if frame.landmarks is None:
+        return measured.distances_between(rows, frame.measured_from)
+    landmarks, distances = measured.landmark_distances(N_LANDMARKS)
+    return distances[np.ix_(rows, np.searchsorted(landmarks, frame.landmarks))]
+
+
+def axes_of(measured: Measurements, rows: NDArray[np.intp], n_components: int, whole: Array) -> Axes:
+    """Axes fitted to some checkpoints, with the signs of the embedding (T, k') of the whole dataset.
+
+    Raises
+    ------
+    EmptySelectionError
+        See `fit`.
+    """
+    frame = fit(measured, rows, n_components)
+    signs = signs_like(frame.inpca.embedding_, rows, whole)
+    line = frame.inpca.transform(measured.geodesic_distances()[:, frame.measured_from])  # (point, k)
+    return Axes(frame, signs, explained_stress_of(frame, measured), line * signs)
 
 
 def signs_like(embedding: Array, rows: NDArray[np.intp], whole: Array) -> Array:

@@ -185,6 +185,11 @@ class Measurements:
         """Bhattacharyya distances among some checkpoints, (n, n)."""
         return self._mean("", partial(distances_of_block, rows=rows), (len(rows), len(rows)), keep=False)
 
+    def distances_between(self, rows: _Rows, columns: _Rows) -> Array:
+        """Bhattacharyya distances from some checkpoints to others, (n, m)."""
+        of_block = partial(distances_of_block, rows=rows, columns=columns)
+        return self._mean("", of_block, (len(rows), len(columns)), keep=False)
+
     def geodesic_distances(self) -> Array:
         """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
         shape = (N_GEODESIC_POINTS, self.ds.sizes["checkpoint"])

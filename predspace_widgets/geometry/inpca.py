@@ -132,7 +132,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             self._fit_landmarks(X)
         else:
             distances = _check_distances(X) if self.metric == "precomputed" else self._squared_distances(X)
-            self._fit_points = X
+            self._fit_points = None if self.metric == "precomputed" else X
             self._axes = self._fit_axes(distances)
             self._turn: _Turn | None = None
             self.eigenvalues_ = self._axes.eigenvalues
@@ -184,7 +184,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         # Of predictions the two halves are rounded differently; given ones may be wrong.
         of_landmarks = _check_distances(of_landmarks) if are_distances else (of_landmarks + of_landmarks.T) / 2
         self._axes = self._fit_axes(of_landmarks)
-        self._fit_points = values[:0] if are_distances else values[self.landmarks_]
+        self._fit_points = None if are_distances else values[self.landmarks_]
         projected = self._axes.project(distances)  # (T, k'), of more axes than are wanted
         self.eigenvalues_, turn = _turned(projected, self._axes.eigenvalues, self.n_components, _rounding(distances))
         self.embedding_ = turn(projected)

@@ -24,18 +24,22 @@ class Selection:
     seeds : tuple of int, optional
     epochs : pair of float, optional
         First and last epoch, both included.
+    curves : tuple of (task, method), optional
 
     Examples
     --------
     >>> from predspace_widgets.trajectories.testing import random_trajectories
     >>> Selection(tasks=("red",), seeds=(1,)).rows(random_trajectories(n_checkpoints=3))
     array([3, 4, 5])
+    >>> Selection(curves=(("blue", "supervised"),)).rows(random_trajectories(n_checkpoints=1))
+    array([4, 5])
     """
 
     tasks: tuple[str, ...] | None = None
     methods: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     epochs: tuple[float, float] | None = None
+    curves: tuple[tuple[str, str], ...] | None = None
 
     def rows(self, ds: xr.Dataset) -> NDArray[np.intp]:
         """Indices of the chosen checkpoints, in the order of the dataset.
@@ -43,7 +47,7 @@ class Selection:
         Raises
         ------
         EmptySelectionError
-            None is left, or a task, method or seed is not in the dataset.
+            None is left, or a task, method, seed or curve is not in the dataset.
         """
         chosen = np.ones(ds.sizes["checkpoint"], dtype=bool)
         for name, wanted in (("task", self.tasks), ("method", self.methods), ("seed", self.seeds)):
@@ -52,8 +56,11 @@ class Selection:
             values = ds[name].values
             _check_known(name, wanted, values)
             chosen &= np.isin(values, np.asarray(wanted))
+        if self.curves is not None:
+            chosen &= _of_curves(ds, self.curves)
         if not chosen.any():
-            raise EmptySelectionError("no checkpoint has this combination of task, method and seed")
+            what = "task, method and seed" if self.curves is None else "task, method, seed and curve"
+            raise EmptySelectionError(f"no checkpoint has this combination of {what}")
         if self.epochs is not None:
             epoch, (first, last) = ds["epoch"].values, self.epochs
             chosen &= (epoch >= first) & (epoch <= last)
@@ -100,6 +107,26 @@ def places_by_name(names: ArrayLike) -> dict[str, NDArray[np.intp]]:
     for place, name in enumerate(np.asarray(names).tolist()):
         places.setdefault(name, []).append(place)
     return {name: np.array(rows, dtype=np.intp) for name, rows in places.items()}
+
+
+def _of_curves(ds: xr.Dataset, curves: Collection[tuple[str, str]]) -> NDArray[np.bool_]:
+    """Which checkpoints (T,) are of one of some curves, each a task and a method."""
+    if not curves:
+        raise EmptySelectionError("no curve is chosen: choose at least one")
+    # One pass over the names, however many curves there are.
+    pairs = list(zip(ds["task"].values.tolist(), ds["method"].values.tolist(), strict=True))
+    wanted, known = {tuple(pair) for pair in curves}, dict.fromkeys(pairs)
+    unknown = [pair for pair in curves if tuple(pair) not in known]
+    if unknown:
+        raise EmptySelectionError(
+            f"no curve {_pair(unknown[0])} in this dataset; it has {', '.join(map(_pair, known))}"
+        )
+    return np.fromiter((pair in wanted for pair in pairs), dtype=bool, count=len(pairs))
+
+
+def _pair(curve: tuple[str, str]) -> str:
+    task, method = curve
+    return f"{task!r} by {method!r}"
 
 
 def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:

@@ -267,6 +267,97 @@ def test_two_checkpoints_make_a_picture_of_two_axes(analysis: Analysis) -> None:
     assert np.isfinite(picture["geodesic"].values).all()
 
 
+# -- axes fitted on other checkpoints than are shown ------------------------------------------------------------------
+
+
+def choices() -> st.SearchStrategy[Selection]:
+    tasks = st.none() | st.lists(st.sampled_from(["red", "green", "blue"]), min_size=1, unique=True).map(tuple)
+    seeds = st.sampled_from([None, (1,), (0, 2)])
+    epochs = st.sampled_from([None, (0, 5), (2.5, 10), (5, 10)])
+    return st.builds(Selection, tasks=tasks, seeds=seeds, epochs=epochs)
+
+
+@settings(max_examples=25)
+@given(shown=choices(), fitted_on=choices(), n_axes=st.integers(1, 5))
+def test_what_is_shown_lies_where_the_fitted_axes_have_it(shown: Selection, fitted_on: Selection, n_axes: int) -> None:
+    """Fitted checkpoints at their fitted coordinates, others where the estimator projects them."""
+    picture, whole = KEPT.picture(shown, n_axes, fitted_on), KEPT.picture(fitted_on, n_axes)
+    rows, fitted = shown.rows(TRAININGS), fitted_on.rows(TRAININGS)
+    assert picture["row"].values.tolist() == rows.tolist()
+    assert picture.attrs["fitted_on"] == whole.attrs["fitted_on"] == len(fitted)
+    for name in ("eigenvalue", "explained_stress", "axis_stress", "geodesic"):
+        np.testing.assert_array_equal(picture[name].values, whole[name].values)
+
+    inside = np.isin(rows, fitted)
+    np.testing.assert_array_equal(
+        picture["embedding"].values[inside], whole["embedding"].values[np.searchsorted(fitted, rows[inside])]
+    )
+    D = KEPT.distances().values
+    inpca = InPCA(min(n_axes, len(fitted)), metric="precomputed").fit(D[np.ix_(fitted, fitted)])
+    signs = align_signs(inpca.embedding_, whole["embedding"].values)
+    projected = inpca.transform(D[np.ix_(rows[~inside], fitted)]) * signs if (~inside).any() else np.empty((0, n_axes))
+    np.testing.assert_allclose(picture["embedding"].values[~inside], projected, rtol=0, atol=1e-9)
+
+
+@each_selection
+def test_a_part_on_the_axes_of_everything_is_that_part_of_the_whole_picture(
+    analysis: Analysis, selection: Selection
+) -> None:
+    part, whole = analysis.picture(selection, fitted_on=Selection()), analysis.picture()
+    rows = selection.rows(TRAININGS)
+    for name in ("embedding", "curve", *CHECKPOINT_COORDS):
+        np.testing.assert_array_equal(part[name].values, whole[name].values[rows])
+    assert part.attrs["fitted_on"] == 81
+
+
+@each_selection
+def test_axes_are_fitted_on_what_is_shown_unless_told_otherwise(analysis: Analysis, selection: Selection) -> None:
+    xr.testing.assert_identical(analysis.picture(selection), analysis.picture(selection, fitted_on=selection))
+    assert analysis.picture(selection).attrs["fitted_on"] == len(selection.rows(TRAININGS))
+
+
+def test_means_are_over_the_seeds_that_are_shown(analysis: Analysis) -> None:
+    picture = analysis.picture(Selection(tasks=("red",), seeds=(0, 2)), fitted_on=Selection(tasks=("blue",)))
+    embedding = picture["embedding"].values.reshape(2, 9, 3)  # (seed, step, component)
+    np.testing.assert_allclose(picture["mean"].values, embedding.mean(axis=0), rtol=0, atol=1e-12)
+    assert set(picture["mean_curve"].values.tolist()) == {"red"}
+
+
+def test_one_checkpoint_may_be_shown_on_the_axes_of_others(analysis: Analysis) -> None:
+    one = Selection(tasks=("red",), seeds=(0,), epochs=(5, 5))
+    assert analysis.picture(one, fitted_on=Selection()).sizes["checkpoint"] == 1
+    with pytest.raises(EmptySelectionError, match="only one checkpoint is what the axes are fitted on: they need at"):
+        analysis.picture(fitted_on=one)
+    with pytest.raises(EmptySelectionError, match="the axes have nothing to be fitted on: no checkpoint is chosen"):
+        analysis.picture(fitted_on=Selection(epochs=(11, 12)))
+
+
+def test_axes_are_fitted_once_whatever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    analysis, fits = Analysis(TRAININGS), []
+    module = sys.modules["predspace_widgets.analysis.frame"]
+    original = module.fit
+    monkeypatch.setattr(module, "fit", lambda *args: fits.append(1) or original(*args))
+    projections = []
+    transform = InPCA.transform
+    monkeypatch.setattr(InPCA, "transform", lambda self, X: projections.append(len(X)) or transform(self, X))
+    for shown in SELECTIONS:
+        analysis.picture(shown, fitted_on=Selection())
+        analysis.picture(shown, fitted_on=Selection(tasks=("red",)))
+    assert len(fits) == 2
+    assert sorted(projections) == [33, 33, 54]  # the geodesic twice, and once all that are not red
+
+
+def test_many_axes_leave_memory_as_it_was() -> None:
+    analysis = Analysis(TRAININGS)
+    epochs = np.unique(TRAININGS["epoch"].values)
+    for first, last in itertools.islice(itertools.combinations(epochs, 2), 30):
+        analysis.picture(Selection(), fitted_on=Selection(epochs=(first, last)))
+    assert len(analysis._axes) == 16
+    axes = [future.result() for future in analysis._axes._results.values() if hasattr(future.result(), "frame")]
+    assert axes
+    assert all(size.frame.inpca._fit_points is None for size in axes)  # the matrix that they were fitted to
+
+
 # -- lengths ----------------------------------------------------------------------------------------------------------
 
 
@@ -463,6 +554,15 @@ def test_a_choice_of_an_embedding_keeps_its_axes() -> None:
     assert Analysis(ds).picture(n_components=9).sizes["component"] == 4
     with pytest.raises(EmptySelectionError):
         Analysis(ds).picture(Selection(epochs=(7, 8)))
+
+
+def test_stored_axes_are_fitted_on_nothing_else() -> None:
+    analysis = Analysis(embedding_only())
+    shown = Selection(tasks=("y",))
+    for fitted_on in (None, Selection(), Selection(tasks=("x",))):
+        picture = analysis.picture(shown, fitted_on=fitted_on)
+        xr.testing.assert_identical(picture, analysis.picture(shown))
+        assert "fitted_on" not in picture.attrs
 
 
 def test_the_stress_of_axes_that_are_not_stored_counts() -> None:

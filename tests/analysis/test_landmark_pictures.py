@@ -18,6 +18,7 @@ from predspace_widgets.views.inpca import notes
 
 TRAININGS = random_trajectories(n_seeds=10, n_checkpoints=8, n_samples=60)  # 240 checkpoints, 80 of each task
 RED = Selection(tasks=("red",))
+BLUE = Selection(tasks=("blue",))
 EARLY = Selection(epochs=(0.0, 5.0))
 
 
@@ -111,3 +112,33 @@ def test_block_by_block_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     again = Analysis(open_trajectories(path))
     again.prepare()
     np.testing.assert_array_equal(again.picture()["embedding"], picture["embedding"])
+
+
+@pytest.mark.usefixtures("_by_landmarks")
+@pytest.mark.parametrize("enough", [10, 60])
+def test_others_are_projected_by_the_landmarks_or_the_few_that_are_fitted(
+    enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame, "_ENOUGH_LANDMARKS", enough)
+    monkeypatch.setattr(frame, "_DISTANCES_AT_A_TIME", 2_000)  # several times
+    monkeypatch.setattr(measurements.Measurements, "distances", no_matrix)
+    analysis = Analysis(TRAININGS)
+    picture = analysis.picture(Selection(), fitted_on=BLUE)
+    rows = BLUE.rows(TRAININGS)
+    assert picture.attrs["fitted_on"] == len(rows) == 80
+    assert ("landmarks" in picture.attrs) == (enough == 10)
+    fitted = frame.fit(analysis.measured, rows, 3)
+    D = pairwise(TRAININGS["probs"].values)
+    signs = align_signs(fitted.inpca.embedding_, picture["embedding"].values[rows])
+    np.testing.assert_allclose(picture["embedding"].values[rows], fitted.inpca.embedding_ * signs, rtol=0, atol=1e-9)
+    others = np.setdiff1d(np.arange(240), rows)
+    projected = fitted.inpca.transform(D[np.ix_(others, fitted.measured_from)]) * signs
+    np.testing.assert_allclose(picture["embedding"].values[others], projected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.usefixtures("_by_landmarks")
+def test_a_part_on_the_axes_of_everything_is_that_part_of_the_picture_by_landmarks() -> None:
+    analysis = Analysis(TRAININGS)
+    part, whole = analysis.picture(EARLY, fitted_on=Selection()), analysis.picture()
+    np.testing.assert_array_equal(part["embedding"].values, whole["embedding"].values[EARLY.rows(TRAININGS)])
+    assert part.attrs["landmarks"] == 60

@@ -1,302 +1,404 @@
-"""The explorer's state and its views, without a browser."""
+"""The explorer's choices: what they choose, what they refuse, and what comes from an address or a browser."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
-import panel as pn
-import plotly.graph_objects as go
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers import app
-from predspace_widgets.explorers.notebook import Explorer
+from predspace_widgets.explorers import choices as kinds
+from predspace_widgets.explorers.choices import READERS
 from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.trajectories import EmptySelectionError, Selection
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
-from predspace_widgets.views import VIEWS, Drawing, inpca
-from predspace_widgets.views.view import styles_of
 
-
-@pytest.fixture(scope="module")
-def analysis() -> Analysis:
-    return Analysis(random_trajectories(n_seeds=2, n_checkpoints=6))
-
-
-@pytest.fixture(scope="module")
-def crowded() -> Analysis:
-    """Two tasks of 13 seeds, too many for checkboxes."""
-    return Analysis(random_trajectories(tasks=("red", "blue"), n_seeds=13, n_checkpoints=2, n_samples=4))
+TRAININGS = random_trajectories(
+    tasks=("red", "green"), n_seeds=3, n_checkpoints=4, n_samples=4, methods=("supervised", "simclr")
+)
+ANALYSIS = Analysis(TRAININGS)
+CURVES = ["red", "red · simclr", "green", "green · simclr"]
 
 
 @pytest.fixture
-def state(analysis: Analysis) -> ExplorerState:
-    return ExplorerState(analysis)
+def state() -> ExplorerState:
+    return ExplorerState(ANALYSIS)
 
 
-def test_everything_is_chosen_at_first(state: ExplorerState, analysis: Analysis) -> None:
-    assert len(state.selection.rows(analysis.ds)) == analysis.ds.sizes["checkpoint"]
-    assert (state.first, state.second) == ("red", "green")
+def values_of_choices() -> dict[str, st.SearchStrategy[Any]]:
+    """Possible values of each choice, as they are when they are read."""
+
+    def ordered(members: list[Any]) -> st.SearchStrategy[list[Any]]:
+        return st.sets(st.sampled_from(members)).map(lambda chosen: [member for member in members if member in chosen])
+
+    epochs = st.lists(st.floats(-5, 20), min_size=2, max_size=2).map(sorted)
+    point = st.fixed_dictionaries(dict.fromkeys("xyz", st.floats(-3, 3)))
+    shown = {"curves": ordered(CURVES), "seeds": ordered([0, 1, 2]), "epochs": epochs}
+    return {
+        **shown,
+        "axes_fitted_on": st.sampled_from(kinds.AXES_FITTED_ON),
+        "frozen": st.none() | st.fixed_dictionaries(shown),
+        "dimensions": st.sampled_from(kinds.DIMENSIONS),
+        "horizontal": st.integers(1, 5),
+        "vertical": st.integers(1, 5),
+        "color_by": st.sampled_from(kinds.COLORINGS),
+        "progress_metric": st.sampled_from(kinds.PROGRESS_METRICS),
+        "compared": st.lists(st.sampled_from(CURVES), min_size=2, max_size=2),
+        "time": st.none() | st.floats(-1, 1e6),
+        "time_by": st.sampled_from(kinds.TIMES),
+        "pinned": st.lists(st.sampled_from(CURVES), unique=True),
+        "camera": st.none() | st.fixed_dictionaries(dict.fromkeys(("eye", "center", "up"), point)),
+        "selected": st.lists(st.integers(0, 47), unique=True),
+    }
 
 
-def draw(view: str, state: ExplorerState) -> Drawing:
-    return VIEWS[view].draw(state.analysis, state)
+def possible() -> st.SearchStrategy[dict[str, Any]]:
+    """Some choices that are possible together."""
+    some = st.fixed_dictionaries({}, optional=values_of_choices())
+    return some.filter(lambda chosen: "horizontal" not in chosen or chosen["horizontal"] != chosen.get("vertical"))
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_every_view_draws(state: ExplorerState, view: str) -> None:
-    drawing = draw(view, state)
-    assert drawing.figure is not None
-    assert drawing.message == ""
-    assert drawing.caption
+def anything() -> st.SearchStrategy[Any]:
+    """What JSON can hold, and more."""
+    plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(10**400) | st.binary()
+    plain |= st.sampled_from([*CURVES, "3-D", "frozen", 0, 1, 2])
+    names = st.text() | st.sampled_from(["curves", "seeds", "epochs", "eye", "x"])
+    return st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(names, inner), max_leaves=8)
+
+
+# -- what is chosen -------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_chosen_at_first(state: ExplorerState) -> None:
+    assert state.selection == state.fitted_on == Selection()
+    assert state.choices() == state.defaults()
+    assert state.settings() == {}
+    assert state.curves == ANALYSIS.curve_names == CURVES
+    assert state.seeds == [0, 1, 2]
+    assert state.epochs == [0.0, 10.0]
+    assert state.compared == ["red", "red · simclr"]
+    assert set(state.choices()) == {name for name in state.param if name != "name"}
+
+
+@given(possible())
+def test_the_selection_is_that_of_curves_seeds_and_epochs(chosen: dict[str, Any]) -> None:
+    state = ExplorerState(ANALYSIS, **chosen)
+    expected = [
+        row
+        for row in range(48)
+        if ANALYSIS.curves[row] in state.curves
+        and int(TRAININGS["seed"].values[row]) in state.seeds
+        and state.epochs[0] <= float(TRAININGS["epoch"].values[row]) <= state.epochs[1]
+    ]
+    if expected:
+        assert state.selection.rows(TRAININGS).tolist() == expected
+    else:
+        with pytest.raises(EmptySelectionError):
+            state.selection.rows(TRAININGS)
+
+
+def test_no_curve_and_no_seed_may_be_chosen(state: ExplorerState) -> None:
+    state.curves = []
+    with pytest.raises(EmptySelectionError, match="no curve is chosen"):
+        state.selection.rows(TRAININGS)
+    state.param.update(curves=CURVES, seeds=[])
+    with pytest.raises(EmptySelectionError, match="no seed is chosen"):
+        state.selection.rows(TRAININGS)
+    assert ExplorerState(ANALYSIS, tasks=[]).curves == []
+
+
+def test_a_dataset_of_one_curve_compares_it_with_itself() -> None:
+    for ds in (geodesic_run(), constant_run()):
+        state = ExplorerState(ds)
+        assert state.compared == state.curves * 2
 
 
 @pytest.mark.parametrize(
-    ("choices", "message"),
+    ("chosen", "curves"),
     [
-        ({"tasks": []}, "no task is chosen"),
-        ({"seeds": []}, "no seed is chosen"),
-        ({"tasks": ["red"], "seeds": [0], "epochs": (0.0, 1.0)}, "only one checkpoint"),
-        ({"epochs": (0.5, 0.6)}, "no checkpoint is chosen between epoch 0.5 and 0.6"),
+        ({"tasks": ["green"]}, ["green", "green · simclr"]),
+        ({"tasks": "green"}, ["green", "green · simclr"]),
+        ({"methods": ("simclr",)}, ["red · simclr", "green · simclr"]),
+        ({"tasks": ["green", "red"], "methods": ["simclr"]}, ["red · simclr", "green · simclr"]),
+        ({"tasks": ["green"], "methods": ["simclr"], "curves": ["red", "green · simclr"]}, ["green · simclr"]),
     ],
 )
-def test_choices_that_leave_nothing_are_a_message(state: ExplorerState, choices: dict, message: str) -> None:
-    state.param.update(**choices)
-    drawing = draw("inpca", state)
-    assert drawing.figure is None
-    assert message in drawing.message
-    state.param.update(tasks=["red", "blue"], seeds=[0, 1], epochs=(0.0, 10.0))
-    assert draw("inpca", state).figure is not None
+def test_tasks_and_methods_are_ways_to_choose_curves(chosen: dict, curves: list[str], state: ExplorerState) -> None:
+    assert ExplorerState(ANALYSIS, **chosen).curves == curves
+    assert state.apply(chosen) == []
+    assert state.curves == curves
 
 
-def test_the_caption_says_what_the_picture_leaves_out(state: ExplorerState, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert draw("inpca", state).caption.endswith("dashed: the shortest path.")
-    monkeypatch.setattr(inpca, "notes", lambda picture, _: f"Of {picture.sizes['checkpoint']}.")
-    state.tasks = ["red"]
-    assert draw("inpca", state).caption.endswith("thick: mean of seeds. Of 12.")
-    assert any(
-        "mean of seeds. Of 12." in text.value for text in _find(Explorer(state.analysis, tasks=["red"]).widget, "HTML")
+def test_tasks_and_methods_can_be_set(state: ExplorerState) -> None:
+    state.tasks = ["green"]
+    assert (state.curves, state.tasks, state.methods) == (CURVES[2:], ["green"], ["supervised", "simclr"])
+    state.methods = "simclr"
+    assert (state.curves, state.tasks, state.methods) == (CURVES[1::2], ["red", "green"], ["simclr"])
+
+
+def test_values_of_numpy_and_tuples_become_plain(state: ExplorerState) -> None:
+    state.param.update(
+        curves=np.array(["green", "red"]),
+        seeds=(np.int64(2), 0.0),
+        epochs=(np.float32(1.5), np.int16(3)),
+        horizontal=np.int8(3),
+        time=np.float64(2),
+        compared=("red", np.str_("green")),
+        selected=np.array([5, 3]),
+        camera={"eye": dict.fromkeys("xyz", np.float32(1))},
     )
+    chosen = state.choices()
+    assert json.loads(json.dumps(chosen)) == chosen
+    assert chosen["curves"] == ["red", "green"]
+    assert (chosen["seeds"], chosen["epochs"], chosen["selected"]) == ([0, 2], [1.5, 3.0], [5, 3])
+
+    def leaves(value: Any) -> list[Any]:
+        members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return [value] if members is None else [leaf for member in members for leaf in leaves(member)]
+
+    assert {type(leaf) for leaf in leaves(chosen)} <= {str, int, float, type(None)}
 
 
-class TestManySeeds:
-    def test_the_page_has_a_list_to_select_from(self, analysis: Analysis, crowded: Analysis) -> None:
-        state = ExplorerState(crowded)
-        [heading, chooser] = app._seed_list(state)
-        assert isinstance(chooser, pn.widgets.MultiSelect)
-        assert chooser.value == list(range(13))
-        chooser.value = [3, 4]
-        assert state.seeds == [3, 4]
-        state.seeds = [7]
-        assert chooser.value == [7]
-        [toggle] = heading.select(pn.widgets.Button)
-        toggle.clicks += 1
-        assert state.seeds == chooser.value == list(range(13))
-        toggle.clicks += 1
-        assert state.seeds == []
-        assert isinstance(app._seed_list(ExplorerState(analysis))[1], pn.widgets.CheckBoxGroup)
-
-    def test_the_notebook_has_a_list_to_select_from(self, analysis: Analysis, crowded: Analysis) -> None:
-        explorer = Explorer(crowded, seeds=[1, 2])
-        [chooser] = _find(explorer.widget, "SelectMultiple")
-        assert chooser.value == (1, 2)
-        chooser.value = (3, 4)
-        assert explorer.state.seeds == [3, 4]
-        explorer.state.seeds = [7]
-        assert chooser.value == (7,)
-        assert len(_find(explorer.widget, "Checkbox")) == 2  # the tasks
-        assert not _find(Explorer(analysis).widget, "SelectMultiple")
-
-    def test_twelve_seeds_still_have_checkboxes(self) -> None:
-        state = ExplorerState(random_trajectories(n_seeds=12, n_checkpoints=2, n_samples=4))
-        assert isinstance(app._seed_list(state)[1], pn.widgets.CheckBoxGroup)
-        assert len(_find(Explorer(state.analysis).widget, "Checkbox")) == 3 + 12
+@given(possible())
+def test_settings_make_the_same_choices_again(chosen: dict[str, Any]) -> None:
+    state = ExplorerState(ANALYSIS, **chosen)
+    settings = json.loads(json.dumps(state.settings()))
+    assert "selected" not in settings
+    again = ExplorerState(ANALYSIS, **settings)
+    state.selected = []
+    assert again.choices() == state.choices()
+    defaults = state.defaults()
+    assert all(settings[name] != defaults[name] for name in settings)
 
 
-def test_comparing_a_curve_with_itself_is_a_message(state: ExplorerState) -> None:
-    state.second = state.first
-    assert "two different" in draw("comparison", state).message
-    assert draw("inpca", state).figure is not None
+def test_what_is_given_out_is_a_copy(state: ExplorerState) -> None:
+    for values in (state.choices(), state.defaults()):
+        values["curves"].clear()
+        values["pinned"].append("red")
+    assert state.choices() == ExplorerState(ANALYSIS).choices()
 
 
-def test_a_defect_becomes_a_message_and_is_logged(
-    state: ExplorerState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise KeyError("oh")
-
-    monkeypatch.setattr(state.analysis, "riemann_lengths", fail, raising=False)
-    assert "This view failed (KeyError" in draw("lengths", state).message
-    assert "Traceback" in caplog.text
+# -- axes -----------------------------------------------------------------------------------------------------------
 
 
-def test_unknown_choices_name_what_there_is(analysis: Analysis) -> None:
-    with pytest.raises(TypeError, match=r"no choice 'task'; an explorer has .*tasks"):
-        ExplorerState(analysis, task=["red"])
-    with pytest.raises(ValueError, match="violet"):
-        ExplorerState(analysis, tasks=["violet"])
+def test_axes_are_fitted_on_what_is_said(state: ExplorerState) -> None:
+    state.param.update(curves=["red"], seeds=[1], epochs=[0, 5])
+    shown = state.selection
+    assert state.fitted_on == Selection()
+    state.axes_fitted_on = "shown"
+    assert state.fitted_on is None
+    state.axes_fitted_on = "frozen"
+    state.curves = ["green"]
+    assert state.frozen == {"curves": ["red"], "seeds": [1], "epochs": [0.0, 5.0]}
+    assert state.fitted_on == shown != state.selection
+    assert shown.rows(TRAININGS).size
 
 
-def test_progress_metric_and_color_reach_the_figures(state: ExplorerState) -> None:
-    by_default = draw("progress", state).figure
-    state.progress_metric = "great_circle"
-    by_angle = draw("progress", state).figure
-    assert by_default is not None
-    assert by_angle is not None
-    assert not np.allclose(by_default["data"][1]["y"], by_angle["data"][1]["y"])
-    state.color_by = "progress"
-    picture = draw("inpca", state).figure
-    assert picture is not None
-    [points] = [trace for trace in picture["data"] if trace["meta"] == "values"]
-    np.testing.assert_allclose(points["marker"]["color"], state.analysis.progress("great_circle").values)
+def test_frozen_axes_are_forgotten_unless_told(state: ExplorerState) -> None:
+    earlier = {"curves": ["red"], "seeds": [0], "epochs": [0.0, 5.0]}
+    state.param.update(axes_fitted_on="frozen", frozen=earlier)
+    assert state.frozen == earlier
+    state.axes_fitted_on = "everything"
+    assert state.frozen is None
+    state.param.update(axes_fitted_on="frozen", curves=["green"])
+    assert state.frozen == {"curves": ["green"], "seeds": [0, 1, 2], "epochs": [0.0, 10.0]}
+    state.frozen = None  # frozen axes come from something
+    assert state.frozen["curves"] == ["green"]
+    state.param.update(axes_fitted_on="shown", frozen=earlier)
+    assert state.frozen == earlier
 
 
-class TestWhatIsDrawnAgain:
-    """A view is drawn again only where a choice has changed that it depends on."""
-
-    def drawn(self, state: ExplorerState, view: str) -> list[str]:
-        calls: list[str] = []
-        state.on_change(VIEWS[view].seen, lambda: calls.append(view))
-        return calls
-
-    def test_the_picture_is_not_for_another_progress_unless_it_shows_progress(self, state: ExplorerState) -> None:
-        picture, progress = self.drawn(state, "inpca"), self.drawn(state, "progress")
-        state.progress_metric = "great_circle"
-        assert (picture, progress) == ([], ["progress"])
-        state.color_by = "progress"
-        assert len(picture) == 1
-        state.progress_metric = "bhattacharyya"
-        assert (len(picture), len(progress)) == (2, 2)
-
-    def test_axes_count_in_two_dimensions(self, state: ExplorerState) -> None:
-        picture, stress = self.drawn(state, "inpca"), self.drawn(state, "stress")
-        state.horizontal = 3
-        assert picture == []
-        state.dimensions = "2-D"
-        state.horizontal = 4
-        assert len(picture) == 2
-        assert stress == []
-
-    def test_compared_curves_are_compared_again_and_nothing_else(self, state: ExplorerState) -> None:
-        calls = {view: self.drawn(state, view) for view in VIEWS}
-        state.second = "blue"
-        assert [view for view, seen in calls.items() if seen] == ["comparison"]
-        state.tasks = ["red"]
-        assert [view for view, seen in calls.items() if len(seen) == 1] == list(VIEWS)
-
-    def test_once_for_choices_that_change_together(self, state: ExplorerState) -> None:
-        picture = self.drawn(state, "inpca")
-        state.param.update(tasks=["red"], seeds=[0], color_by="epoch")
-        assert picture == ["inpca"]
+def test_the_axes_of_a_plane_differ(state: ExplorerState) -> None:
+    state.horizontal = 2
+    assert (state.horizontal, state.vertical) == (2, 1)
+    state.vertical = 2
+    assert (state.horizontal, state.vertical) == (1, 2)
+    state.param.update(horizontal=2, vertical=1)
+    assert (state.horizontal, state.vertical) == (2, 1)
+    with pytest.raises(ValueError, match="horizontal and vertical must be two different axes"):
+        ExplorerState(ANALYSIS, horizontal=3, vertical=3)
+    assert state.apply({"horizontal": 3, "vertical": 3, "dimensions": "2-D"}) == [
+        "horizontal and vertical must be two different axes"
+    ]
+    assert (state.horizontal, state.vertical, state.dimensions) == (2, 1, "2-D")
 
 
-def test_an_error_in_one_dataset_does_not_end_the_preparation_of_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    prepared = []
-
-    def prepare(self: Analysis) -> None:
-        if self.ds.attrs["title"] == "broken":
-            raise OSError("the disk is gone")
-        prepared.append(self.ds.attrs["title"])
-
-    monkeypatch.setattr(Analysis, "prepare", prepare)
-    titles = ("first", "broken", "last")
-    app._prepare({title: Analysis(constant_run().assign_attrs(title=title)) for title in titles})
-    assert prepared == ["first", "last"]
-    assert "'broken'" in caplog.text
-    assert "the disk is gone" in caplog.text
+# -- what is told ---------------------------------------------------------------------------------------------------
 
 
-def test_datasets_with_one_run_can_be_explored() -> None:
-    for ds in (geodesic_run(), constant_run()):
-        state = ExplorerState(ds)
-        assert draw("inpca", state).figure is not None
-        assert "two different" in draw("comparison", state).message
+def test_who_reacts_sees_each_change_once_and_no_state_that_breaks_a_rule(state: ExplorerState) -> None:
+    seen: list[Any] = []
+    state.on_change(
+        lambda s: (s.horizontal, s.vertical, s.axes_fitted_on, s.frozen),
+        lambda: seen.append((state.horizontal, state.vertical, state.axes_fitted_on, state.frozen is None)),
+    )
+    state.horizontal = 2
+    state.axes_fitted_on = "frozen"
+    state.axes_fitted_on = "shown"
+    assert seen == [(2, 1, "everything", True), (2, 1, "frozen", False), (2, 1, "shown", True)]
 
 
-def test_several_methods_are_several_curves() -> None:
-    ds = random_trajectories(tasks=("red",), n_seeds=2, methods=("supervised", "contrastive"))
-    state = ExplorerState(ds)
-    assert len({style.color for style in styles_of(state.analysis)[0].values()}) == 2
-    state.methods = ["contrastive"]
-    assert set(inpca.picture_of(state.analysis, state)["curve"].values) == {"red · contrastive"}
-    assert draw("comparison", state).figure is not None
+def test_choices_that_nobody_sees_tell_nothing(state: ExplorerState) -> None:
+    seen: list[str] = []
+    state.on_change(lambda s: s.curves, lambda: seen.append("curves"))
+    state.param.update(seeds=[0], time=3, color_by="epoch")
+    assert seen == []
+    state.param.update(curves=["red"], seeds=[1])
+    assert seen == ["curves"]
 
 
-class TestNotebookExplorer:
-    def test_widgets_and_state_follow_each_other(self, analysis: Analysis) -> None:
-        explorer = Explorer(analysis, tasks=["red", "blue"], dimensions="2-D")
-        boxes = {box.description: box for box in _find(explorer.widget, "Checkbox")}
-        assert (boxes["red"].value, boxes["green"].value) == (True, False)
-        boxes["green"].value = True
-        assert explorer.state.tasks == ["red", "green", "blue"]
-        explorer.state.tasks = ["blue"]
-        assert (boxes["red"].value, boxes["blue"].value) == (False, True)
-        [slider] = _find(explorer.widget, "SelectionRangeSlider")
-        slider.value = (0.0, 4.0)
-        assert explorer.state.epochs == (0.0, 4.0)
-        explorer.state.epochs = (1.5, 10.0)  # between two recorded epochs
-        assert slider.value == (2.0, 10.0)
-        assert explorer.state.epochs == (1.5, 10.0)
-
-    def test_views_are_drawn_again(self, analysis: Analysis) -> None:
-        explorer = Explorer(analysis)
-        picture, compared = _find(explorer.widget, "FigureWidget")
-        n_traces, n_points = len(picture.data), len(picture.data[0].x)
-        explorer.state.tasks = ["red", "blue"]
-        assert len(picture.data) == n_traces - 2  # the runs of a task, and their mean
-        explorer.state.epochs = (0.0, 6.0)
-        assert len(picture.data[0].x) < n_points
-        name = compared.data[0].name
-        explorer.state.second = "blue"
-        assert compared.data[0].name != name
-
-    def test_what_is_shown_is_the_figure_and_nothing_left_over(self, analysis: Analysis) -> None:
-        explorer = Explorer(analysis)
-        picture, _ = _find(explorer.widget, "FigureWidget")
-        changes = [{"tasks": ["blue"]}, {"color_by": "epoch"}, {"dimensions": "2-D"}, {"tasks": ["red", "green"]}]
-        for change in [*changes, {"color_by": "task"}, {"dimensions": "3-D"}]:
-            explorer.state.param.update(**change)
-            assert _content(picture) == _content(explorer.figure())
-
-    def test_camera_stays(self, analysis: Analysis) -> None:
-        explorer = Explorer(analysis)
-        picture, _ = _find(explorer.widget, "FigureWidget")
-        picture.layout.scene.camera.eye = {"x": 2.0, "y": 1.0, "z": 0.5}
-        explorer.state.tasks = ["red"]
-        assert picture.layout.scene.camera.eye.x == 2.0
-
-    def test_message_in_place_of_an_error(self, analysis: Analysis) -> None:
-        explorer = Explorer(analysis)
-        explorer.state.tasks = []
-        assert any("no task is chosen" in text.value for text in _find(explorer.widget, "HTML"))
-        explorer.state.tasks = ["red"]
-        assert not any("no task is chosen" in text.value for text in _find(explorer.widget, "HTML"))
-
-    def test_it_shows_itself_and_gives_plain_figures(self, analysis: Analysis) -> None:
-        explorer = Explorer(analysis)
-        assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
-        assert type(explorer.figure("comparison")).__name__ == "Figure"
-        with pytest.raises(ValueError, match="an explorer has inpca, "):
-            explorer.figure("inpac")
-        explorer.state.tasks = []
-        with pytest.raises(ValueError, match="no task is chosen"):
-            explorer.figure()
-
-    def test_accessor_opens_it(self, analysis: Analysis) -> None:
-        assert isinstance(analysis.ds.predspace.explore(), Explorer)
+@given(possible())
+def test_equal_values_fire_nothing(chosen: dict[str, Any]) -> None:
+    state = ExplorerState(ANALYSIS, **chosen)
+    fired: list[Any] = []
+    state.param.watch(lambda *events: fired.extend(events), list(READERS))
+    now = state.choices()
+    for name, value in now.items():
+        setattr(state, name, value)
+    state.param.update(**{**now, "curves": [*reversed(now["curves"])], "epochs": tuple(now["epochs"])})
+    assert state.apply(now) == []
+    assert fired == []
 
 
-def _content(figure: go.Figure) -> list[dict]:
-    """The traces of a figure, without the names that plotly gives them and what is empty."""
-    traces = json.loads(figure.to_json())["data"]
-    return [{key: value for key, value in trace.items() if key != "uid" and value != {}} for trace in traces]
+# -- what is refused ------------------------------------------------------------------------------------------------
 
 
-def _find(widget, kind: str) -> list:  # type: ignore[no-untyped-def]
-    """All widgets of a class below a widget."""
-    found = [widget] if type(widget).__name__ == kind else []
-    for child in getattr(widget, "children", ()):
-        found += _find(child, kind)
-    return found
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("curve", "curves"), ("task", "tasks"), ("colour_by", "color_by"), ("horizontl", "horizontal")],
+)
+def test_an_unknown_choice_names_those_there_are_and_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        ExplorerState(ANALYSIS, **{name: 1})
+    told = str(raised.value)
+    assert told.startswith(f"no choice {name!r}, did you mean {nearest!r}?; an explorer has ")
+    assert all(known in told for known in [*READERS, "tasks", "methods"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"curves": ["red", "mauve"]}, "no curve 'mauve' in this dataset; it has red, red · simclr, green, green · s"),
+        ({"tasks": ["mauve"]}, "no task 'mauve' in this dataset; it has red, green"),
+        ({"methods": "magic"}, "no method 'magic' in this dataset; it has supervised, simclr"),
+        ({"tasks": "green", "curves": "red"}, "no curve has these tasks and curves"),
+        ({"seeds": [0, 9]}, "no seed 9 in this dataset; it has 0, 1, 2"),
+        ({"seeds": [True]}, "no seed True in this dataset; it has 0, 1, 2"),
+        ({"seeds": 1.5}, "seeds must be a list, not 1.5"),
+        ({"pinned": ["mauve"]}, "no curve 'mauve' in this dataset"),
+        ({"compared": ["red"]}, "compared must be two curves, not 1"),
+        ({"compared": ["red", "mauve"]}, "no curve 'mauve' in this dataset"),
+        ({"selected": [47, 48]}, "no checkpoint 48 in this dataset; it has 0 to 47"),
+        ({"epochs": (5, 4)}, "epochs must be two numbers, the first not above the last: 5, 4"),
+        ({"epochs": [0, float("nan")]}, "an end of epochs must be a finite number, not nan"),
+        ({"epochs": 3}, "epochs must be two numbers, not 3"),
+        ({"dimensions": "4-D"}, "dimensions must be '3-D', '2-D' or 'pairs', not '4-D'"),
+        ({"horizontal": 6}, "horizontal must be 1, 2, 3, 4 or 5, not 6"),
+        ({"vertical": True}, "vertical must be 1, 2, 3, 4 or 5, not True"),
+        ({"color_by": ["curve"]}, "color_by must be 'curve', 'epoch', 'progress' or 'accuracy', not a list"),
+        ({"time": "3"}, "time must be a number, not '3'"),
+        ({"time": 10**400}, "time must be a number, not a large number"),
+        ({"frozen": {"curves": ["red"]}}, "frozen must be a mapping of curves, seeds, epochs, not a mapping"),
+        ({"camera": {"eye": {"x": 1, "y": 1}}}, "camera must be a mapping of eye, center and up to x, y and z"),
+        ({"camera": {"eye": {"x": 1, "y": 1, "z": float("inf")}}}, "camera eye.z must be a finite number, not inf"),
+    ],
+)
+def test_what_cannot_be_is_an_error_that_says_why(chosen: dict[str, Any], message: str, state: ExplorerState) -> None:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        ExplorerState(ANALYSIS, **chosen)
+    assert message in str(raised.value)
+    for name, value in chosen.items() if len(chosen) == 1 else ():
+        with pytest.raises(ValueError) as raised:  # noqa: PT011
+            setattr(state, name, value)
+        assert message in str(raised.value)
+    assert state.settings() == {}
+
+
+def test_a_combination_that_no_curve_has() -> None:
+    ds = TRAININGS.isel(checkpoint=ANALYSIS.curves != "green · simclr")
+    with pytest.raises(ValueError, match="no curve has these tasks and methods"):
+        ExplorerState(ds, tasks=["green"], methods=["simclr"])
+
+
+# -- from an address or a browser -----------------------------------------------------------------------------------
+
+
+@given(possible())
+def test_what_is_possible_is_applied(chosen: dict[str, Any]) -> None:
+    state = ExplorerState(ANALYSIS)
+    assert state.apply(json.loads(json.dumps(chosen))) == []
+    assert state.choices() == ExplorerState(ANALYSIS, **chosen).choices()
+
+
+def test_what_is_not_is_said_and_the_rest_applied(state: ExplorerState) -> None:
+    calls: list[int] = []
+    state.param.watch(lambda *events: calls.append(len(events)), list(READERS))
+    told = state.apply(
+        {
+            "curves": ["x", "green", "red"],
+            "seeds": [7],
+            "foo": 1,
+            "colour_by": "epoch",
+            "time": "soon",
+            "tasks": "mauve",
+            "dimensions": "2-D",
+        }
+    )
+    assert told == [
+        "no task 'mauve' in this dataset",
+        "no curve 'x' in this dataset",
+        "no seed 7 in this dataset",
+        "no choice 'foo'",
+        "no choice 'colour_by', did you mean 'color_by'?",
+        "time must be a number, not 'soon'",
+    ]
+    assert state.settings() == {"curves": ["red", "green"], "dimensions": "2-D"}
+    assert calls == [2]  # at once
+
+
+@given(anything())
+def test_nothing_from_outside_raises(choices: Any) -> None:
+    state = ExplorerState(ANALYSIS)
+    for told in (state.apply(choices), state.apply(dict.fromkeys([*READERS, "tasks", "methods"], choices))):
+        assert sum(map(len, told)) < 10_000
+    assert json.loads(json.dumps(state.choices(), allow_nan=False)) == state.choices()
+    assert set(state.curves) <= set(CURVES)
+    assert state.horizontal != state.vertical
+
+
+@given(name=st.sampled_from([*READERS, "tasks", "methods"]), data=st.data())
+def test_nothing_like_a_choice_raises(name: str, data: st.DataObject) -> None:
+    inner = anything()
+    value = data.draw(
+        st.lists(inner)
+        | st.fixed_dictionaries({"curves": inner, "seeds": inner, "epochs": inner})
+        | st.dictionaries(st.sampled_from(["eye", "up"]), st.fixed_dictionaries(dict.fromkeys("xyz", inner)))
+    )
+    state = ExplorerState(ANALYSIS)
+    state.apply({name: value})
+    assert json.loads(json.dumps(state.choices(), allow_nan=False)) == state.choices()
+
+
+def test_sentences_are_bounded(state: ExplorerState) -> None:
+    told = state.apply({"x" * 10**6: 1, "curves": ["y" * 10**6] * 1000 + ["red"], **{f"z{k}": k for k in range(1000)}})
+    assert len(told) == 11
+    assert told[-1] == "and 1991 more"
+    assert max(map(len, told)) < 200
+    assert state.curves == ["red"]
+
+
+def test_a_number_too_long_to_be_written_is_said(state: ExplorerState) -> None:
+    number = 10**5000
+    told = state.apply({name: [number] if name == "seeds" else number for name in (*READERS, "tasks", 7)})
+    assert len(told) == 11
+    assert "no seed a large number in this dataset" in told
+    assert state.settings() == {}
+
+
+@pytest.mark.parametrize("choices", [None, [], "curves", 3])
+def test_what_has_no_names_is_said(state: ExplorerState, choices: Any) -> None:
+    assert state.apply(choices) == ["choices must be given by their names"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,9 @@ def plain_rows(ds: xr.Dataset, selection: Selection) -> list[int]:
             first, last = selection.epochs
             if not first <= float(ds["epoch"].values[row]) <= last:
                 continue
+        pair = str(ds["task"].values[row]), str(ds["method"].values[row])
+        if selection.curves is not None and pair not in selection.curves:
+            continue
         found.append(row)
     return found
 
@@ -44,11 +48,13 @@ def selections(draw: st.DrawFn, ds: xr.Dataset) -> Selection:
         return st.none() | st.lists(st.sampled_from(known), min_size=1).map(tuple)
 
     epochs = st.sampled_from(ds["epoch"].values.tolist()) | st.floats(-1, 110)
+    pairs = list(dict.fromkeys(zip(ds["task"].values.tolist(), ds["method"].values.tolist(), strict=True)))
     return Selection(
         tasks=draw(some("task")),  # type: ignore[arg-type]
         methods=draw(some("method")),  # type: ignore[arg-type]
         seeds=draw(some("seed")),  # type: ignore[arg-type]
         epochs=draw(st.none() | st.tuples(epochs, epochs)),
+        curves=draw(st.none() | st.lists(st.sampled_from(pairs), min_size=1).map(tuple)),
     )
 
 
@@ -81,7 +87,7 @@ def test_rows_match_a_plain_loop_in_any_order_of_rows(data: st.DataObject) -> No
 
 @given(st.data())
 def test_the_dataset_of_a_choice_holds_its_rows(data: st.DataObject) -> None:
-    selection = data.draw(selections(TRAININGS))
+    selection = replace(data.draw(selections(TRAININGS)), curves=None)
     rows = plain_rows(TRAININGS, selection)
     assume(rows)
     chosen = TRAININGS.predspace.select(selection.tasks, selection.methods, selection.seeds, selection.epochs)
@@ -121,6 +127,16 @@ def test_both_ends_of_the_epochs_are_in() -> None:
         (Selection(tasks=("red", "mauve")), "no task 'mauve' in this dataset; it has red, green, blue"),
         (Selection(methods=("magic",)), "no method 'magic' in this dataset; it has supervised, metric"),
         (Selection(seeds=(0, 9)), "no seed 9 in this dataset; it has 0, 1, 2"),
+        (Selection(curves=()), "no curve is chosen: choose at least one"),
+        (
+            Selection(curves=(("red", "metric"), ("red", "magic"))),
+            "no curve 'red' by 'magic' in this dataset; it has 'red' by 'supervised', 'red' by 'metric', "
+            "'green' by 'supervised', 'green' by 'metric', 'blue' by 'supervised', 'blue' by 'metric'",
+        ),
+        (
+            Selection(tasks=("red",), curves=(("blue", "metric"),)),
+            "no checkpoint has this combination of task, method, seed and curve",
+        ),
         (Selection(epochs=(20, 30.5)), "no checkpoint is chosen between epoch 20 and 30.5"),
         (Selection(epochs=(5, 4)), "no checkpoint is chosen between epoch 5 and 4"),
         (Selection(epochs=(math.nan, math.nan)), "no checkpoint is chosen between epoch nan and nan"),

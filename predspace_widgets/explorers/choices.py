@@ -1,0 +1,257 @@
+"""What each choice of an explorer can be: values that anybody sends, read as plain JSON values or told what is wrong.
+
+Choices come from Python, from an address and from a browser. Whatever is there is read here, once, for all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+AXES_FITTED_ON = ("everything", "shown", "frozen")
+DIMENSIONS = ("3-D", "2-D", "pairs")
+COLORINGS = ("curve", "epoch", "progress", "accuracy")
+PROGRESS_METRICS = ("bhattacharyya", "great_circle")
+TIMES = ("epoch", "step", "progress")
+#: Axes of the picture that there are to choose from.
+N_AXES = 5
+
+# Of a name that somebody sent: the most characters that a message repeats.
+_MOST_REPEATED = 60
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a dataset has to choose from: labels of curves, seeds, and its number of checkpoints."""
+
+    curves: list[str]
+    seeds: list[int]
+    n_checkpoints: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a value, in one short sentence; and what there is instead, which may be long."""
+
+    sentence: str
+    there_is: str = ""
+
+    def __str__(self) -> str:
+        return self.sentence + self.there_is
+
+
+class ImpossibleError(ValueError):
+    """Nothing of a value can be used."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def read(name: str, value: Any, known: Known) -> tuple[Any, list[Problem]]:
+    """The plain value of a choice, and what of it cannot be: members of a list that the dataset does not have.
+
+    Parameters
+    ----------
+    name : str
+        One of `READERS`.
+    value : anything
+    known : Known
+
+    Raises
+    ------
+    ImpossibleError
+        Nothing of it can be used.
+
+    Examples
+    --------
+    >>> known = Known(["red", "blue"], [0, 1], 8)
+    >>> read("curves", ("blue", "red", "mauve"), known)[0]
+    ['red', 'blue']
+    >>> [str(problem) for problem in read("curves", ("blue", "mauve"), known)[1]]
+    ["no curve 'mauve' in this dataset; it has red, blue"]
+    """
+    problems: list[Problem] = []
+    return READERS[name](value, known, problems), problems
+
+
+def repeated(value: Any) -> str:
+    """A value for a message: a name that is not too long, or what kind of thing it is."""
+    if isinstance(value, str):
+        return repr(str(value)) if len(value) <= _MOST_REPEATED else f"{str(value[:_MOST_REPEATED])!r}…"
+    if value is None or isinstance(value, bool | float):
+        return str(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**15 else "a large number"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+
+
+def unknown_name(name: Any, known: Iterable[str]) -> str:
+    """A sentence on a choice that there is not, with the name that is nearest to it."""
+    names = list(known)
+    near = difflib.get_close_matches(name[:_MOST_REPEATED], names, n=1) if isinstance(name, str) else []
+    return f"no choice {repeated(name)}" + (f", did you mean {near[0]!r}?" if near else "")
+
+
+# -- one kind of value each -----------------------------------------------------------------------------------------
+
+
+def _plain_list(name: str, value: Any) -> list[Any]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, str | int | np.integer):
+        return [value]
+    if isinstance(value, Mapping) or not isinstance(value, Collection | range):
+        raise ImpossibleError(Problem(f"{name} must be a list, not {repeated(value)}"))
+    return list(value)
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value  # numpy's strings too
+
+
+def _whole(value: Any) -> Any:
+    """A whole number as an int; anything else as it is."""
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if isinstance(value, int) and is_number:
+        return int(value)
+    return int(value) if is_number and math.isfinite(value) and int(value) == value else value
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError
+        number = float(value)
+    except (TypeError, OverflowError):
+        raise ImpossibleError(Problem(f"{name} must be a number, not {repeated(value)}")) from None
+    if not math.isfinite(number):
+        raise ImpossibleError(Problem(f"{name} must be a finite number, not {number}"))
+    return number
+
+
+def members_of(name: str, value: Any, what: str, known: Collection[Any], problems: list[Problem]) -> list[Any]:
+    """Members of a list that are known, each once, in the order in which they are given.
+
+    Raises
+    ------
+    ImpossibleError
+        It is no list, or none of its members is known.
+    """
+    given = [_whole(_text(member)) for member in _plain_list(name, value)]
+    some = f"{known[0]} to {known[-1]}" if isinstance(known, range) else ", ".join(map(str, known))
+    members, there_is = [], f"; it has {some}"
+    for member in given:
+        # Only what may be known is looked up: others need have no hash, and True is not 1.
+        if type(member) in (str, int) and member in known:
+            members.append(member)
+        else:
+            problems.append(Problem(f"no {what} {repeated(member)} in this dataset", there_is))
+    if given and not members:
+        raise ImpossibleError(problems.pop())
+    return list(dict.fromkeys(members))
+
+
+def _curves(value: Any, known: Known, problems: list[Problem]) -> list[str]:
+    """In the order of the dataset, so that the same curves are the same choice."""
+    chosen = set(members_of("curves", value, "curve", known.curves, problems))
+    return [curve for curve in known.curves if curve in chosen]
+
+
+def _seeds(value: Any, known: Known, problems: list[Problem]) -> list[int]:
+    chosen = set(members_of("seeds", value, "seed", known.seeds, problems))
+    return [seed for seed in known.seeds if seed in chosen]
+
+
+def _pinned(value: Any, known: Known, problems: list[Problem]) -> list[str]:
+    return members_of("pinned", value, "curve", known.curves, problems)
+
+
+def _selected(value: Any, known: Known, problems: list[Problem]) -> list[int]:
+    return members_of("selected", value, "checkpoint", range(known.n_checkpoints), problems)
+
+
+def _compared(value: Any, known: Known, problems: list[Problem]) -> list[str]:
+    given = [_text(member) for member in _plain_list("compared", value)]
+    if len(given) != 2:
+        raise ImpossibleError(Problem(f"compared must be two curves, not {len(given)}"))
+    members_of("compared", given, "curve", known.curves, problems)
+    if problems:
+        raise ImpossibleError(problems.pop())
+    return given
+
+
+def _epochs(value: Any, known: Known, problems: list[Problem]) -> list[float]:
+    ends = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(ends, list | tuple) or len(ends) != 2:
+        raise ImpossibleError(Problem(f"epochs must be two numbers, not {repeated(value)}"))
+    first, last = (_number("an end of epochs", end) for end in ends)
+    if first > last:
+        raise ImpossibleError(Problem(f"epochs must be two numbers, the first not above the last: {first:g}, {last:g}"))
+    return [first, last]
+
+
+def _one_of(value: Any, known: Known, problems: list[Problem], name: str, options: Collection[Any]) -> Any:
+    given = _whole(_text(value))
+    if type(given) not in (str, int) or given not in options:
+        *most, last = map(repr, options)
+        raise ImpossibleError(Problem(f"{name} must be {', '.join(most)} or {last}, not {repeated(value)}"))
+    return given
+
+
+def _time(value: Any, known: Known, problems: list[Problem]) -> float | None:
+    return None if value is None else _number("time", value)
+
+
+def _frozen(value: Any, known: Known, problems: list[Problem]) -> dict[str, Any] | None:
+    """What was shown when the axes were frozen."""
+    if value is None:
+        return None
+    parts: dict[str, Any] = {"curves": _curves, "seeds": _seeds, "epochs": _epochs}
+    if not isinstance(value, Mapping) or set(value) != set(parts):
+        raise ImpossibleError(Problem(f"frozen must be a mapping of {', '.join(parts)}, not {repeated(value)}"))
+    return {name: of_part(value[name], known, problems) for name, of_part in parts.items()}
+
+
+def _camera(value: Any, known: Known, problems: list[Problem]) -> dict[str, dict[str, float]] | None:
+    if value is None:
+        return None
+    wrong = Problem(f"camera must be a mapping of eye, center and up to x, y and z, not {repeated(value)}")
+    if not isinstance(value, Mapping) or not value or not set(value) <= {"eye", "center", "up"}:
+        raise ImpossibleError(wrong)
+    if not all(isinstance(point, Mapping) and set(point) == {"x", "y", "z"} for point in value.values()):
+        raise ImpossibleError(wrong)
+    return {
+        name: {axis: _number(f"camera {name}.{axis}", value[name][axis]) for axis in ("x", "y", "z")}
+        for name in ("eye", "center", "up")
+        if name in value
+    }
+
+
+#: How each choice is read, in the order in which they are told: (value, what there is, problems) -> plain value.
+READERS: dict[str, Callable[[Any, Known, list[Problem]], Any]] = {
+    "curves": _curves,
+    "seeds": _seeds,
+    "epochs": _epochs,
+    "axes_fitted_on": partial(_one_of, name="axes_fitted_on", options=AXES_FITTED_ON),
+    "frozen": _frozen,
+    "dimensions": partial(_one_of, name="dimensions", options=DIMENSIONS),
+    "horizontal": partial(_one_of, name="horizontal", options=range(1, N_AXES + 1)),
+    "vertical": partial(_one_of, name="vertical", options=range(1, N_AXES + 1)),
+    "color_by": partial(_one_of, name="color_by", options=COLORINGS),
+    "progress_metric": partial(_one_of, name="progress_metric", options=PROGRESS_METRICS),
+    "compared": _compared,
+    "time": _time,
+    "time_by": partial(_one_of, name="time_by", options=TIMES),
+    "pinned": _pinned,
+    "camera": _camera,
+    "selected": _selected,
+}

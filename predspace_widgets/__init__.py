@@ -12,7 +12,7 @@ from predspace_widgets import accessor, analysis, geometry, trajectories  # the 
 from predspace_widgets.trajectories import demo, make_trajectories, open_trajectories, save_trajectories, validate
 
 if TYPE_CHECKING:
-    from predspace_widgets.explorers.notebook import Explorer
+    from predspace_widgets.explorers.explorer import Explorer
     from predspace_widgets.geometry import InPCA
     from predspace_widgets.training.recorder import Recorder
 
@@ -35,7 +35,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Late, for what they bring along: ipywidgets, scikit-learn, and the trainer.
     if name == "Explorer":
-        from predspace_widgets.explorers.notebook import Explorer
+        from predspace_widgets.explorers.explorer import Explorer
 
         return Explorer
     if name == "InPCA":

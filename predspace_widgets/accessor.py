@@ -18,7 +18,7 @@ from predspace_widgets.trajectories.selection import Selection
 from predspace_widgets.trajectories.temperature import at_temperature
 
 if TYPE_CHECKING:
-    from predspace_widgets.explorers.notebook import Explorer
+    from predspace_widgets.explorers.explorer import Explorer
 
 
 @xr.register_dataset_accessor("predspace")  # type: ignore[no-untyped-call]
@@ -201,7 +201,7 @@ class PredspaceAccessor:
 
     def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""
-        from predspace_widgets.explorers.notebook import Explorer  # late: it brings ipywidgets along
+        from predspace_widgets.explorers.explorer import Explorer  # late: it brings ipywidgets along
 
         return Explorer(self._ds)
 

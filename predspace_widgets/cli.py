@@ -37,7 +37,7 @@ def serve(
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
 ) -> None:
     """Open the explorer as a page."""
-    from predspace_widgets.explorers.app import make_server
+    from predspace_widgets.explorers.page import make_server
     from predspace_widgets.trajectories import demo_path, open_trajectories
 
     paths = data or [str(demo_path())]

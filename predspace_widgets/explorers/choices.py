@@ -22,6 +22,17 @@ TIMES = ("epoch", "step", "progress")
 #: Axes of the picture that there are to choose from.
 N_AXES = 5
 
+#: What those choices can be that are one of a few.
+OPTIONS: dict[str, Collection[Any]] = {
+    "axes_fitted_on": AXES_FITTED_ON,
+    "dimensions": DIMENSIONS,
+    "horizontal": range(1, N_AXES + 1),
+    "vertical": range(1, N_AXES + 1),
+    "color_by": COLORINGS,
+    "progress_metric": PROGRESS_METRICS,
+    "time_by": TIMES,
+}
+
 # Of a name that somebody sent: the most characters that a message repeats.
 _MOST_REPEATED = 60
 
@@ -199,7 +210,11 @@ def _epochs(value: Any, known: Known, problems: list[Problem]) -> list[float]:
     return [first, last]
 
 
-def _one_of(value: Any, known: Known, problems: list[Problem], name: str, options: Collection[Any]) -> Any:
+def _one_of(name: str) -> Callable[[Any, Known, list[Problem]], Any]:
+    return partial(_option, name=name, options=OPTIONS[name])
+
+
+def _option(value: Any, known: Known, problems: list[Problem], name: str, options: Collection[Any]) -> Any:
     given = _whole(_text(value))
     if type(given) not in (str, int) or given not in options:
         *most, last = map(repr, options)
@@ -241,16 +256,16 @@ READERS: dict[str, Callable[[Any, Known, list[Problem]], Any]] = {
     "curves": _curves,
     "seeds": _seeds,
     "epochs": _epochs,
-    "axes_fitted_on": partial(_one_of, name="axes_fitted_on", options=AXES_FITTED_ON),
+    "axes_fitted_on": _one_of("axes_fitted_on"),
     "frozen": _frozen,
-    "dimensions": partial(_one_of, name="dimensions", options=DIMENSIONS),
-    "horizontal": partial(_one_of, name="horizontal", options=range(1, N_AXES + 1)),
-    "vertical": partial(_one_of, name="vertical", options=range(1, N_AXES + 1)),
-    "color_by": partial(_one_of, name="color_by", options=COLORINGS),
-    "progress_metric": partial(_one_of, name="progress_metric", options=PROGRESS_METRICS),
+    "dimensions": _one_of("dimensions"),
+    "horizontal": _one_of("horizontal"),
+    "vertical": _one_of("vertical"),
+    "color_by": _one_of("color_by"),
+    "progress_metric": _one_of("progress_metric"),
     "compared": _compared,
     "time": _time,
-    "time_by": partial(_one_of, name="time_by", options=TIMES),
+    "time_by": _one_of("time_by"),
     "pinned": _pinned,
     "camera": _camera,
     "selected": _selected,

@@ -87,6 +87,13 @@ class Explorer:
         self.state, self.height = state, height
         self.session = Session(analysis, [_view(view) for view in (VIEWS if views is None else views)])
 
+    @classmethod
+    def of(cls, session: Session) -> Explorer:
+        """One more explorer of what others explore too, with choices of its own."""
+        explorer = cls.__new__(cls)
+        explorer.state, explorer.session, explorer.height = ExplorerState(session.analysis), session, "100%"
+        return explorer
+
     # -- choices and what is selected ----------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.analysis.measurements import N_GEODESIC_POINTS
+from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import Selection
-from predspace_widgets.trajectories.source import source_of
+from predspace_widgets.trajectories.demo import demo_path
+from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
 from predspace_widgets.views.style import curve_styles, faint, plain, short, tint
 from predspace_widgets.views.tables import N_AXES, PROGRESS, QUANTITIES, Tables, axes_info, epoch_scale, quantity
@@ -145,16 +148,22 @@ class Session:
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
             "defaults": state.defaults(),
-            "options": state.options(),
+            "options": {name: list(options) for name, options in OPTIONS.items()},
             "info": axes_info(analysis),
             "views": [view.describe() for view in self.views],
         }
 
     def _source(self) -> str | None:
-        """Path of the dataset; None for the demo and for what was never saved."""
+        """Where code finds the dataset: None is the demo. Of a path only what lies below the working folder, or the name
+        of the file: the rest of it is nobody's business."""
         probs = self.analysis.ds.get("probs")
         stored = source_of(probs) if probs is not None else None
-        return str(stored.source.path) if stored is not None else None
+        if stored is None or not is_local(stored.source.url):
+            return "DATA.zarr.zip" if stored is None else stored.source.url
+        path = Path(stored.source.url)
+        if path == demo_path():
+            return None
+        return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
 
     @cached_property
     def _runs(self) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,15 +1,20 @@
-"""The choices of an explorer to be kept and handed on: as an address, and as code.
+"""The choices of an explorer to be kept and handed on: as an address, as code, as one file.
 
 The front end has a twin of `to_query` and `from_query`.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import keyword
 import math
+from html import escape
 from typing import Any
 from urllib.parse import quote, unquote
+
+from predspace_widgets.explorers.session import Session
+from predspace_widgets.explorers.stage.stage import module, plotly_script, style
 
 # What `encodeURIComponent` leaves as it is beside letters, digits and "-_.~", and what is put back to be readable.
 _AS_THEY_ARE = "!*'()" + ",:"
@@ -213,3 +218,61 @@ def _literal(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_literal, value)) + "]"
     raise TypeError(f"a {type(value).__name__} is no value of a setting")
+
+
+# -- one file -------------------------------------------------------------------------------------------------------
+
+# Nothing in it can ask a network for anything.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+_POLICY += "connect-src data: blob:; media-src blob:"
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title} · predspace</title>
+<style>
+html, body {{ margin: 0; height: 100%; }}
+#predspace-stage {{ height: 100vh; }}
+{style}
+</style>
+<div id="predspace-stage"></div>
+<noscript>This page draws its pictures by a script, which this browser does not run.</noscript>
+<script type="application/json" id="predspace-choices">{choices}</script>
+<script type="text/plain" id="predspace-plotly">{plotly}</script>
+<script type="text/plain" id="predspace-payload">{payload}</script>
+<script type="module">
+{module}
+open(document.getElementById("predspace-stage"));
+</script>
+</html>
+"""
+
+
+def one_file(session: Session, settings: dict[str, Any]) -> str:
+    """An HTML page that holds the stage, plotly.js and the numbers: it works from a disk, without Python or a network.
+
+    Parameters
+    ----------
+    session : Session
+    settings : dict
+        What is chosen at first, from `ExplorerState.settings`.
+
+    Returns
+    -------
+    str
+    """
+    return _PAGE.format(
+        policy=_POLICY,
+        title=escape(str(session.about["title"])),
+        style=style(),
+        choices=_for_script(json.dumps(settings, allow_nan=False)),
+        plotly=base64.b64encode(plotly_script()).decode(),
+        payload=base64.b64encode(session.payload()).decode(),
+        module=module().replace("</script", "<\\/script"),
+    )
+
+
+def _for_script(text: str) -> str:
+    """JSON that ends no script, and begins no comment of markup, whatever names are in it."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -35,54 +35,68 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     ...            "mean_distance": 0.1, "progress_range": (0.1, 0.9)},
     ... )
     >>> comparison_figure(comparison)["data"][0]["name"]
-    'mean distance 0.100 over 0.10 to 0.90, d_traj 0.080'
+    'distance'
     """
     grid, distance, about = comparison["progress"].values, comparison["distance"].values, comparison.attrs
     pair = f"{plain(about['first'])} | {plain(about['second'])}"
-    mean, area, (low, high) = about["mean_distance"], about["d_traj"], about["progress_range"]
+    mean, (low, high) = about["mean_distance"], about["progress_range"]
     line = {
         "type": "scatter",
         "x": grid,
         "y": distance,
         "mode": "lines",
-        "line": {"color": INK, "width": 3.5},
+        "line": {"color": INK, "width": 3},
         "fill": "tozeroy",
         "fillcolor": "rgba(31, 41, 51, 0.08)",
-        "name": f"mean distance {mean:.3f} over {low:.2f} to {high:.2f}, d_traj {area:.3f}",
+        "name": "distance",
         "text": [pair] * len(grid),
         "hovertemplate": "%{text}<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
         "meta": "distance",
     }
     data, highest = [line], float(distance.max())
+    notes = [_written(f"mean {mean:.3f} over {low:.2f} to {high:.2f}", INK, 1.0)]
     if "floor" in comparison:
         data.append(_floor(comparison))
         highest = max(highest, float(comparison["floor"].max()))
+        notes.append(_written(f"chance between seeds {about['floor_mean_distance']:.3f}", MUTED, 0.88))
     layout = common_layout(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
-        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.6 * highest or 1.0]),  # room for the legend
+        yaxis=axis("Bhattacharyya distance", range=[0, 1.4 * highest or 1.0]),  # room for what is written
         # At the time that is shown: the progress of either curve, or the one that time is counted in.
-        meta={"cursors": [{"axis": "x", "column": "progress {progress_metric}", "of": "compared"}]},
-        showlegend=True,
-        legend={"x": 0.01, "y": 1.0, "bgcolor": "rgba(255, 255, 255, 0)", "font": {"size": 12}},
+        meta={"cursors": [{"axis": "x", "at": "progress {progress_metric}", "of": "compared"}]},
+        annotations=notes,
     )
     return {"data": data, "layout": layout}
 
 
+def _written(text: str, color: str, height: float) -> dict[str, Any]:
+    """A line of text in the upper left corner."""
+    place = {"xref": "paper", "yref": "paper", "x": 0.02, "y": height, "xanchor": "left", "yanchor": "top"}
+    return {"text": text, "font": {"color": color, "size": 12}, "showarrow": False, **place}
+
+
 def _floor(comparison: xr.Dataset) -> dict[str, Any]:
-    about = comparison.attrs
     return {
         "type": "scatter",
         "x": comparison["progress"].values,
         "y": comparison["floor"].values,
         "mode": "lines",
         "line": {"color": MUTED, "width": 3, "dash": "dot"},
-        "name": (
-            f"chance between seeds, for {_means(about['n_first'], about['n_second'])}<br>"
-            f"{about['floor_mean_distance']:.3f}; {_p_value(comparison)}"
-        ),
+        "name": "chance between seeds",
         "hovertemplate": "chance between seeds<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
         "meta": "floor",
     }
+
+
+def _notes(comparison: xr.Dataset) -> str:
+    """The numbers of a comparison in a sentence."""
+    about = comparison.attrs
+    low, high = about["progress_range"]
+    text = f"Mean {about['mean_distance']:.3f} over progress {low:.2f} to {high:.2f}, d_traj {about['d_traj']:.3f}"
+    if "floor" not in comparison:
+        return f"{text}; one run each: no floor."
+    means = _means(about["n_first"], about["n_second"])
+    return f"{text}; chance between seeds, for {means}: {about['floor_mean_distance']:.3f}; {_p_value(comparison)}."
 
 
 def _means(first: int, second: int) -> str:
@@ -130,13 +144,14 @@ VIEW = ResultView(
     place=30,
     title="At equal progress",
     how_to_read=(
-        "Distance where both have come equally far; d_traj is the area. Dotted: what chance between seeds makes; p: "
-        "share of random splits of the runs that differ as much."
+        "Distance where both have come equally far. Dotted: what chance between seeds makes; p: share of random splits of "
+        "the runs that differ as much."
     ),
     controls=_SIDES,
     depends=("compared", "seeds", "epochs", "progress_metric"),
     measure=_measure,
     figure=lambda comparison, analysis, choices: comparison_figure(comparison),
     numbers=lambda comparison: comparison.to_dataframe().reset_index(),
+    notes=_notes,
     ahead=_ahead,
 )

@@ -28,7 +28,8 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
 
     def mark(role: str, table: str, trace: dict[str, Any], also: When | None = None, **options: Any) -> Mark:
         options["place"] = place | options.pop("place", {})
-        return Mark(role, table, trace={**kind, **trace}, when={**when, **(also or {})}, **options)
+        typed = {} if options.get("kind") == "label" else kind
+        return Mark(role, table, trace={**typed, **trace}, when={**when, **(also or {})}, **options)
 
     hover = "<b>%{fullData.name}</b><br>seed %{customdata[0]}, epoch %{customdata[1]:.3g}<extra></extra>"
     runs = {"mode": "lines", "name": "@name", "hovertemplate": hover}
@@ -52,10 +53,12 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
     marks.append(mark("head", "heads", {"mode": "markers", "name": "@name", "marker": dot, **_SILENT}, over=True))
     marks += _references(mark, in_space)
     if not panel:  # three small panels have no room for names
-        label = {"text": "", "font": {"color": "@color", "size": 13}, **_POINTING}
-        marks.append(
-            mark("label", "heads", label, kind="label", over=True, place={"text": "curve short name"})
-        )
+        options: dict[str, Any] = {"kind": "label", "over": True}
+        for role in ("ignorance", "truth"):
+            text = {"text": role, "font": {"color": INK, "size": 14}, **_POINTING}
+            marks.append(mark("reference", role, text, each=False, **options))
+        text = {"font": {"color": "@color", "size": 13}, **_POINTING}
+        marks.append(mark("label", "heads", text, place={"text": "curve short name"}, **options))
     return marks
 
 
@@ -94,9 +97,8 @@ def _references(mark: Any, in_space: bool) -> list[Mark]:
     marks = []
     for role, trace in (("ignorance", dot), ("truth", star)):
         trace = {**trace, "name": role, "hovertemplate": f"<b>{role}</b><extra></extra>"}
-        marks.append(mark(role, role, trace, each=False, over=True))
-        text = {"text": role, "font": {"color": INK, "size": 14}, **_POINTING}
-        marks.append(mark("reference", role, text, each=False, over=True, kind="label"))
+        # In space the stage knows them, and draws them in front.
+        marks.append(mark(role, role, trace, each=False, over=not in_space))
     return marks
 
 

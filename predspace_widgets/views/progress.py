@@ -70,7 +70,7 @@ VIEW = CheckpointView(
             common_layout(
                 xaxis=axis("", column="log epoch"),
                 yaxis=axis("", column=_PROGRESS, range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1]),
-                meta={"cursors": [{"axis": "x", "column": "log epoch"}, {"axis": "y", "column": _PROGRESS}]},
+                meta={"cursors": [{"axis": "x", "at": "log epoch"}, {"axis": "y", "at": _PROGRESS}]},
             ),
         ),
     ),

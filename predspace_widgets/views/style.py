@@ -150,7 +150,7 @@ def common_layout(**layout: Any) -> dict[str, Any]:
         "font": {"family": FONT, "size": 14, "color": INK},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "margin": {"l": 62, "r": 14, "t": 8, "b": 44},
+        "margin": {"l": 54, "r": 12, "t": 6, "b": 38},
         "hoverlabel": {"font": {"family": FONT, "size": 14}},
         "uirevision": "keep",
         "autosize": True,
@@ -162,8 +162,8 @@ def common_layout(**layout: Any) -> dict[str, Any]:
 def axis(title: str, **options: Any) -> dict[str, Any]:
     """A plain axis with a title, light grid lines and no box."""
     return {
-        "title": {"text": title, "font": {"size": 14}, "standoff": 8},
-        "tickfont": {"size": 12.5},
+        "title": {"text": title, "font": {"size": 13}, "standoff": 6},
+        "tickfont": {"size": 12},
         "gridcolor": GRID,
         "zeroline": False,
         "showline": False,

@@ -1,7 +1,7 @@
 // A plotly chart with a layer above it, on which what moves is drawn: the time, what is lit, what is selected.
-import { drawDots, drawLabels, drawLines, placeLabels } from "./ink.js";
+import { drawDots, drawLabels, drawLines, drawStar, placeLabels } from "./ink.js";
 
-const REACH = 14; // pixels from the pointer to what it means
+const NEAR = 14; // pixels from the pointer to what it means
 const CONFIG = { displaylogo: false, responsive: false, displayModeBar: false };
 
 export class Chart {
@@ -24,14 +24,15 @@ export class Chart {
     if (!width || !height) return; // drawn once there is room
     const own = figure.data.some((trace) => trace.meta?.role);
     const data = figure.data.filter((trace) => !trace.meta?.over);
-    const layout = { ...figure.layout, annotations: [], width, height, hovermode: own ? false : "closest" };
+    const annotations = own ? [] : figure.layout.annotations;
+    const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
     if (this.tools) layout.dragmode = this.tools;
     await this.plotly.react(this.plot, data, layout, CONFIG);
     adoptStyles(this.root);
     this.listen();
     this.moving = {
       data: figure.data.filter((trace) => trace.meta?.over),
-      annotations: figure.layout.annotations ?? [],
+      annotations: own ? (figure.layout.annotations ?? []) : [],
     };
     this.paint();
   }
@@ -133,7 +134,8 @@ export class Chart {
     }
     if (trace.mode.includes("markers")) {
       const { color, size, symbol, line } = trace.marker;
-      drawDots(ctx, points, { color, size, symbol, outline: line?.color });
+      if (symbol === "star") drawStar(ctx, points[0], points[1], { color, size, outline: this.theme.page });
+      else drawDots(ctx, points, { color, size, outline: line?.color });
     }
   }
 
@@ -179,7 +181,7 @@ export class Chart {
     const bounds = this.root.getBoundingClientRect();
     const [x, y] = [clientX - bounds.left, clientY - bounds.top + this.root.scrollTop];
     let nearest = null;
-    let reach = REACH;
+    let reach = NEAR;
     for (const trace of [...this.figure.data, ...this.moving.data]) {
       if (!(trace.meta?.curve >= 0 || trace.meta?.rows?.some((row) => row >= 0))) continue;
       if (trace.fill) continue; // a band: its line is there too

@@ -52,21 +52,11 @@ export class Pictures {
     const T = about.n_checkpoints;
     this.square ??= squareFrom24(arrays.distances, T);
     const axes = fitAxes(this.square, T, fitted, about.n_axes, arrays.everything);
-    const toFitted = (distances, n) => {
-      const picked = new Float32Array(n * fitted.length);
-      for (let point = 0; point < n; point++) {
-        for (let place = 0; place < fitted.length; place++) {
-          picked[point * fitted.length + place] = distances[point * T + fitted[place]];
-        }
-      }
-      return picked;
-    };
     const own = axes.stress.map((sum, n) => sum - (n ? axes.stress[n - 1] : 0));
     return this.keep(this.frames, key, {
       axes,
-      toFitted,
       places: new Map(Array.from(fitted, (row, place) => [row, place])),
-      geodesic: shaped(project(axes, toFitted(arrays["geodesic distances"], about.n_geodesic)), axes.k),
+      geodesic: shaped(project(axes, arrays["geodesic distances"], T), axes.k),
       about: { eigenvalues: axes.eigenvalues, explained_stress: axes.stress, axis_stress: own, fitted_on: fitted.length },
     });
   }
@@ -74,9 +64,9 @@ export class Pictures {
   // Coordinates of all checkpoints: of the fitted as they were fitted, of the rest projected.
   projectAll(frame) {
     if (frame.all) return;
-    const { axes, places, toFitted } = frame;
+    const { axes, places } = frame;
     const T = this.data.about.n_checkpoints;
-    const all = project(axes, toFitted(this.square, T));
+    const all = project(axes, this.square, T);
     for (const [row, place] of places) {
       for (let k = 0; k < axes.k; k++) all[row * axes.k + k] = axes.coordinates[place * axes.k + k];
     }

@@ -333,6 +333,18 @@ class Stage {
   }
 }
 
+// To so many digits that nobody sees the rest, and the address stays short.
+function rounded(camera) {
+  const parts = (part) => Object.fromEntries(Object.entries(part).map(([axis, value]) => [axis, Number(value.toFixed(3))]));
+  return Object.fromEntries(Object.entries(camera).map(([name, part]) => [name, parts(part)]));
+}
+
+// What moves with the time is drawn above the rest, by drawOver.
+function withoutMoving({ data, layout }) {
+  const scene = { ...layout.scene, annotations: [] };
+  return { data: data.filter((trace) => !trace.meta?.over), layout: { ...layout, scene } };
+}
+
 // One view: its header, its drawing, how to read it.
 class Card {
   constructor(stage, view, isLarge) {
@@ -343,7 +355,8 @@ class Card {
     this.message = el("p", { className: "message", hidden: true });
     this.caption = el("p", { className: "caption", textContent: view.how_to_read, title: view.how_to_read });
     const controls = view.controls.map((control) => select(stage, control));
-    const head = el("div", { className: "head" }, this.title, this.share, ...controls, cardMenu(stage, this));
+    const own = el("div", { className: "choices" }, ...controls);
+    const head = el("div", { className: "head" }, this.title, this.share, own, cardMenu(stage, this));
     this.node = el(
       "article",
       { className: isLarge ? "card large" : "card", "data-view": view.name },
@@ -357,7 +370,7 @@ class Card {
       click: (hit) => stage.click(hit),
       doubleClick: (hit) => hit?.curve >= 0 && stage.isolate(stage.data.about.curves[hit.curve].label),
       select: (rows) => stage.set({ selected: rows }),
-      camera: (camera, moving) => moving || stage.set({ camera }),
+      camera: (camera, moving) => moving || stage.set({ camera: rounded(camera) }),
     };
     new ResizeObserver(() => this.chart?.resize()).observe(this.drawing);
   }
@@ -460,7 +473,8 @@ class Card {
     }
     const { camera } = this.stage.choices.now;
     if (kind === "scene" && camera) figure.layout.scene.camera = camera;
-    await this.chart.draw(themed(figure, this.stage.theme), this.stage.theme);
+    const shown = themed(figure, this.stage.theme);
+    await this.chart.draw(kind === "scene" ? withoutMoving(shown) : shown, this.stage.theme);
   }
 
   // What is above the figure: what moves with the time, what is lit, what is selected.
@@ -478,10 +492,10 @@ class Card {
     const above = themed(lit, stage.theme);
     const dimmed = stage.litCurves().size > 0 || stage.choices.now.selected.length > 0;
     if (this.kind === "scene") {
-      this.chart.over([...this.faded(data), ...above], annotations);
+      this.chart.over([...this.faded(data), ...above], this.named(annotations));
       this.chart.dim(dimmed ? 0.3 : 1);
     } else {
-      this.chart.moving = { data: this.faded(data), annotations };
+      this.chart.moving = { data: this.faded(data), annotations: this.named(annotations) };
       this.chart.light(above, this.cursors(), dimmed && view.kind === "checkpoints");
     }
   }
@@ -495,6 +509,13 @@ class Card {
         ? { ...trace, line: { ...trace.line, color: this.stage.theme.grid, width: trace.line.width / 2 } }
         : trace,
     );
+  }
+
+  // While curves are lit, their names alone.
+  named(annotations) {
+    const lit = this.stage.litCurves();
+    const names = new Set([...lit].map((curve) => this.stage.data.about.curves[curve].short));
+    return lit.size ? annotations.filter(({ name, text }) => name !== "label" || names.has(text)) : annotations;
   }
 
   litTraces(moving) {
@@ -543,8 +564,8 @@ class Card {
     const { stage } = this;
     const { now } = stage.choices;
     const list = this.figure?.layout.meta?.cursors ?? [];
-    return list.flatMap(({ axis, column, of }) => {
-      const name = formatted(column, textsOf(now));
+    return list.flatMap(({ axis, at, of }) => {
+      const name = formatted(at, textsOf(now));
       const clock = { epoch: "log epoch", step: "step", progress: `progress ${now.progress_metric}` }[now.time_by];
       if (name === clock && now.time !== null) {
         const { unit } = stage.data.about.clocks.epoch;

@@ -1,0 +1,151 @@
+"""The stage and Python make the same figures, numbers and captions of the same choices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from playwright.sync_api import Browser, Page
+
+from predspace_widgets.explorers.explorer import Explorer
+from predspace_widgets.explorers.session import as_plain
+from predspace_widgets.trajectories.testing import random_trajectories
+from predspace_widgets.views import VIEWS, CheckpointView
+
+N_CHOICES = 200
+#: Of the largest coordinate on an axis: what distances of 17 bits and a block iteration may be off.
+CLOSE = 1e-3
+OF_CHECKPOINTS = [view.name for view in VIEWS.values() if isinstance(view, CheckpointView)]
+READ = """
+async ({ choices, views }) => {
+  const [stage] = predspace.stages;
+  stage.set({ ...choices, frozen: choices.frozen ?? null });
+  await stage.whenDrawn();
+  const plain = (key, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
+  const read = (view) => {
+    const card = document.querySelector(`[data-view="${view}"]`);
+    if (!card.querySelector(".message").hidden) return { message: card.querySelector(".message").textContent };
+    return { figure: stage.figure(view), result: stage.result(view), caption: card.querySelector(".caption").textContent };
+  };
+  return JSON.stringify(Object.fromEntries(views.map((view) => [view, read(view)])), plain);
+}
+"""
+
+
+def ragged() -> xr.Dataset:
+    """Runs of several lengths, tasks with one and with two methods, and seeds that not every curve has."""
+    ds = random_trajectories(("red", "green", "blue"), n_seeds=3, n_checkpoints=9, methods=("supervised", "simclr"))
+    left_out = (ds["seed"] == 2) & (ds["task"] == "green") | (ds["task"] == "blue") & (ds["method"] == "simclr")
+    short = (ds["seed"] == 1) & (ds["epoch"] > ds["epoch"].values.max() / 2)
+    return ds.isel(checkpoint=np.flatnonzero(~(left_out | short)))
+
+
+@pytest.fixture(scope="module")
+def explorer() -> Explorer:
+    return Explorer(ragged())
+
+
+@pytest.fixture(scope="module")
+def stage(browser: Browser, explorer: Explorer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    path: Path = explorer.save(tmp_path_factory.mktemp("same") / "one.html")
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(path.as_uri())
+    page.wait_for_function("globalThis.predspace?.stages?.length")
+    yield page
+    page.close()
+
+
+def random_choices(explorer: Explorer, rng: np.random.Generator) -> dict[str, Any]:
+    defaults, epochs = explorer.state.defaults(), explorer.session.about["epochs"]
+
+    def some(values: list[Any]) -> list[Any]:
+        return [value for value in values if rng.random() < 0.7] or [values[int(rng.integers(len(values)))]]
+
+    def shown() -> dict[str, Any]:
+        low, high = sorted(rng.integers(len(epochs), size=2).tolist())
+        chosen = [epochs[low], epochs[high]] if rng.random() < 0.7 else defaults["epochs"]
+        return {"curves": some(defaults["curves"]), "seeds": some(defaults["seeds"]), "epochs": chosen}
+
+    fitted_on = str(rng.choice(["everything", "shown", "frozen"]))
+    time_by = str(rng.choice(["epoch", "step", "progress"]))
+    high = explorer.session.about["clocks"][time_by]["high"]
+    return {
+        **shown(),
+        "axes_fitted_on": fitted_on,
+        "frozen": shown() if fitted_on == "frozen" else None,
+        "dimensions": str(rng.choice(["3-D", "2-D", "pairs"])),
+        "horizontal": int(rng.integers(1, 3)),
+        "vertical": int(rng.integers(3, 6)),
+        "color_by": str(rng.choice(["curve", "epoch", "progress", "accuracy"])),
+        "progress_metric": str(rng.choice(["bhattacharyya", "great_circle"])),
+        "time_by": time_by,
+        "time": None if rng.random() < 0.3 else float(rng.uniform(-0.1, 1.1) * high),
+    }
+
+
+def extents(figure: dict[str, Any]) -> dict[str, float]:
+    """How far a figure goes along x, y and z."""
+    found = dict.fromkeys("xyz", 1e-9)
+    for trace in figure["data"]:
+        for letter in set("xyz") & set(trace):
+            numbers = [abs(value) for value in trace[letter] if isinstance(value, float | int)]
+            found[letter] = max([found[letter], *numbers])
+    return found
+
+
+def compare(
+    one: Any, other: Any, where: str, differences: list[str], scales: dict[str, float] | None = None
+) -> None:
+    """Note where two plain values differ; numbers may by a share of the largest, on their axis or beside them."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        if set(one) != set(other):
+            differences.append(f"{where}: {sorted(set(one) ^ set(other))}")
+        for key in set(one) & set(other):
+            compare(one[key], other[key], f"{where}.{key}", differences, scales)
+    elif isinstance(one, list) and isinstance(other, list):
+        numbers = [np.array([np.nan if value is None else value for value in values]) for values in (one, other)]
+        if all(values.dtype.kind in "if" and values.ndim for values in numbers) and len(one) == len(other):
+            gaps = [np.isnan(values.astype(float)) for values in numbers]
+            scale = (scales or {}).get(where[-1], np.nanmax(np.abs(numbers[0]), initial=1e-9))
+            if (gaps[0] != gaps[1]).any() or np.nanmax(np.abs(numbers[0] - numbers[1]), initial=0) > CLOSE * scale:
+                differences.append(f"{where}: {one} is not {other}")
+            return
+        if len(one) != len(other):
+            differences.append(f"{where}: {len(one)} is not {len(other)}")
+        for number, pair in enumerate(zip(one, other, strict=False)):
+            compare(*pair, f"{where}[{number}]", differences, scales)
+    elif isinstance(one, float | int) and isinstance(other, float | int):
+        if abs(one - other) > CLOSE * (scales or {}).get(where[-1], max(abs(one), 0.1)):
+            differences.append(f"{where}: {one} is not {other}")
+    elif one != other:
+        differences.append(f"{where}: {one!r} is not {other!r}")
+
+
+def test_200_random_choices(stage: Page, explorer: Explorer) -> None:
+    rng = np.random.default_rng(0)
+    drawn = 0
+    for number in range(N_CHOICES):
+        choices = random_choices(explorer, rng)
+        explorer.state.param.update(**choices)
+        read = json.loads(stage.evaluate(READ, {"choices": choices, "views": OF_CHECKPOINTS}))
+        for name in OF_CHECKPOINTS:
+            drawing = VIEWS[name].draw(explorer.session.analysis, explorer.state)
+            differences: list[str] = []
+            if drawing.message:
+                assert read[name].get("message") == drawing.message, (number, name, choices)
+                continue
+            assert drawing.table is not None
+            drawn += 1
+            wanted = json.loads(json.dumps(as_plain(drawing.figure)))
+            assert "figure" in read[name], (number, name, read[name], choices)
+            compare(wanted, read[name]["figure"], name, differences, extents(wanted))
+            result = {column: as_plain(drawing.table[column].to_numpy()) for column in drawing.table}
+            compare(result, {column: read[name]["result"].get(column) for column in result}, f"{name} numbers", differences)
+            compare(drawing.caption, read[name]["caption"], f"{name} caption", differences)
+            assert differences == [], (number, choices)
+    assert drawn > 3 * N_CHOICES

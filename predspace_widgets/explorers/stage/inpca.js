@@ -134,7 +134,7 @@ function moments(distances, n) {
       const distance = distances[at++];
       sum += distance;
       squared += distance * distance;
-      if (distance > largest) largest = distance;
+      if (Math.abs(distance) > largest) largest = Math.abs(distance);
     }
     rowMeans[i] = sum / n;
     squares += squared;

@@ -1,4 +1,4 @@
-"""How numbers travel to the stage: a header that says what follows, the arrays as they are in memory, and gzip around."""
+"""How numbers travel to the stage: a header that says what follows, the arrays as they are in memory, and gzip."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ def condensed24(D: ArrayLike) -> NDArray[np.uint8]:
     Examples
     --------
     >>> condensed24([[0.0, 1.0], [1.0, 0.0]])
-    array([[ 64],
-           [  0],
+    array([[127],
+           [128],
            [128]], dtype=uint8)
     """
     distances = np.asarray(D, dtype=np.float64)

@@ -287,7 +287,7 @@ def test_a_dash_leaves_part_of_a_line_free(page: Page) -> None:
     points = np.column_stack([np.linspace(0, 1, 40), np.linspace(0, 1, 40), np.linspace(0, 1, 40)])
     ink = {}
     for dash in ("solid", "dash", "dot"):
-        _draw(page, _figure([_trace(points, line={"color": "#ff0000", "width": 6, "dash": dash})]))
+        _draw(page, _figure([_trace(points, line={"color": "#ff0000", "width": 4, "dash": dash})]))
         ink[dash] = page.evaluate("count('lower', [255, 0, 0])")
     assert 0.3 * ink["solid"] < ink["dash"] < 0.75 * ink["solid"]
     assert 0.1 * ink["solid"] < ink["dot"] < 0.6 * ink["solid"]
@@ -430,7 +430,11 @@ def test_hover_tells_once_though_the_lit_line_lies_over_the_curve(page: Page) ->
     _open(page)
     points = np.array([[0.0, 0, 0], [1, 1, 1]])
     _draw(page, _figure([_trace(points, meta={"curve": "a"})]))
-    page.evaluate("scene.handlers.hover = (hit) => { told.push(['hover', hit]); scene.over(hit ? [hit.trace] : []); }")
+    page.evaluate(
+        """() => {
+          scene.handlers.hover = (hit) => { told.push(['hover', hit]); scene.over(hit ? [hit.trace] : []); };
+        }"""
+    )
     x, y, _ = page.evaluate("scene.project(1, 1, 1)")
     for step in range(5):
         page.mouse.move(x + step, y)

@@ -99,7 +99,7 @@ export function drawLines(ctx, points, {color, width = 2, dash = "solid", alpha 
   ctx.globalAlpha = 1;
 }
 
-function fillWithOutline(ctx, color, outline, width) {
+export function fillWithOutline(ctx, color, outline, width) {
   if (outline) {
     ctx.strokeStyle = outline;
     ctx.lineWidth = 2 * width; // half of it lies below the mark
@@ -168,32 +168,40 @@ const LABEL_GAPS = [6, 13, 22, 34, 48, 64, 84];
 const LABEL_DIRECTIONS = Array.from({length: 12}, (_, k) => [Math.cos((Math.PI * k) / 6), Math.sin((Math.PI * k) / 6)]);
 const LABEL_SIDES = {right: [9, 0], left: [-9, 0], above: [0, -9], below: [0, 9]};
 
-/** The nearest free box beside a point, outwards from the middle of all points. */
-function boxBeside(label, width, height, isFree, [outX, outY]) {
+/** The nearest free place beside a point, outwards from the middle of all points: [left, top] or null. */
+function placeBeside(label, width, height, isFree, [outX, outY]) {
   const rated = LABEL_DIRECTIONS.map(([dx, dy]) => [dx * outX + dy * outY + 0.35 * Math.abs(dx), dx, dy]);
   rated.sort((one, two) => two[0] - one[0]);
   for (const gap of LABEL_GAPS) {
     for (const [, dx, dy] of rated) {
       const left = label.x + dx * (gap + width / 2) - width / 2;
       const top = label.y + dy * (gap + height / 2) - height / 2;
-      const box = {left, top, right: left + width, bottom: top + height};
-      if (isFree(box)) return box;
+      if (isFree(left, top)) return [left, top];
     }
   }
   return null;
 }
 
-/** The free box of the whole canvas that is nearest to a point. */
-function boxAnywhere(label, width, height, isFree, canvasWidth, canvasHeight) {
+/** The free place of the whole canvas that is nearest to a point. */
+function placeAnywhere(label, width, height, isFree, canvasWidth, canvasHeight) {
   let [best, least] = [null, Infinity];
   for (let top = 2; top + height <= canvasHeight - 2; top += height / 2) {
     for (let left = 2; left + width <= canvasWidth - 2; left += 16) {
       const distance = Math.hypot(left + width / 2 - label.x, top + height / 2 - label.y);
-      const box = {left, top, right: left + width, bottom: top + height};
-      if (distance < least && isFree(box)) [best, least] = [box, distance];
+      if (distance < least && isFree(left, top)) [best, least] = [[left, top], distance];
     }
   }
   return best;
+}
+
+/** Whether a box of this size overlaps none of the boxes [left, top, right, bottom, left, ...], as a function. */
+function clearOf(boxes, width, height) {
+  return (left, top) => {
+    for (let k = 0; k < boxes.length; k += 4) {
+      if (left < boxes[k + 2] && boxes[k] < left + width && top < boxes[k + 3] && boxes[k + 1] < top + height) return false;
+    }
+    return true;
+  };
 }
 
 /**
@@ -204,24 +212,27 @@ function boxAnywhere(label, width, height, isFree, canvasWidth, canvasHeight) {
 export function placeLabels(labels, width, height, obstacles = [], ctx = inkMeasure()) {
   const shown = labels.filter(({x, y}) => x >= 0 && y >= 0 && x <= width && y <= height);
   const middle = [0, 1].map((k) => shown.reduce((sum, {x, y}) => sum + (k ? y : x), 0) / Math.max(1, shown.length));
-  const points = shown.map(({x, y}) => ({left: x - 4, top: y - 4, right: x + 4, bottom: y + 4}));
-  const [avoided, placed] = [[...obstacles, ...points], []];
-  const inside = (box) => box.left >= 2 && box.top >= 2 && box.right <= width - 2 && box.bottom <= height - 2;
-  const clear = (box) => !placed.some((other) => boxesOverlap(box, other));
-  const free = (box) => inside(box) && clear(box) && !avoided.some((other) => boxesOverlap(box, other));
+  const avoided = obstacles.flatMap(({left, top, right, bottom}) => [left, top, right, bottom]);
+  for (const {x, y} of shown) avoided.push(x - 4, y - 4, x + 4, y + 4);
+  const [letters, placed] = [[], []];
   const ranked = shown.map((label, place) => ({label, place}));
   ranked.sort((one, two) => (two.label.priority ?? 0) - (one.label.priority ?? 0) || one.place - two.place);
   for (const {label} of ranked) {
     const [text, font] = [shortenText(label.text), label.font ?? `12px ${INK_FONT}`];
-    const size = [textWidth(ctx, text, font) + 4, Math.ceil(1.25 * fontSize(font))];
+    const [wide, tall] = [textWidth(ctx, text, font) + 4, Math.ceil(1.25 * fontSize(font))];
+    const [apart, around] = [clearOf(letters, wide, tall), clearOf(avoided, wide, tall)];
+    const inside = (left, top) => left >= 2 && top >= 2 && left + wide <= width - 2 && top + tall <= height - 2;
+    const free = (left, top) => inside(left, top) && apart(left, top) && around(left, top);
     const away = [label.x - middle[0], label.y - middle[1]];
     const length = Math.hypot(...away) || 1;
-    const side = LABEL_SIDES[label.anchor] ?? away.map((part) => part / length);
-    let box = boxBeside(label, ...size, free, side);
-    if (!box && shown.length <= MANY_LABELS) {
-      box = boxAnywhere(label, ...size, free, width, height) ?? boxAnywhere(label, ...size, clear, width, height);
+    let at = placeBeside(label, wide, tall, free, LABEL_SIDES[label.anchor] ?? away.map((part) => part / length));
+    if (!at && shown.length <= MANY_LABELS) {
+      at = placeAnywhere(label, wide, tall, free, width, height) ?? placeAnywhere(label, wide, tall, apart, width, height);
     }
-    if (box) placed.push({...label, ...box, text, font, full: String(label.text)});
+    if (!at) continue;
+    const box = {left: at[0], top: at[1], right: at[0] + wide, bottom: at[1] + tall};
+    letters.push(box.left, box.top, box.right, box.bottom);
+    placed.push({...label, ...box, text, font, full: String(label.text)});
   }
   return placed;
 }

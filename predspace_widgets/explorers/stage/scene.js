@@ -1,6 +1,6 @@
 /** The picture in three dimensions, drawn on 2-D canvases from the plotly dict of `explorer.figure()`: no WebGL. */
 
-import {INK_FONT, SvgContext, boxesOverlap, colorParts, dashOf, drawCircle, drawDots, drawLabels} from "./ink.js";
+import {INK_FONT, SvgContext, boxesOverlap, colorParts, dashOf, drawCircle, drawDots, drawLabels, fillWithOutline} from "./ink.js";
 import {drawLines, drawStar, drawText, isDark, legible, mixColors, placeLabels, shortenText, textWidth} from "./ink.js";
 
 /** plotly's meaning: the eye looks at the centre from so far. */
@@ -40,7 +40,16 @@ const toNumbers = (values) => (ArrayBuffer.isView(values) ? values : Float64Arra
 /** The traces that are seen, with numbers for their points: null is a gap. */
 function readTraces(traces) {
   const seen = (traces ?? []).filter(({type, visible}) => type === "scatter3d" && (visible ?? true) === true);
-  return seen.map((trace) => ({trace, points: AXES.map((letter) => toNumbers(trace[letter]))}));
+  return seen.map((trace) => {
+    const points = AXES.map((letter) => toNumbers(trace[letter]));
+    return {trace, points, alone: hasMode(trace, "lines") ? lonePoints(points) : []};
+  });
+}
+
+/** Points of a line between two gaps, which no line shows. */
+function lonePoints([xs, ys, zs]) {
+  const gap = (k) => Number.isNaN(xs[k] + ys[k] + zs[k]) || !(k >= 0 && k < xs.length);
+  return Array.from(xs.keys()).filter((k) => !gap(k) && gap(k - 1) && gap(k + 1));
 }
 
 /** A colour of a plotly scale, a name or a list of [share, colour]. */
@@ -266,8 +275,9 @@ function sceneGrid(view, layout, ctx) {
   const {box} = view;
   const back = [0, 1, 2].map((axis) => (view.toward[axis] > 0 ? box.low : box.high)[axis]);
   const longest = Math.max(...box.half);
+  const most = Math.min(5, view.width / 110); // fewer where there is little room
   const ticks = [0, 1, 2].map((axis) =>
-    box.empty ? [] : niceTicks(box.low[axis], box.high[axis], Math.max(3, Math.round((5 * box.half[axis]) / longest))),
+    box.empty ? [] : niceTicks(box.low[axis], box.high[axis], Math.max(3, Math.round((most * box.half[axis]) / longest))),
   );
   const edges = [0, 1, 2].map((axis) => outerEdge(axis, view, back));
   const placed = edges.map((edge, axis) => (edge.length > 30 ? placeNumbers(edge, view, ticks[axis], ctx) : ((edge.room = 6), [])));
@@ -297,8 +307,8 @@ function paintGrid(ctx, {lines, numbers, titles}, {grid, muted, page}) {
   }
 }
 
-/** Pieces of lines, farthest first: layers of depth, in each layer style by style. */
-function sortPieces(drawn) {
+/** Layers of depth of everything that is drawn, 0 the farthest: many of a little, few of much, to draw it at once. */
+function depthLayers(drawn) {
   let [count, near, far] = [0, Infinity, -Infinity];
   for (const {depths} of drawn) {
     count += depths.length;
@@ -307,19 +317,34 @@ function sortPieces(drawn) {
       if (depth > far) far = depth;
     }
   }
-  const layers = count < 6000 ? 64 : 6;
+  const layers = count < 6000 ? 24 : 6;
+  const step = (layers - 0.01) / (far - near || 1);
+  return {layers, layerOf: (depth) => Math.floor((far - depth) * step)};
+}
+
+/** The places of keys in rising order, equal ones in their own. */
+function orderOfKeys(keys, most) {
+  const [starts, order] = [new Uint32Array(most + 1), new Uint32Array(keys.length)];
+  for (const key of keys) starts[key + 1]++;
+  for (let k = 1; k <= most; k++) starts[k] += starts[k - 1];
+  for (let k = 0; k < keys.length; k++) order[starts[keys[k]]++] = k;
+  return order;
+}
+
+/** Pieces of lines, farthest first: layers of depth, in each layer style by style. */
+function sortPieces(drawn) {
+  const {layers, layerOf} = depthLayers(drawn);
   const [keys, items, places] = [[], [], []];
-  drawn.forEach(({pixels, depths}, item) => {
+  drawn.forEach(({depths}, item) => {
     for (let k = 0; k + 1 < depths.length; k++) {
-      if (Number.isNaN(pixels[2 * k] + pixels[2 * k + 1] + pixels[2 * k + 2] + pixels[2 * k + 3])) continue;
-      const depth = (far - (depths[k] + depths[k + 1]) / 2) / (far - near || 1);
-      keys.push(Math.min(layers - 1, Math.floor(depth * layers)) * drawn.length + item);
+      const depth = (depths[k] + depths[k + 1]) / 2;
+      if (Number.isNaN(depth)) continue;
+      keys.push(layerOf(depth) * drawn.length + item);
       items.push(item);
       places.push(k);
     }
   });
-  const order = Uint32Array.from(keys.keys()).sort((one, two) => keys[one] - keys[two] || one - two);
-  return {order, keys, items, places};
+  return {order: orderOfKeys(keys, layers * drawn.length), keys, items, places};
 }
 
 /** Add pieces [from, to] of a line to the path; with a stub into its neighbours the joints of thick lines are whole. */
@@ -386,27 +411,39 @@ function paintLines(ctx, drawn, paint, page) {
   ctx.lineDashOffset = 0;
 }
 
-/** Points of a line that have no neighbour, which no line shows. */
-function lonePoints(pixels) {
-  const known = (k) => !Number.isNaN(pixels[2 * k] + pixels[2 * k + 1]); // false beyond the ends, too
-  return Array.from({length: pixels.length / 2}, (_, k) => k).filter((k) => known(k) && !known(k - 1) && !known(k + 1));
-}
-
-/** All dots of the base, the nearest on top. */
+/** Dots of one style by layers of depth: one path for each style in each layer. */
 function paintDots(ctx, drawn, paint, page) {
-  const dots = [];
-  for (const {trace, pixels, depths} of drawn) {
+  const {layers, layerOf} = depthLayers(drawn);
+  const [styles, keys, dots, known] = [[], [], [], new Map()];
+  const styleOf = (color, size) => {
+    const name = `${color} ${size}`;
+    if (!known.has(name)) known.set(name, styles.push({color, size}) - 1);
+    return known.get(name);
+  };
+  for (const {trace, pixels, depths, alone} of drawn) {
     const markers = hasMode(trace, "markers");
     const size = markers ? (trace.marker?.size ?? 6) : Math.max(3, 2 * LINE_SCALE * (trace.line?.width ?? 2));
     const tinted = (color) => paint(color, (trace.opacity ?? 1) * (trace.marker?.opacity ?? 1), roleOf(trace));
     const colorAt = markers ? markerColors(trace, tinted) : () => tinted(trace.line?.color);
-    const outline = size >= 5 ? page : null;
-    const add = (k) => dots.push({x: pixels[2 * k], y: pixels[2 * k + 1], depth: depths[k], color: colorAt(k), size, outline});
-    if (!markers) lonePoints(pixels).forEach(add);
-    else for (let k = 0; k < depths.length; k++) if (!Number.isNaN(depths[k])) add(k);
+    for (const k of markers ? depths.keys() : alone) {
+      if (Number.isNaN(depths[k])) continue;
+      keys.push([layerOf(depths[k]), styleOf(colorAt(k), size)]);
+      dots.push(pixels[2 * k], pixels[2 * k + 1]);
+    }
   }
-  dots.sort((one, two) => two.depth - one.depth);
-  for (const dot of dots) drawCircle(ctx, dot.x, dot.y, dot);
+  const ranks = keys.map(([layer, style]) => layer * styles.length + style);
+  const order = orderOfKeys(ranks, layers * styles.length);
+  for (let at = 0; at < order.length; ) {
+    const rank = ranks[order[at]];
+    const {color, size} = styles[rank % styles.length];
+    ctx.beginPath();
+    for (; at < order.length && ranks[order[at]] === rank; at++) {
+      const [x, y] = [dots[2 * order[at]], dots[2 * order[at] + 1]];
+      ctx.moveTo(x + size / 2, y);
+      ctx.arc(x, y, size / 2, 0, 2 * Math.PI);
+    }
+    fillWithOutline(ctx, color, size >= 5 ? page : null, 1.25);
+  }
 }
 
 /** Traces that lie over everything, in their order. */
@@ -535,6 +572,7 @@ export class Scene {
   /** Project and draw everything anew. */
   refresh() {
     const [width, height] = [this.element.clientWidth, this.element.clientHeight];
+    this.element.style.background = this.colors.page;
     this.frame = this.box && width && height ? this.#frameOf(width, height) : null;
     this.#paint(["base", "over"]);
   }
@@ -586,7 +624,6 @@ export class Scene {
     const canvas = document.createElement("canvas");
     const [width, height] = [this.element.clientWidth, this.element.clientHeight];
     [canvas.width, canvas.height] = [Math.max(1, width * scale), Math.max(1, height * scale)];
-    const image = new Image();
     const copies = ["base", "over"].map((layer) => {
       const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
       const ctx = copy.getContext("2d");
@@ -617,9 +654,9 @@ export class Scene {
   #frameOf(width, height) {
     const view = sceneView(this.box, this.eye, this.home, width, height);
     const ctx = this.upper.getContext("2d");
-    const read = this.base.map(({trace, points}) => ({trace, ...projectPoints(points, view)}));
-    const frame = {view, grid: sceneGrid(view, this.layout, ctx), base: read.filter(({trace}) => !isFront(trace))};
-    frame.front = read.filter(({trace}) => isFront(trace));
+    const drawn = this.base.map((read) => ({...read, ...projectPoints(read.points, view)}));
+    const frame = {view, grid: sceneGrid(view, this.layout, ctx), base: drawn.filter(({trace}) => !isFront(trace))};
+    frame.front = drawn.filter(({trace}) => isFront(trace));
     frame.obstacles = [...frame.grid.numbers, ...frame.grid.titles];
     frame.obstacles.push(...frame.front.map(({pixels}) => textBox(pixels[0], pixels[1], 18, 18)));
     frame.labels = this.#labels(this.notes.base, view, frame.obstacles);
@@ -628,7 +665,7 @@ export class Scene {
   }
 
   #frameOver(frame) {
-    frame.over = this.above.map(({trace, points}) => ({trace, ...projectPoints(points, frame.view)}));
+    frame.over = this.above.map((read) => ({...read, ...projectPoints(read.points, frame.view)}));
     frame.overLabels = this.#labels(this.notes.over, frame.view, [...frame.obstacles, ...frame.labels]);
   }
 
@@ -661,7 +698,7 @@ export class Scene {
     if (layer === "base") {
       paintGrid(ctx, frame.grid, this.colors);
       paintLines(ctx, frame.base.filter(({trace}) => hasMode(trace, "lines")), paint, page);
-      paintDots(ctx, frame.base.filter(({trace}) => hasMode(trace, "markers") || hasMode(trace, "lines")), paint, page);
+      paintDots(ctx, frame.base.filter(({trace, alone}) => hasMode(trace, "markers") || alone.length), paint, page);
       drawLabels(ctx, frame.labels, {halo: page});
     } else {
       paintOver(ctx, frame.over, paint, page);
@@ -714,6 +751,7 @@ class SceneHand {
   constructor(scene) {
     this.scene = scene;
     this.pointers = new Map();
+    this.found = null;
     this.ends = new AbortController();
     const {signal} = this.ends;
     const on = (name, act, options) => scene.upper.addEventListener(name, act.bind(this), {signal, ...options});
@@ -735,7 +773,6 @@ class SceneHand {
     this.start = this.pointers.size === 1 ? [event.offsetX, event.offsetY] : null; // two fingers are no click
     this.pans = event.shiftKey || event.button > 0;
     if (event.button === 1) event.preventDefault(); // no scrolling by the middle button
-    this.hover(null);
   }
 
   move(event) {
@@ -744,6 +781,7 @@ class SceneHand {
     if (!before) return this.look(at);
     if (this.start && Math.hypot(at[0] - this.start[0], at[1] - this.start[1]) < 4) return;
     this.start = null;
+    this.hover(null); // nothing is lit while it turns
     const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
     this.pointers.set(event.pointerId, at);
     const [dx, dy] = [at[0] - before[0], at[1] - before[1]];

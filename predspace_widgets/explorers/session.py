@@ -30,6 +30,8 @@ from predspace_widgets.views.view import Drawing
 
 #: Of up to so many checkpoints all distances are sent, and the stage computes any picture itself.
 MOST_SENT = 3_000
+# Of up to so many, as float32: their picture may be of late checkpoints alone, which are close. Of more, in 24 bits.
+_MOST_WHOLE = 1_000
 #: Axes of the picture of everything: other pictures take their signs, and their computation its start.
 _MOST_AXES = 8
 _log = logging.getLogger(__name__)
@@ -201,7 +203,9 @@ class Session:
             if "geodesic" in picture:
                 arrays["geodesic"] = picture["geodesic"].values.astype(np.float32)
             if few and analysis.has_predictions:
-                arrays["distances"] = condensed24(analysis.measured.distances())
+                distances = analysis.measured.distances()
+                small = len(distances) <= _MOST_WHOLE
+                arrays["distances"] = _condensed(distances) if small else condensed24(distances)
                 arrays["geodesic distances"] = analysis.measured.geodesic_distances().astype(np.float32)
         return arrays, everything
 
@@ -257,6 +261,11 @@ def _about_picture(picture: Any) -> dict[str, Any]:
     about = {name: picture[name].values.tolist() for name in ("eigenvalue", "explained_stress", "axis_stress")}
     about["eigenvalues"] = about.pop("eigenvalue")
     return about | {name: int(picture.attrs[name]) for name in ("fitted_on", "landmarks") if name in picture.attrs}
+
+
+def _condensed(distances: NDArray[Any]) -> NDArray[np.float32]:
+    """Distances above the diagonal, row by row."""
+    return distances[np.triu_indices(len(distances), 1)].astype(np.float32)
 
 
 def _number(values: NDArray[Any]) -> NDArray[Any]:

@@ -23,14 +23,14 @@ const FEW = 40;
 // eigenvalue; eigenvalues closer than the last share, of themselves, are told apart no better than that.
 const TOLERANCE = 5e-5;
 const CLOSE = 1e-3;
-// Half a unit in the last of 17 significant bits, which distances have here, and halved once more by W.
+// Half a unit in the last of 17 significant bits, which many distances are sent with, and halved once more by W.
 const ROUNDING = 2 ** -18;
 // Of the length of a vector: less than this, left after what others span is taken away, is rounding.
 const DEPENDENT = 1e-12;
 
 /**
  * Axes of the chosen checkpoints: eigenvalues of largest magnitude, the largest first, and coordinates
- * sqrt(abs(lambda)) U. What distances of 17 bits cannot tell from 0 counts as 0.
+ * sqrt(abs(lambda)) U. What their rounding cannot tell from 0 counts as 0.
  *
  * @param {Float32Array} square T * T distances of all checkpoints, symmetric, zeros on the diagonal.
  * @param {number} T Number of all checkpoints.
@@ -38,17 +38,18 @@ const DEPENDENT = 1e-12;
  * @param {number} k Number of axes; at most n come.
  * @param {?Float32Array} reference T * m coordinates in the picture of the whole dataset: axes take its signs, and the
  *   iteration its start. Without it, and beyond its axes, the coordinate of largest magnitude is positive.
+ * @param {number} share Of the largest distance: what rounding may have made of each.
  * @returns {{rows: Int32Array, k: number, eigenvalues: Float64Array, coordinates: Float32Array, vectors: Float64Array,
  *   stress: Float64Array, rowMeans: Float64Array, mean: number, converged: boolean, iterations: number}} Coordinates
  *   and vectors are n * k, row by row; stress is that of the first 1, 2, ... axes, 1 where all checkpoints coincide. A
  *   single checkpoint has one axis, on which it is 0. `converged` is false where the axes are not all as exact as they
  *   should be, after as many `iterations` as are tried.
  */
-export function fitAxes(square, T, rows, k, reference = null) {
+export function fitAxes(square, T, rows, k, reference = null, share = ROUNDING) {
   const n = rows.length;
   const distances = among(square, T, rows);
   const { rowMeans, mean, largest, norm } = moments(distances, n);
-  const rounding = ROUNDING * n * largest;
+  const rounding = share * n * largest;
   const count = Math.min(k, n);
   const all = { distances, n, rowMeans, mean, rounding };
   let found;

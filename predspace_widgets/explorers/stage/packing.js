@@ -68,6 +68,23 @@ export function squareFrom24(planes, T) {
   return square;
 }
 
+/**
+ * The square of distances as they were sent: those above the diagonal, row by row, or what `condensed24` makes of them.
+ *
+ * @param {Float32Array|Uint8Array} sent
+ * @param {number} T Number of checkpoints.
+ * @returns {Float32Array} T * T, symmetric, zeros on the diagonal.
+ */
+export function squareOf(sent, T) {
+  if (sent instanceof Uint8Array) return squareFrom24(sent, T);
+  const square = new Float32Array(T * T);
+  for (let i = 0, pair = 0; i < T; i++) {
+    for (let j = i + 1; j < T; j++) square[i * T + j] = sent[pair++];
+  }
+  mirror(square, T);
+  return square;
+}
+
 // Copies what is above the diagonal to below it, block by block: whole columns would miss the cache at every step.
 function mirror(square, T) {
   for (let top = 0; top < T; top += BLOCK) {

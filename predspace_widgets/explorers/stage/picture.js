@@ -1,6 +1,6 @@
 // The picture of a choice: coordinates of the chosen checkpoints, on axes that are fitted where the choice says.
 import { fitAxes, project } from "./inpca.js";
-import { squareFrom24 } from "./packing.js";
+import { squareOf } from "./packing.js";
 import { chosenRows, count, percent } from "./tables.js";
 
 const MOST_KEPT = 8; // frames
@@ -50,8 +50,9 @@ export class Pictures {
     if (this.frames.has(key)) return this.frames.get(key);
     const { arrays, about } = this.data;
     const T = about.n_checkpoints;
-    this.square ??= squareFrom24(arrays.distances, T);
-    const axes = fitAxes(this.square, T, fitted, about.n_axes, arrays.everything);
+    this.square ??= squareOf(arrays.distances, T);
+    const rounding = arrays.distances instanceof Float32Array ? 2 ** -25 : undefined;
+    const axes = fitAxes(this.square, T, fitted, about.n_axes, arrays.everything, rounding);
     const own = axes.stress.map((sum, n) => sum - (n ? axes.stress[n - 1] : 0));
     return this.keep(this.frames, key, {
       axes,

@@ -53,7 +53,7 @@ class Stage {
       },
       set: (choices) => stage.set(choices),
       result: (view) => stage.result(view),
-      figure: (view) => stage.figure(view),
+      drawing: (view) => stage.drawing(view),
       whenDrawn: () => stage.whenDrawn(),
       play: () => stage.play(),
       pause: () => stage.pause(),
@@ -287,10 +287,19 @@ class Stage {
 
   // -- results ------------------------------------------------------------------------------------------------------
 
-  figure(name) {
+  // Of a view for the present choices: its figure and its caption, or a message why there is none.
+  drawing(name) {
     const view = this.view(name);
-    if (view.kind === "checkpoints") return fill(view, this.tablesNow(), this.choices.now);
-    return this.answers.get(this.keyOf(view))?.figure ?? null;
+    if (view.kind === "results") return this.answers.get(this.keyOf(view)) ?? { message: "not measured yet" };
+    try {
+      const tables = this.tablesNow();
+      const figure = fill(view, tables, this.choices.now);
+      const caption = [view.how_to_read, ...view.facts.map((fact) => tables.fact(fact))].filter(Boolean).join(" ");
+      return { figure, caption, message: "" };
+    } catch (error) {
+      if (error.needs || error.constructor !== Error) throw error;
+      return { figure: null, caption: view.how_to_read, message: error.message };
+    }
   }
 
   // The numbers of a view in plain arrays, by column.
@@ -398,22 +407,20 @@ class Card {
     } catch (error) {
       if (!isNewest()) return;
       if (error.needs) return this.fetch(error.needs, isNewest);
-      if (error.defect !== false && !(error instanceof Error && error.constructor === Error)) console.error(error);
+      if (error.constructor !== Error) console.error(error); // a defect, and not what a choice or a host may cause
       this.say(error.message);
     }
   }
 
   filled() {
     const { stage, view } = this;
-    const tables = stage.tablesNow();
-    const figure = fill(view, tables, stage.choices.now);
-    const caption = [view.how_to_read, ...view.facts.map((name) => tables.fact(name))].filter(Boolean).join(" ");
-    if (view.marks.some((mark) => mark.place.x?.startsWith("inpca"))) {
-      const shown = { "3-D": 3, "2-D": 2 }[stage.choices.now.dimensions] ?? 3;
-      const sum = tables.picture.together[Math.min(shown, tables.picture.together.length) - 1];
-      this.share.textContent = shown === 2 ? "" : `${Math.round(sum * 100)}% of stress`;
+    const drawing = stage.drawing(view.name);
+    if (drawing.figure && view.marks.some((mark) => mark.place.z)) {
+      const { together } = stage.tables.picture;
+      const isInSpace = stage.choices.now.dimensions === "3-D";
+      this.share.textContent = isInSpace ? `${Math.round(together[Math.min(3, together.length) - 1] * 100)}% of stress` : "";
     }
-    return { figure, caption };
+    return drawing;
   }
 
   async answered(isNewest) {

@@ -17,7 +17,7 @@ export function chosenRows(data, { curves, seeds, epochs }) {
     known = true;
     if (inside(row)) of.push(row);
   }
-  if (!known) throw new Error("no checkpoint has this combination of task, method and seed");
+  if (!known) throw new Error("no checkpoint has this combination of task, method, seed and curve");
   if (!of.length) throw new Error(`no checkpoint is chosen between epoch ${general(epochs[0])} and ${general(epochs[1])}`);
   return Int32Array.from(of);
 }

@@ -6,6 +6,7 @@ from them.
 
 from __future__ import annotations
 
+import itertools
 import operator
 import threading
 import weakref
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis.cache import Cache
 from predspace_widgets.analysis.frame import Axes, axes_of, fit, make_picture, measure_for_frames, stored_picture
 from predspace_widgets.analysis.groups import Curves
-from predspace_widgets.analysis.measurements import Measurements, digest
+from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, Places, digest
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
@@ -330,6 +331,70 @@ class Analysis:
             ("comparison", *map(digest, runs), len(sides[0]), metric, n_points, progress_range),
             lambda: self.measured.compare(places, len(sides[0])),
         )
+        return self._comparison(one, other, [len(side) for side in sides], places, compared)
+
+    def comparisons(
+        self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya", n_points: int = 51
+    ) -> dict[tuple[int, int], xr.Dataset | str]:
+        """`comparison` of each pair of curves, over the range of progress that the two share, in one go.
+
+        Parameters
+        ----------
+        selection : Selection
+            Its seeds and epochs count, of all curves.
+        metric : {"bhattacharyya", "great_circle"}
+        n_points : int
+
+        Returns
+        -------
+        dict
+            By the places (i, j) of two curves in `curve_names`, i < j: the comparison, or the text of its error where
+            there is none (no common range of progress, or no checkpoint of one of them is chosen).
+
+        Raises
+        ------
+        ValueError
+            Fewer than two points, an unknown metric, or no checkpoint is chosen at all.
+        NoPredictionsError
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> compared = Analysis(random_trajectories()).comparisons(n_points=5)
+        >>> [(pair, round(result.attrs["mean_distance"], 3)) for pair, result in compared.items()]
+        [((0, 1), 0.158), ((0, 2), 0.232), ((1, 2), 0.23)]
+        """
+        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        self.measured.progress(metric)
+        if n_points < 2:
+            raise ValueError(f"n_points must be at least 2, got {n_points}")
+        return dict(
+            self._selections.get(
+                ("comparisons", digest(rows), metric, n_points), lambda: self._comparisons(selection, metric, n_points)
+            )
+        )
+
+    def _comparisons(
+        self, selection: Selection, metric: ProgressMetric, n_points: int
+    ) -> dict[tuple[int, int], xr.Dataset | str]:
+        results: dict[tuple[int, int], xr.Dataset | str] = {}
+        pairs: dict[tuple[int, int], tuple[Places, int]] = {}
+        for pair in itertools.combinations(range(len(self.curve_names)), 2):
+            try:
+                sides = [self._runs_of(curve, selection) for curve in pair]
+                runs = [run for side in sides for run in side]
+                pairs[pair] = self.measured.places(runs, metric, n_points), len(sides[0])
+            except ValueError as error:
+                results[pair] = str(error)
+        if pairs:
+            compared = self.measured.compare_all(list(pairs.values()))
+            for (pair, (places, n_first)), of_pair in zip(pairs.items(), compared, strict=True):
+                results[pair] = self._comparison(*pair, [n_first, len(places.runs) - n_first], places, of_pair)
+        return {pair: results[pair] for pair in sorted(results)}
+
+    def _comparison(
+        self, one: int, other: int, n_runs: list[int], places: Places, compared: ComparedCurves
+    ) -> xr.Dataset:
         assert places.grid is not None
         grid, d_traj = places.grid, float(compared.relabelled[0])
         width = float(grid[-1] - grid[0])
@@ -339,8 +404,8 @@ class Analysis:
             attrs={
                 "first": self.curve_names[one],
                 "second": self.curve_names[other],
-                "n_first": len(sides[0]),
-                "n_second": len(sides[1]),
+                "n_first": n_runs[0],
+                "n_second": n_runs[1],
                 "d_traj": d_traj,
                 "mean_distance": d_traj / width,
                 "progress_range": (float(grid[0]), float(grid[-1])),

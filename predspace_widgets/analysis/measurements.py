@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -52,6 +54,7 @@ N_GEODESIC_POINTS = 33
 _IN_MEMORY = 2**28
 _FLOAT64_AT_A_TIME = 2**20  # probabilities of neighbouring checkpoints
 _PROBABILITIES_AT_A_TIME = 2**22  # of runs at equal progress
+_MOST_THREADS = 8  # each of which holds so many
 _Result = TypeVar("_Result")
 _Rows = NDArray[np.intp]
 _log = logging.getLogger(__name__)
@@ -251,25 +254,36 @@ class Measurements:
 
     def compare(self, places: Places, n_first: int) -> ComparedCurves:
         """Two curves: the first so many of the runs, and all others."""
-        n_runs, n_points = len(places.runs), places.size
-        splits = relabellings(n_first, n_runs - n_first)
-        of_points = partial(_compared, places=places, n_first=n_first, is_first=splits.is_first)
-        values = self.mean_at(places, of_points, (2 * n_points + len(splits.is_first),))
-        distance, floor, relabelled = np.split(values, [n_points, 2 * n_points])
-        return ComparedCurves(distance, floor if n_runs > 2 else None, relabelled, splits.exact)
+        return self.compare_all([(places, n_first)])[0]
+
+    def compare_all(self, pairs: Sequence[tuple[Places, int]]) -> list[ComparedCurves]:
+        """Several pairs of curves, as `compare` has each. A block of samples is read once for all of them."""
+        splits = [relabellings(n_first, len(places.runs) - n_first) for places, n_first in pairs]
+        of_blocks = [
+            self._of_places(places, partial(_compared, places=places, n_first=n_first, is_first=split.is_first))
+            for (places, n_first), split in zip(pairs, splits, strict=True)
+        ]
+        sizes = [2 * places.size + len(split.is_first) for (places, _), split in zip(pairs, splits, strict=True)]
+        values = self._mean("", partial(_concatenated, of_blocks=of_blocks), (sum(sizes),), keep=False)
+        results = []
+        for (places, _), split, size in zip(pairs, splits, sizes, strict=True):
+            of_pair, values = values[:size], values[size:]
+            distance, floor, relabelled = np.split(of_pair, [places.size, 2 * places.size])
+            results.append(ComparedCurves(distance, floor if len(places.runs) > 2 else None, relabelled, split.exact))
+        return results
 
     def mean_at(self, places: Places, of_points: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
-        """The mean over samples of what a function gives for predictions (R, K, n, C) of runs at some places.
+        """The mean over samples of what a function gives for predictions (R, K, n, C) of runs at some places."""
+        return self._mean("", self._of_places(places, of_points), shape, keep=False)
 
-        A few samples are read at a time: all of them may need more memory than all checkpoints.
-        """
+    def _of_places(self, places: Places, of_points: Callable[[Array], Array]) -> OfBlock:
+        """What is computed of a block, a few samples at a time: all may need more memory than all checkpoints."""
         n_rows = len(places.runs) * places.size * self.ds.sizes["class"]
-        of_block = partial(
+        return partial(
             in_slices,
             of_block=partial(_of_points, places=places, of_points=of_points),
             n_samples=max(1, _PROBABILITIES_AT_A_TIME // n_rows),
         )
-        return self._mean("", of_block, shape, keep=False)
 
     def squared_steps(self, before: _Rows, after: _Rows, method: LengthMethod, name: str = "") -> Array:
         """Squares of the Riemann lengths of steps from checkpoints to others, (n,); kept on disk by a name."""
@@ -431,6 +445,18 @@ def _squared_steps(block: NDArray[Any], samples: slice, before: _Rows, after: _R
 
 def _of_points(block: NDArray[Any], samples: slice, places: Places, of_points: Callable[[Array], Array]) -> Array:
     return of_points(places.read(block))
+
+
+def _concatenated(block: NDArray[Any], samples: slice, of_blocks: Sequence[OfBlock]) -> Array:
+    """What several functions give of a block, one after the other. Each thread holds the predictions of one."""
+    n_threads = min(threads_of_a_task() or os.cpu_count() or 1, _MOST_THREADS, len(of_blocks))
+    if n_threads == 1:
+        return np.concatenate([of_block(block, samples) for of_block in of_blocks])
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        return np.concatenate(list(pool.map(lambda of_block: of_block(block, samples), of_blocks)))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _compared(points: Array, places: Places, n_first: int, is_first: NDArray[np.bool_]) -> Array:

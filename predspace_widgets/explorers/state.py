@@ -208,7 +208,7 @@ class ExplorerState(param.Parameterized):
                 last = now
                 react()
 
-        self.param.watch(compare, list(READERS), precedence=1)
+        self.param.watch(compare, list(READERS))
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 

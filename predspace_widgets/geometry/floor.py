@@ -16,13 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predspace_widgets.geometry.curves import TrajectoryDistance, common_grid, reindex
-from predspace_widgets.geometry.distance import bhattacharyya_of_roots
 from predspace_widgets.geometry.probabilities import Array
 
 #: So many relabellings are all tried; of more, this many are drawn.
 MOST_RELABELLINGS = 1000
-# Probabilities of relabelled means that are worked on at a time.
-_BLOCK = 2**21
 
 
 def seed_floor(U: Sequence[ArrayLike], progress_u: Sequence[ArrayLike], n_points: int = 51) -> TrajectoryDistance:
@@ -71,10 +68,8 @@ def one_against_others(points: Array) -> Array:
     -------
     array, shape (...)
     """
-    runs = range(len(points))
-    # Others are summed rather than subtracted from the sum of all, which would lose the digits of small probabilities.
-    means = (np.mean([points[k] for k in runs if k != run], axis=0) for run in runs)  # (..., N, C)
-    return np.asarray(sum(_distance(points[run], mean) for run, mean in zip(runs, means, strict=True)) / len(points))
+    one = np.eye(len(points), dtype=bool)
+    return np.asarray(_between_means(points, one, ~one).mean(axis=0))
 
 
 def matched_floor(U: Array, V: Array) -> Array | None:
@@ -172,17 +167,7 @@ def relabelled_distances(points: Array, is_first: NDArray[np.bool_]) -> Array:
     -------
     array, shape (S, K)
     """
-    n_first = int(is_first[0].sum())
-    flat = points.reshape(len(points), -1)  # (R, K * N * C)
-    n_at_once = max(1, _BLOCK // flat.shape[1])
-    distances = []
-    for start in range(0, len(is_first), n_at_once):
-        sides = is_first[start : start + n_at_once]  # (s, R)
-        shape = (len(sides), *points.shape[1:])
-        first = (sides / n_first) @ flat  # (s, K * N * C)
-        second = (~sides / (len(points) - n_first)) @ flat
-        distances.append(_distance(first.reshape(shape), second.reshape(shape)))
-    return np.concatenate(distances)  # (S, K)
+    return _between_means(points, is_first, ~is_first)
 
 
 def p_value(statistics: ArrayLike) -> float:
@@ -203,5 +188,11 @@ def p_value(statistics: ArrayLike) -> float:
     return float(np.mean(values >= values[0] * (1 - 1e-9)))
 
 
-def _distance(p: Array, q: Array) -> Array:
-    return bhattacharyya_of_roots(np.sqrt(p), np.sqrt(q))
+def _between_means(points: Array, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Array:
+    """d_B (S, ...) between the means of some and of some other runs (S, R), of probabilities (R, ..., N, C)."""
+    from predspace_widgets.geometry import kernel  # late: numba takes a while to import
+
+    # Others are summed rather than subtracted from the sum of all, which would lose the digits of small probabilities.
+    weights = (sides / sides.sum(axis=1, keepdims=True) for sides in (first, second))  # (S, R)
+    flat = points.reshape(len(points), -1, *points.shape[-2:])  # (R, K, N, C)
+    return kernel.distances_of_means(flat, *weights).reshape(len(first), *points.shape[1:-2])

@@ -1,5 +1,5 @@
 """The innermost loops, compiled by numba: of `pairwise`, the log product of the overlaps of all pairs of two tiles; of
-`progress`, the overlaps with two ends.
+`progress`, the overlaps with two ends; of relabellings, the distances between means of runs.
 
 A Bhattacharyya distance is a mean of logarithms, hence one logarithm of a product. The overlaps are multiplied where
 they arise, in the registers of the processor, and never written: with few classes, writing them would be most of the
@@ -35,6 +35,8 @@ _SCALE_BITS = 15
 _SCALE = np.float32(2**_SCALE_BITS)
 _SCALED_FLOOR = np.float32(FLOOR) * _SCALE
 _LOG_2 = math.log(2.0)
+_PAIRS = 128  # of means at a time, so that their weights stay in a core's first cache
+_RUNS = 12  # of a loop at most
 
 # "contract" lets a multiplication and an addition be one instruction; nothing else is reordered.
 _compile: Callable[[Any], Any] = numba.njit(nogil=True, cache=True, fastmath={"contract"})
@@ -223,3 +225,73 @@ def overlaps_with_two(P, root_start, root_end, tolerance, with_start, with_end):
             with_start[t, n] = start / scale
             with_end[t, n] = end / scale
     return True
+
+
+def distances_of_means(
+    points: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """d_B (S, K) between two means of probabilities (R, K, N, C) of runs, for S pairs of weights (S, R) of the runs.
+
+    The means are never written: with many pairs of them, writing them would be most of the work.
+    """
+    n_runs = len(points)
+    n_loops = -(-n_runs // _RUNS)
+    in_loop = _up(-(-n_runs // n_loops), 2)  # an even number: few lengths to compile for
+    filled = ((0, 0), (0, n_loops * in_loop - n_runs))  # runs that are added have no weight
+    distances = np.empty((len(first), points.shape[1]))
+    for start in range(0, len(first), _PAIRS):
+        pairs = slice(start, start + _PAIRS)
+        weights = [np.ascontiguousarray(np.pad(sides[pairs], filled).T) for sides in (first, second)]  # (R', s)
+        # The length of a tuple is known when the loop is compiled, so that it is unrolled.
+        _distances_of_means(np.ascontiguousarray(points), *weights, (0,) * in_loop, distances[pairs])
+    return distances
+
+
+@_compile
+def _distances_of_means(points, first, second, runs, distances):  # type: ignore[no-untyped-def]
+    n_runs, n_points, n_samples, n_classes = points.shape
+    n_filled, n_pairs = first.shape
+    last = n_filled - len(runs)
+    one, other, deficit, total = np.zeros(n_pairs), np.zeros(n_pairs), np.empty(n_pairs), np.empty(n_pairs)
+    values = np.zeros(n_filled)
+    for k in range(n_points):
+        total[:] = 0
+        for n in range(n_samples):
+            deficit[:] = 0
+            for c in range(n_classes):
+                for run in range(n_runs):
+                    values[run] = points[run, k, n, c]
+                if last > 0:
+                    one[:] = 0
+                    other[:] = 0
+                for start in range(0, last, len(runs)):
+                    _add_weighted(values[start:], first[start:], second[start:], runs, one, other)
+                _add_squares(values[last:], first[last:], second[last:], runs, one, other, deficit)
+            for s in range(n_pairs):
+                total[s] -= math.log1p(-min(deficit[s] / 2, 1 - FLOOR))
+        for s in range(n_pairs):
+            distances[s, k] = total[s] / n_samples
+
+
+@_compile
+def _add_weighted(values, first, second, runs, one, other):  # type: ignore[no-untyped-def]
+    """Add what some runs are to two means."""
+    for s in range(one.shape[0]):
+        a = b = 0.0
+        for run in range(len(runs)):
+            a += first[run, s] * values[run]
+            b += second[run, s] * values[run]
+        one[s] += a
+        other[s] += b
+
+
+@_compile
+def _add_squares(values, first, second, runs, one, other, to):  # type: ignore[no-untyped-def]
+    """Add the squared difference of the roots of two means, once the last runs are added to them."""
+    for s in range(to.shape[0]):
+        a, b = one[s], other[s]
+        for run in range(len(runs)):
+            a += first[run, s] * values[run]
+            b += second[run, s] * values[run]
+        difference = math.sqrt(a) - math.sqrt(b)
+        to[s] += difference * difference

@@ -528,6 +528,94 @@ def test_curves_that_share_no_progress() -> None:
         Analysis(meeting_runs()).comparison(("left", "synthetic"), "right", n_points=1)
 
 
+# -- all pairs at once ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("selection", "metric", "n_points"),
+    [
+        (Selection(), "bhattacharyya", 51),
+        (Selection(tasks=("green",), seeds=(0, 2), epochs=(0, 7.5)), "great_circle", 7),
+        (Selection(seeds=(1,)), "bhattacharyya", 3),
+    ],
+)
+@pytest.mark.parametrize("chunks", [None, {"sample": 5}])
+def test_all_comparisons_are_those_of_each_pair(
+    selection: Selection, metric: Any, n_points: int, chunks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["predspace_widgets.analysis.measurements"], "_IN_MEMORY", 0)
+    monkeypatch.setattr(sys.modules["predspace_widgets.analysis.measurements"], "_PROBABILITIES_AT_A_TIME", 500)
+    ds = TRAININGS if chunks is None else TRAININGS.chunk(chunks)
+    together = Analysis(ds).comparisons(selection, metric, n_points)
+    assert list(together) == [(0, 1), (0, 2), (1, 2)]
+    for (i, j), result in together.items():
+        alone = Analysis(ds).comparison(KEPT.curve_names[i], KEPT.curve_names[j], selection, metric, n_points)
+        assert isinstance(result, xr.Dataset)
+        xr.testing.assert_allclose(result, alone, rtol=1e-12, atol=0)
+        assert set(result.data_vars) == set(alone.data_vars)
+        assert result.attrs.keys() == alone.attrs.keys()
+        for name, value in alone.attrs.items():
+            assert result.attrs[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-12)), name
+
+
+def test_a_pair_that_shares_no_progress_has_the_text_of_its_error() -> None:
+    def part(task: str, start: int, stop: int) -> xr.Dataset:
+        run = geodesic_run(9).isel(checkpoint=slice(start, stop))
+        names = [task] * (stop - start)
+        return run.assign_coords(task=("checkpoint", names), run=("checkpoint", names))
+
+    analysis = Analysis(xr.concat([part("early", 0, 3), part("late", 6, 9), part("whole", 0, 9)], "checkpoint"))
+    together = analysis.comparisons(n_points=5)
+    assert list(together) == [(0, 1), (0, 2), (1, 2)]
+    with pytest.raises(ValueError, match="the runs share no range of progress") as raised:
+        analysis.comparison(("early", "synthetic"), ("late", "synthetic"), n_points=5)
+    assert together[0, 1] == str(raised.value)
+    for other in (0, 1):
+        xr.testing.assert_identical(
+            together[other, 2], analysis.comparison(*(analysis.curve_pairs[k] for k in (other, 2)), n_points=5)
+        )
+
+
+def test_a_pair_without_a_chosen_checkpoint_has_the_text_of_its_error() -> None:
+    ds = TRAININGS.isel(checkpoint=(TRAININGS["task"] != "green").values | (TRAININGS["seed"] == 1).values)
+    together = Analysis(ds).comparisons(Selection(seeds=(0, 2)), n_points=5)
+    assert together[0, 1] == together[1, 2] == "no checkpoint of 'green' is chosen"
+    xr.testing.assert_identical(
+        together[0, 2], Analysis(ds).comparison("red", "blue", Selection(seeds=(0, 2)), n_points=5)
+    )
+
+
+def test_what_no_pair_can_have_is_an_error(analysis: Analysis) -> None:
+    with pytest.raises(ValueError, match="n_points must be at least 2, got 1"):
+        analysis.comparisons(n_points=1)
+    with pytest.raises(ValueError, match="unknown metric of progress 'euclid'"):
+        analysis.comparisons(metric="euclid")  # type: ignore[arg-type]
+    with pytest.raises(EmptySelectionError, match="no seed 9"):
+        analysis.comparisons(Selection(seeds=(9,)))
+    with pytest.raises(NoPredictionsError):
+        Analysis(embedding_only()).comparisons()
+    assert Analysis(geodesic_run()).comparisons() == {}
+
+
+def test_all_comparisons_read_the_predictions_once_and_are_kept(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["predspace_widgets.analysis.measurements"], "_IN_MEMORY", 0)
+    reads: list[int] = []
+    ds = TRAININGS.chunk({"sample": 4})
+    ds["probs"] = ds["probs"].copy(
+        data=ds["probs"].data.map_blocks(lambda block: reads.append(1) or block, meta=np.empty((0, 0, 0)))
+    )
+    analysis = Analysis(ds)
+    analysis.measured.progress()
+    reads.clear()
+    for _ in range(2):
+        analysis.comparisons(n_points=5)["not", "kept"] = ""  # type: ignore[index]
+    assert len(reads) == 3  # blocks of samples
+    assert calls.count("relabelled_distances") == 9
+    assert len(analysis.comparisons(n_points=5)) == 3
+
+
 # -- an embedding without predictions ---------------------------------------------------------------------------------
 
 

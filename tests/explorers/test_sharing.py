@@ -95,7 +95,13 @@ def test_what_is_no_query_is_read_all_the_same(query: str, settings: dict[str, A
 @given(st.text() | st.sampled_from(["a=" + "[" * 90_000, "a=" + "9" * 90_000, "a=1&" * 10**6]))
 def test_no_query_is_an_error(query: str) -> None:
     state = ExplorerState(random_trajectories(n_seeds=1, n_checkpoints=2, n_samples=2))
-    state.apply(from_query(query))
+    told = state.apply(from_query(query))
+    assert state.settings() == {} or told == []
+
+
+def test_a_query_that_no_address_can_be_is_not_read() -> None:
+    assert from_query("?a=1&b=" + "x" * 99_000) == {"a": 1, "b": "x" * 99_000}
+    assert from_query("?a=1&b=" + "x" * 100_000) == {}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])

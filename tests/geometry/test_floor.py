@@ -19,6 +19,7 @@ from predspace_widgets.geometry.floor import (
     relabelled_distances,
     relabellings,
 )
+from predspace_widgets.geometry.probabilities import FLOOR
 from tests.geometry.strategies import points, shapes
 
 
@@ -92,6 +93,25 @@ def test_too_many_splits_are_drawn() -> None:
     assert len(np.unique(is_first, axis=0)) > 900
     np.testing.assert_array_equal(is_first, relabellings(8, 9).is_first)
     assert not np.array_equal(is_first, relabellings(8, 9, seed=1).is_first)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 2), (6, 6), (6, 7), (12, 13)])
+def test_relabelled_distances_of_few_and_of_many_runs(n: int, m: int) -> None:
+    """However many runs a loop takes at a time, and however many relabellings."""
+    generator = np.random.default_rng(0)
+    runs = generator.dirichlet(np.full(3, 0.1), (n + m, 2, 4))  # (R, K, N, C), some probabilities near 0
+    is_first = relabellings(n, m).is_first
+    distances = relabelled_distances(runs, is_first)
+    assert distances.shape == (len(is_first), 2)
+    for row, chosen in zip(distances, is_first, strict=True):
+        expected = bhattacharyya(runs[chosen].mean(axis=0), runs[~chosen].mean(axis=0))
+        np.testing.assert_allclose(row, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_means_without_a_common_class_are_at_the_floor() -> None:
+    runs = np.array([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]])[:, None]  # (R, K, N, C)
+    distances = relabelled_distances(runs, relabellings(1, 1).is_first)
+    np.testing.assert_allclose(distances, -math.log(FLOOR) / 2, rtol=1e-6)
 
 
 def test_relabelled_distances_are_those_of_means() -> None:

@@ -24,7 +24,7 @@ Figure = dict[str, Any]
 
 def _joined() -> str:
     """The modules in one scope, as the stage sends them."""
-    sources = [(_STAGE / name).read_text(encoding="utf-8") for name in ("ink.js", "scene.js")]
+    sources = [(_STAGE / name).read_text(encoding="utf-8") for name in ("ink.js", "space.js", "scene.js")]
     body = re.sub(r"^(import .*\n|export )", "", "\n".join(sources), flags=re.MULTILINE)
     return f"(() => {{\n{body}\nObject.assign(window, {{{', '.join(_NAMES)}}});\n}})()"
 
@@ -127,9 +127,7 @@ def _overlapping(boxes: list[dict[str, float]]) -> list[tuple[int, int]]:
 
 
 def _outside(boxes: list[dict[str, float]], width: int, height: int) -> list[dict[str, float]]:
-    return [
-        box for box in boxes if box["left"] < 0 or box["top"] < 0 or box["right"] > width or box["bottom"] > height
-    ]
+    return [box for box in boxes if box["left"] < 0 or box["top"] < 0 or box["right"] > width or box["bottom"] > height]
 
 
 # -- what lies where ---------------------------------------------------------------------------------------------------
@@ -547,7 +545,9 @@ def test_the_vector_graphic_looks_like_the_screen(page: Page) -> None:
 def test_pictures_and_films_have_both_layers(page: Page) -> None:
     _open(page)
     _draw(page, _curves())
-    size = page.evaluate("async () => { const b = await createImageBitmap(await scene.png(2)); return [b.width, b.height]; }")
+    size = page.evaluate(
+        "async () => { const b = await createImageBitmap(await scene.png(2)); return [b.width, b.height]; }"
+    )
     assert size == [1800, 1200]
     page.evaluate("window.film = scene.stream()")
     lit = _trace(np.array([[0.0, 0, 0], [0.5, 0, 0]]), line={"color": "#ff00ff", "width": 12})

@@ -2,9 +2,9 @@
 
 import {INK_FONT, SvgContext, dashOf, drawCircle, drawDots, drawLabels, drawLines, drawStar} from "./ink.js";
 import {drawText, fillWithOutline, isDark, legible, mixColors, placeLabels} from "./ink.js";
-import {AXES, HOME_DISTANCE, SCENE_CAMERA, STEEPEST, TICK_FONT, TITLE_FONT, decodePlain, directionsOf} from "./space.js";
-import {hasMode, isFront, isOver, isStar, markerColors, projectPoint, projectPoints, readCamera} from "./space.js";
-import {readTraces, roleOf, sceneBox, sceneGrid, sceneView, textBox} from "./space.js";
+import {AXES, HOME_DISTANCE, SCENE_CAMERA, STEEPEST, TICK_FONT, TITLE_FONT, decodePlain} from "./space.js";
+import {directionsOf, hasMode, isFront, isOver, isOverNote, isStar, markerColors, projectPoint} from "./space.js";
+import {projectPoints, readCamera, readTraces, roleOf, sceneBox, sceneGrid, sceneView, textBox} from "./space.js";
 
 /** Pixels from the pointer to what it means. */
 const REACH = 12;
@@ -259,7 +259,7 @@ export class Scene {
     this.sides.clear(); // the same figure gives the same picture, whatever was drawn before
     this.base = read.filter(({trace}) => !isOver(trace));
     this.above = read.filter(({trace}) => isOver(trace));
-    this.notes = {base: notes.filter((note) => !isOver(note)), over: notes.filter(isOver)};
+    this.notes = {base: notes.filter((note) => !isOverNote(note)), over: notes.filter(isOverNote)};
     const camera = JSON.stringify(this.layout.camera ?? null);
     if (camera !== this.given) this.home = this.eye = readCamera(this.layout.camera);
     this.given = camera;
@@ -399,7 +399,7 @@ export class Scene {
     const labels = notes.map((note) => {
       const [x, y] = projectPoint(view, AXES.map((letter) => note[letter]));
       const {color = this.colors.ink, size = 12, weight} = note.font ?? {};
-      const [text, name] = [decodePlain(note.text), String(note.name ?? "").replace(/^over:?/, "")];
+      const [text, name] = [decodePlain(note.text), String(note.name ?? "")];
       const font = `${weight ? `${weight} ` : ""}${size}px ${INK_FONT}`;
       const asked = {priority: note.priority ?? size, anchor: note.anchor, direction: this.sides.get(text)};
       return {x, y, text, name, font, color: legible(color, this.colors.page, 3.5), ...asked};

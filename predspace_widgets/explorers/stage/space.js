@@ -30,8 +30,8 @@ export function decodePlain(text) {
 }
 
 export const roleOf = (trace) => trace.meta?.role ?? trace.meta;
-const isNamedOver = ({x, name}) => !Array.isArray(x) && String(name).startsWith("over"); // an annotation, no trace
-export const isOver = (mark) => mark.meta?.layer === "over" || isNamedOver(mark);
+export const isOver = (trace) => trace.meta?.layer === "over";
+export const isOverNote = (note) => /^over(?![a-z0-9])/i.test(note.name ?? ""); // "over: odd", but not "overfitted"
 export const isStar = ({marker, text}) => marker?.symbol === "star" || text?.[0] === "★";
 export const isFront = (trace) => isStar(trace) || ["ignorance", "truth"].includes(roleOf(trace));
 export const hasMode = (trace, mode) => (trace.mode ?? "lines+markers").includes(mode);

@@ -1,7 +1,9 @@
 /** Drawing on any 2-D context: lines, dots, labels that do not overlap; and a context that writes SVG. */
 
 export const INK_FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif";
-const DASH_PARTS = {dash: [3, 2.2], dot: [1, 1.4], dashdot: [3, 1.6, 1, 1.6], longdash: [5, 2.6], longdashdot: [5, 2, 1, 2]};
+const DASH_PARTS = {
+  dash: [3, 2.2], dot: [1, 1.4], dashdot: [3, 1.6, 1, 1.6], longdash: [5, 2.6], longdashdot: [5, 2, 1, 2],
+};
 /** Of more labels than these, some may be left out. */
 const MANY_LABELS = 25;
 /** Letters of a name that are drawn. */
@@ -25,8 +27,8 @@ export function colorParts(color) {
     ctx.fillStyle = "#888888"; // what stays where the browser cannot read the colour
     ctx.fillStyle = color;
     const read = ctx.fillStyle; // "#rrggbb", or "rgba(...)" where it is not opaque
-    const parts = read[0] === "#" ? [1, 3, 5].map((k) => parseInt(read.slice(k, k + 2), 16)) : read.match(/[\d.]+/g).map(Number);
-    inkColors.set(color, parts.slice(0, 3));
+    const hexadecimal = () => [1, 3, 5].map((k) => parseInt(read.slice(k, k + 2), 16));
+    inkColors.set(color, read[0] === "#" ? hexadecimal() : read.match(/[\d.]+/g).slice(0, 3).map(Number));
   }
   return inkColors.get(color);
 }
@@ -34,7 +36,8 @@ export function colorParts(color) {
 /** A share of one colour, the rest of another: on its page it looks like an opacity, but lines have clean joints. */
 export function mixColors(color, other, share) {
   const [one, two] = [colorParts(color), colorParts(other)];
-  return "#" + one.map((part, k) => Math.round(share * part + (1 - share) * two[k]).toString(16).padStart(2, "0")).join("");
+  const mixed = one.map((part, k) => Math.round(share * part + (1 - share) * two[k]));
+  return "#" + mixed.map((part) => part.toString(16).padStart(2, "0")).join("");
 }
 
 function inkLuminance(color) {
@@ -142,7 +145,8 @@ export function drawDots(ctx, points, {color, size = 6, outline = null, alpha = 
 export function shortenText(text, most = LABEL_LETTERS) {
   const letters = Array.from(String(text).slice(0, 2000));
   const end = Math.floor((most - 1) / 2);
-  return letters.length <= most ? letters.join("") : `${letters.slice(0, most - 1 - end).join("")}…${letters.slice(-end).join("")}`;
+  if (letters.length <= most) return letters.join("");
+  return [...letters.slice(0, most - 1 - end), "…", ...letters.slice(-end)].join("");
 }
 
 export function fontSize(font) {
@@ -168,15 +172,18 @@ const LABEL_GAPS = [6, 13, 22, 34, 48, 64, 84];
 const LABEL_DIRECTIONS = Array.from({length: 12}, (_, k) => [Math.cos((Math.PI * k) / 6), Math.sin((Math.PI * k) / 6)]);
 const LABEL_SIDES = {right: [9, 0], left: [-9, 0], above: [0, -9], below: [0, 9]};
 
-/** The nearest free place beside a point, outwards from the middle of all points: [left, top] or null. */
+/** The nearest free place beside a point, outwards from the middle of all: [left, top, direction] or null. */
 function placeBeside(label, width, height, isFree, [outX, outY]) {
-  const rated = LABEL_DIRECTIONS.map(([dx, dy]) => [dx * outX + dy * outY + 0.35 * Math.abs(dx), dx, dy]);
+  const rated = LABEL_DIRECTIONS.map(([dx, dy], k) => {
+    const stays = k === label.direction ? 2 : 0; // what moves shall not jump from side to side
+    return [dx * outX + dy * outY + 0.35 * Math.abs(dx) + stays, dx, dy, k];
+  });
   rated.sort((one, two) => two[0] - one[0]);
   for (const gap of LABEL_GAPS) {
-    for (const [, dx, dy] of rated) {
+    for (const [, dx, dy, direction] of rated) {
       const left = label.x + dx * (gap + width / 2) - width / 2;
       const top = label.y + dy * (gap + height / 2) - height / 2;
-      if (isFree(left, top)) return [left, top];
+      if (isFree(left, top)) return [left, top, direction];
     }
   }
   return null;
@@ -198,7 +205,8 @@ function placeAnywhere(label, width, height, isFree, canvasWidth, canvasHeight) 
 function clearOf(boxes, width, height) {
   return (left, top) => {
     for (let k = 0; k < boxes.length; k += 4) {
-      if (left < boxes[k + 2] && boxes[k] < left + width && top < boxes[k + 3] && boxes[k + 1] < top + height) return false;
+      if (left >= boxes[k + 2] || boxes[k] >= left + width) continue;
+      if (top < boxes[k + 3] && boxes[k + 1] < top + height) return false;
     }
     return true;
   };
@@ -207,7 +215,8 @@ function clearOf(boxes, width, height) {
 /**
  * Places near their points for labels {x, y, text, color, font, priority, anchor}, so that none overlaps another or
  * an obstacle {left, top, right, bottom} and all lie inside the canvas. anchor: the side to try first (right, left,
- * above, below). Returned: the labels with their box, in order of priority; `text` shortened, `full` as it was.
+ * above, below); direction: where the label stood before, of those returned. Returned: the labels with their box, in
+ * order of priority; `text` shortened, `full` as it was.
  */
 export function placeLabels(labels, width, height, obstacles = [], ctx = inkMeasure()) {
   const shown = labels.filter(({x, y}) => x >= 0 && y >= 0 && x <= width && y <= height);
@@ -227,12 +236,13 @@ export function placeLabels(labels, width, height, obstacles = [], ctx = inkMeas
     const length = Math.hypot(...away) || 1;
     let at = placeBeside(label, wide, tall, free, LABEL_SIDES[label.anchor] ?? away.map((part) => part / length));
     if (!at && shown.length <= MANY_LABELS) {
-      at = placeAnywhere(label, wide, tall, free, width, height) ?? placeAnywhere(label, wide, tall, apart, width, height);
+      at = placeAnywhere(label, wide, tall, free, width, height);
+      at ??= placeAnywhere(label, wide, tall, apart, width, height);
     }
     if (!at) continue;
     const box = {left: at[0], top: at[1], right: at[0] + wide, bottom: at[1] + tall};
     letters.push(box.left, box.top, box.right, box.bottom);
-    placed.push({...label, ...box, text, font, full: String(label.text)});
+    placed.push({...label, ...box, text, font, full: String(label.text), direction: at[2]});
   }
   return placed;
 }
@@ -244,8 +254,6 @@ export function drawLabels(ctx, placed, {halo}) {
     if (Math.hypot(toX - x, toY - y) < 14) continue;
     drawLines(ctx, [x, y, toX, toY], {color, width: 0.75, alpha: 0.6});
   }
-  ctx.textAlign = "center";
-  ctx.lineJoin = "round";
   for (const {text, font, color, left, right, top, bottom} of placed) {
     drawText(ctx, text, (left + right) / 2, (top + bottom) / 2, {font, color, halo});
   }
@@ -256,17 +264,22 @@ export function drawText(ctx, text, x, y, {font, color, halo, angle = 0}) {
   ctx.save();
   ctx.translate(x, y);
   if (angle) ctx.rotate(angle);
-  Object.assign(ctx, {font, textAlign: "center", lineJoin: "round", lineWidth: 3.5, strokeStyle: halo, fillStyle: color});
+  Object.assign(ctx, {font, textAlign: "center", fillStyle: color});
   const down = 0.35 * fontSize(font); // from the middle of the letters to their base line
-  if (halo) ctx.strokeText(text, 0, down);
+  if (halo) {
+    Object.assign(ctx, {lineJoin: "round", lineWidth: 3.5, strokeStyle: halo});
+    ctx.strokeText(text, 0, down);
+  }
   ctx.fillText(text, 0, down);
   ctx.restore();
 }
 
 // -- vector graphics --------------------------------------------------------------------------------------------------
 
-const SVG_STATE = {strokeStyle: "#000", fillStyle: "#000", lineWidth: 1, lineCap: "butt", lineJoin: "miter", lineDashOffset: 0};
-const SVG_TEXT = {globalAlpha: 1, font: "10px sans-serif", textAlign: "start", dash: "", moved: ""};
+const SVG_STATE = {
+  ...{strokeStyle: "#000", fillStyle: "#000", lineWidth: 1, lineCap: "butt", lineJoin: "miter", lineDashOffset: 0},
+  ...{globalAlpha: 1, font: "10px sans-serif", textAlign: "start", dash: "", moved: ""},
+};
 
 /** What XML reads as this text, letter by letter; letters that XML does not know are left out. */
 export function escapeXml(text) {
@@ -279,10 +292,10 @@ const svgNumber = (value) => String(Math.round(value * 100) / 100);
 /** The part of a canvas' 2-D context that this module uses; it writes SVG. `body`: the marks without the document. */
 export class SvgContext {
   constructor(width, height, background = null) {
-    Object.assign(this, SVG_STATE, SVG_TEXT, {width, height, background, marks: [], path: "", kept: []});
+    Object.assign(this, SVG_STATE, {width, height, background, marks: [], path: "", kept: []});
   }
   save() {
-    this.kept.push(Object.fromEntries(Object.keys({...SVG_STATE, ...SVG_TEXT}).map((name) => [name, this[name]])));
+    this.kept.push(Object.fromEntries(Object.keys(SVG_STATE).map((name) => [name, this[name]])));
   }
   restore() {
     Object.assign(this, this.kept.pop());
@@ -316,7 +329,8 @@ export class SvgContext {
   /** A whole circle; arcs of a part are not needed here. */
   arc(x, y, radius) {
     const [from, to, r] = [svgNumber(x - radius), svgNumber(x + radius), svgNumber(radius)];
-    this.path += `M${from} ${svgNumber(y)}A${r} ${r} 0 1 1 ${to} ${svgNumber(y)}A${r} ${r} 0 1 1 ${from} ${svgNumber(y)}Z`;
+    const half = (end) => `A${r} ${r} 0 1 1 ${end} ${svgNumber(y)}`;
+    this.path += `M${from} ${svgNumber(y)}${half(to)}${half(from)}Z`;
   }
   fill() {
     this.#write("path", {d: this.path, fill: this.fillStyle});
@@ -340,9 +354,8 @@ export class SvgContext {
   }
   #pen() {
     const dash = this.dash && {"stroke-dasharray": this.dash, "stroke-dashoffset": svgNumber(this.lineDashOffset)};
-    const [cap, join] = [this.lineCap, this.lineJoin];
-    const width = svgNumber(this.lineWidth);
-    return {fill: "none", stroke: this.strokeStyle, "stroke-width": width, "stroke-linecap": cap, "stroke-linejoin": join, ...dash};
+    const ends = {"stroke-linecap": this.lineCap, "stroke-linejoin": this.lineJoin};
+    return {fill: "none", stroke: this.strokeStyle, "stroke-width": svgNumber(this.lineWidth), ...ends, ...dash};
   }
   #letters(x, y) {
     const [, weight, size, family] = /^(?:(\S+) )?([\d.]+px) (.*)$/.exec(this.font);

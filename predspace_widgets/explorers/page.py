@@ -177,5 +177,6 @@ def _prepare(sessions: Mapping[str, Session]) -> None:
     for name, session in sessions.items():
         try:
             session.payload()
+            session.ahead()
         except Exception:
             _log.exception("preparing the dataset %r failed", name)

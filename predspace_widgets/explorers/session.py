@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,17 +66,33 @@ class Session:
 
     def __init__(self, analysis: Analysis, views: Sequence[View] = tuple(VIEWS.values())) -> None:
         self.analysis, self.views = analysis, list(views)
-        self._payload: bytes | None = None
-        self._lock = threading.Lock()  # visitors who come at once wait for one payload
+        self._kept: dict[str, Any] = {}
+        self._locks = {name: threading.Lock() for name in ("numbers", "ahead")}  # who comes meanwhile waits for it
 
-    def payload(self) -> bytes:
-        """What a stage is sent first, packed and compressed; made once."""
-        with self._lock:
-            if self._payload is None:
-                arrays, everything = self._arrays()
-                about = self.about | {"everything": everything, "ahead": self._ahead()}
-                self._payload = compress(pack(about, arrays))
-            return self._payload
+    def payload(self, ahead: bool = False) -> bytes:
+        """What a stage is sent first, packed and compressed.
+
+        Parameters
+        ----------
+        ahead : bool
+            With all results that are measured ahead, which may take a while: for a stage that cannot ask.
+        """
+        numbers, everything = self._once("numbers", self._arrays)
+        about = self.about | {"everything": everything, "ahead": self.ahead() if ahead else {}}
+        if ahead:
+            return compress(pack(about, numbers))
+        return bytes(self._once("numbers", lambda: compress(pack(about, numbers)), "payload"))
+
+    def ahead(self) -> dict[str, list[dict[str, Any]]]:
+        """Results that are measured before anyone asks, by view: drawings and the choices that they are of."""
+        return dict(self._once("ahead", self._ahead))
+
+    def _once(self, lock: str, make: Callable[[], Any], name: str = "") -> Any:
+        with self._locks[lock]:
+            name = name or lock
+            if name not in self._kept:
+                self._kept[name] = make()
+            return self._kept[name]
 
     def answer(self, request: Mapping[str, Any], state: ExplorerState) -> Answer:
         """Answer a question of a stage, whose choices are not trusted.
@@ -84,8 +100,8 @@ class Session:
         Parameters
         ----------
         request : mapping
-            `kind` is "view" (with `view` and the `choices` that it depends on), "picture" (with `choices`) or
-            "quantity" (with `name`).
+            `kind` is "view" (with `view` and the `choices` that it depends on), "picture" (with `choices`), "quantity"
+            (with `name`) or "ahead".
         state : ExplorerState
             Of the stage; it is not changed.
 
@@ -100,6 +116,8 @@ class Session:
             if name not in (*QUANTITIES, *PROGRESS):
                 raise ValueError(f"checkpoints have no {str(name)[:80]!r}")
             return Answer(content=pack({}, {name: _number(quantity(self.analysis, name))}), packed=True)
+        if kind == "ahead":
+            return Answer(plain=self.ahead())
         choices = ExplorerState(self.analysis, **state.settings())
         choices.apply(dict(request.get("choices") or {}))
         if kind == "picture":
@@ -210,7 +228,6 @@ class Session:
         return arrays, everything
 
     def _ahead(self) -> dict[str, list[dict[str, Any]]]:
-        """Results that are measured before anyone asks."""
         state = ExplorerState(self.analysis)
         ahead: dict[str, list[dict[str, Any]]] = {}
         for view in self.views:

@@ -35,13 +35,27 @@ class Stage {
     const address = host.address ? fromQuery(location.search) : {};
     this.problems = this.choices.set({ ...host.choices, ...address });
     this.choices.listeners.push((changed, from) => this.react(changed, from));
-    for (const [view, results] of Object.entries(data.about.ahead)) {
-      for (const { choices, drawing } of results) this.answers.set(this.keyOf(this.view(view), choices), drawing);
-    }
+    this.learn(data.about.ahead);
     this.build();
     host.on((message) => this.hear(message));
     this.drawn = this.draw();
+    if (!Object.keys(data.about.ahead).length) this.drawn.then(() => this.askAhead());
     if (Object.keys(address).length && this.problems.length < Object.keys(address).length) this.tell();
+  }
+
+  // Results that were measured ahead answer for the choices that they are of.
+  learn(ahead) {
+    for (const [view, results] of Object.entries(ahead)) {
+      for (const { choices, drawing } of results) this.answers.set(this.keyOf(this.view(view), choices), drawing);
+    }
+  }
+
+  async askAhead() {
+    try {
+      this.learn(await this.host.ask("ahead", { kind: "ahead" }));
+    } catch (error) {
+      console.info(error.message); // each is asked for when it is wanted
+    }
   }
 
   // What scripts and tests see of a stage.

@@ -57,7 +57,10 @@ class Answers:
             message, content = {"error": str(error)}, None
         except Exception as error:
             _log.exception("a question of the stage failed: %r", kind)
-            message, content = {"error": f"this failed ({type(error).__name__}: {error}); the log has the details"}, None
+            message, content = (
+                {"error": f"this failed ({type(error).__name__}: {error}); the log has the details"},
+                None,
+            )
         send({**message, "number": number}, content)
 
     def _answer(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes | None]:

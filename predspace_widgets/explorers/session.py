@@ -147,9 +147,7 @@ class Session:
                 "pale": tint(style.color, 0.5),
                 "dash": style.dash,
             }
-            for label, (task, method), style in zip(
-                analysis.curve_names, analysis.curve_pairs, styles, strict=True
-            )
+            for label, (task, method), style in zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
         ]
         return {
             "title": str(ds.attrs.get("title") or "trajectories"),

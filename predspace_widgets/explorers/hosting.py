@@ -48,11 +48,11 @@ class Answers:
         try:
             if request.get("kind") == "ahead":  # may take long, and holds nobody up
                 message, content = self._answer(request)
-                return send({**message, "number": number}, content)
-            with self._working:
-                if number < self._newest[kind]:
-                    return
-                message, content = self._answer(request)
+            else:
+                with self._working:
+                    if number < self._newest[kind]:
+                        return
+                    message, content = self._answer(request)
         except ValueError as error:
             message, content = {"error": str(error)}, None
         except Exception as error:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, unquote
 
 import panel as pn
@@ -47,7 +46,7 @@ class StageComponent(JSComponent):
     address = param.Boolean(default=False, doc="Whether the address of the page tells the choices.")
 
     _esm = module()
-    _stylesheets = [style(), ":host, .predspace { height: 100%; min-height: 560px; }"]
+    _stylesheets: ClassVar[list[str]] = [style(), ":host, .predspace { height: 100%; min-height: 560px; }"]
 
     def __init__(self, session: Session, state: ExplorerState, **options: Any) -> None:
         self._answers = Answers(session, state)

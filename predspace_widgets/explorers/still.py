@@ -63,7 +63,7 @@ def still(analysis: Analysis, state: ExplorerState) -> str:
     turned = f'transform="translate(14 {_HEIGHT / 2}) rotate(-90)"'
     parts.append(f'<text {turned} text-anchor="middle" fill="{INK}">{titles[1]}</text>')
     box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
-    style = f"background: white; max-width: 100%; font: 13px {FONT}".replace('"', "'")
+    style = f"background: white; max-width: 100%; paint-order: stroke; font: 13px {FONT}".replace('"', "'")
     body = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {box} style="{style}">\n{body}\n</svg>'
 

@@ -72,7 +72,11 @@ def applies(when: When, choices: Mapping[str, Any]) -> bool:
 
 
 def fill(
-    marks: Sequence[Mark], layout: Mapping[str, Any], tables: Tables, styles: Sequence[Style], choices: Mapping[str, Any]
+    marks: Sequence[Mark],
+    layout: Mapping[str, Any],
+    tables: Tables,
+    styles: Sequence[Style],
+    choices: Mapping[str, Any],
 ) -> Figure:
     """A plotly figure of marks.
 
@@ -99,15 +103,15 @@ def fill(
             tokens = _tokens(curve, styles, tables)
             if mark.kind == "label":
                 labels.setdefault("scene" if "z" in place else "", []).extend(
-                    _labels(mark, table, place, members, tokens)
+                    _labels(mark, table, place, members, tokens, tables)
                 )
             else:
                 described = _described(mark.trace, texts, tokens, tables)
                 hover = [column.format_map(texts) for column in mark.hover]
                 data.append(_trace(mark, table, place, hover, curve, members, described))
     filled = _described(layout, texts, {}, tables)
-    for where, annotations in labels.items():
-        (filled[where] if where else filled)["annotations"] = annotations
+    for where, texts_there in labels.items():
+        (filled[where] if where else filled)["annotations"] = texts_there
     return {"data": data, "layout": filled}
 
 
@@ -192,24 +196,29 @@ def _with_gaps(line: NDArray[Any], members: NDArray[np.intp]) -> NDArray[np.intp
     return np.concatenate([np.append(members[places], -1) for places in places_by_name(line).values()])
 
 
-def _picked(values: NDArray[Any], order: NDArray[np.intp], gaps: NDArray[np.bool_], gap: float = np.nan) -> NDArray[Any]:
+def _picked(
+    values: NDArray[Any], order: NDArray[np.intp], gaps: NDArray[np.bool_], gap: float = np.nan
+) -> NDArray[Any]:
     if values.dtype == object:
         return values[order]
     return np.where(gaps, gap, values[order].astype(float))
 
 
 def _labels(
-    mark: Mark, table: Table, place: Mapping[str, str], members: NDArray[np.intp], tokens: Mapping[str, str]
+    mark: Mark,
+    table: Table,
+    place: Mapping[str, str],
+    members: NDArray[np.intp],
+    tokens: Mapping[str, str],
+    tables: Tables,
 ) -> list[dict[str, Any]]:
     """An annotation for each row."""
     columns = {to: table.column(name)[members] for to, name in place.items() if not to.startswith("text")}
     texts = table.column(place["text"])[members] if "text" in place else [mark.trace["text"]] * len(members)
-    described = {key: tokens.get(value, value) if isinstance(value, str) else value for key, value in mark.trace.items()}
-    font = {key: tokens.get(value, value) for key, value in mark.trace.get("font", {}).items()}
+    described = _described(mark.trace, {}, tokens, tables)
     return [
         {
             **described,
-            **({"font": font} if font else {}),
             "text": str(texts[number]),
             **{to: float(values[number]) for to, values in columns.items()},
             "name": mark.role,

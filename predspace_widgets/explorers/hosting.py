@@ -43,7 +43,7 @@ class Answers:
         """Answer a question of the stage; an error is an answer too."""
         if not isinstance(request, Mapping) or not isinstance(request.get("number"), int):
             return
-        number, kind = request["number"], (request.get("kind"), str(request.get("view"))[:80])
+        number, kind = request["number"], tuple(str(request.get(name))[:80] for name in ("kind", "view"))
         self._newest[kind] = max(number, self._newest.get(kind, 0))
         try:
             if request.get("kind") == "ahead":  # may take long, and holds nobody up

@@ -119,7 +119,10 @@ class Session:
         if kind == "ahead":
             return Answer(plain=self.ahead())
         choices = ExplorerState(self.analysis, **state.settings())
-        choices.apply(dict(request.get("choices") or {}))
+        wanted = request.get("choices") or {}
+        if not isinstance(wanted, Mapping):
+            raise ValueError("choices must be given by their names")
+        choices.apply(dict(wanted))
         if kind == "picture":
             return Answer(content=self._picture(choices), packed=True)
         view = next((view for view in self.views if view.name == request.get("view")), None)

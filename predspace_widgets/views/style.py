@@ -185,7 +185,7 @@ class EpochScale:
     Attributes
     ----------
     unit : float
-        The first epoch after 0: the scale is log(1 + epoch / unit).
+        The first epoch after 0, and at most 1: the scale is log(1 + epoch / unit).
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
-from predspace_widgets.views import VIEWS
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.trajectories.testing import random_trajectories
+from predspace_widgets.views import VIEWS, ResultView
 from predspace_widgets.views.comparison import comparison_figure
 
 GRID = np.linspace(0.1, 0.7, 7)
@@ -42,10 +46,18 @@ def test_the_line_and_one_floor_on_the_same_range() -> None:
     assert traces["distance"].line.dash is None
 
 
-def test_the_legend_says_how_high_over_which_range_and_the_area() -> None:
-    line = drawn(result())["distance"]
-    assert line.name == "mean distance 0.635 over 0.10 to 0.70, d_traj 0.381"
-    assert set(line.text) == {"all | odd"}
+def said(comparison: xr.Dataset) -> str:
+    """What the caption says of the numbers."""
+    view = VIEWS["comparison"]
+    assert isinstance(view, ResultView)
+    return view.notes(comparison)
+
+
+def test_it_says_how_high_over_which_range_and_the_area() -> None:
+    assert said(result()).startswith("Mean 0.635 over progress 0.10 to 0.70, d_traj 0.381; ")
+    assert set(drawn(result())["distance"].text) == {"all | odd"}
+    written = [note["text"] for note in comparison_figure(result())["layout"]["annotations"]]
+    assert written == ["mean 0.635 over 0.10 to 0.70", "chance between seeds 0.159"]
 
 
 @pytest.mark.parametrize(
@@ -53,32 +65,32 @@ def test_the_legend_says_how_high_over_which_range_and_the_area() -> None:
     [(3, 3, "means of 3 and 3 runs"), (4, 2, "means of 4 and 2 runs"), (1, 3, "one run and a mean of 3 runs")],
 )
 def test_the_floor_says_what_it_is_of(n_first: int, n_second: int, words: str) -> None:
-    floor = drawn(result(n_first=n_first, n_second=n_second))["floor"]
-    assert floor.name.startswith(f"chance between seeds, for {words}<br>0.159; p = 0.10")
+    sentence = said(result(n_first=n_first, n_second=n_second))
+    assert f"chance between seeds, for {words}: 0.159; p = 0.10" in sentence
 
 
 @pytest.mark.parametrize(
     ("p", "smallest", "text"),
     [
-        (0.1, 0.1, "p = 0.10, the smallest 3 + 3 runs can give"),
-        (0.1, 0.1 + 1e-15, "p = 0.10, the smallest 3 + 3 runs can give"),
-        (0.3, 0.1, "p = 0.30"),
-        (0.012, 0.001, "p = 0.012"),
+        (0.1, 0.1, "p = 0.10, the smallest 3 + 3 runs can give."),
+        (0.1, 0.1 + 1e-15, "p = 0.10, the smallest 3 + 3 runs can give."),
+        (0.3, 0.1, "p = 0.30."),
+        (0.012, 0.001, "p = 0.012."),
     ],
 )
 def test_p_says_where_it_can_be_no_smaller(p: float, smallest: float, text: str) -> None:
-    assert drawn(result(p_value=p, smallest_p=smallest))["floor"].name.split("; ")[1] == text
+    assert said(result(p_value=p, smallest_p=smallest)).split("; ")[-1] == text
 
 
 def test_p_says_where_not_all_relabellings_were_tried() -> None:
-    name = drawn(result(p_value=0.02, smallest_p=0.001, p_is_exact=0))["floor"].name
-    assert name.endswith("p = 0.02 (of 1,000 relabellings)")
+    assert said(result(p_value=0.02, smallest_p=0.001, p_is_exact=0)).endswith("p = 0.02 (of 1,000 relabellings).")
 
 
 def test_without_a_second_seed_there_is_no_floor_and_no_p() -> None:
-    traces = drawn(result(floor=False, n_first=1, n_second=1))
-    assert list(traces) == ["distance"]
-    assert "p =" not in traces["distance"].name
+    alone = result(floor=False, n_first=1, n_second=1)
+    assert list(drawn(alone)) == ["distance"]
+    assert said(alone).endswith("d_traj 0.381; one run each: no floor.")
+    assert len(comparison_figure(alone)["layout"]["annotations"]) == 1
 
 
 def test_two_curves_that_predict_alike_have_an_axis_too() -> None:
@@ -88,14 +100,40 @@ def test_two_curves_that_predict_alike_have_an_axis_too() -> None:
     assert (low, high) == (0, 1)
 
 
-def test_both_lines_leave_room_for_the_legend() -> None:
+def test_both_lines_leave_room_for_what_is_written() -> None:
     high_floor = result()
     high_floor["floor"] = 3 * high_floor["distance"]
     for comparison in (result(), high_floor):
         highest = max(float(comparison[name].max()) for name in ("distance", "floor"))
-        assert comparison_figure(comparison)["layout"]["yaxis"]["range"][1] >= 1.5 * highest
+        assert comparison_figure(comparison)["layout"]["yaxis"]["range"][1] >= 1.3 * highest
 
 
 def test_how_to_read_names_the_dotted_line_and_p() -> None:
     assert "Dotted" in VIEWS["comparison"].how_to_read
     assert "p:" in VIEWS["comparison"].how_to_read
+
+
+def test_all_pairs_ahead_are_what_each_is(analysis: Analysis) -> None:
+    view = VIEWS["comparison"]
+    assert isinstance(view, ResultView)
+    assert view.ahead is not None
+    state = ExplorerState(analysis)
+    ahead = view.ahead(analysis, state)
+    assert sorted(tuple(choices["compared"]) for choices, _ in ahead) == sorted(permutations(analysis.curve_names, 2))
+    for choices, compared in ahead:
+        xr.testing.assert_allclose(compared, analysis.comparison(*choices["compared"]))
+
+
+@pytest.mark.parametrize(("n_curves", "n_pairs"), [(1, 0), (17, 0)])
+def test_nothing_ahead_of_one_curve_or_of_very_many(n_curves: int, n_pairs: int) -> None:
+    analysis = Analysis(random_trajectories(tuple(f"task {k}" for k in range(n_curves)), 1, 2, 2))
+    view = VIEWS["comparison"]
+    assert isinstance(view, ResultView)
+    assert view.ahead is not None
+    assert len(view.ahead(analysis, ExplorerState(analysis))) == n_pairs
+
+
+def test_a_curve_is_not_compared_with_itself(analysis: Analysis) -> None:
+    drawing = VIEWS["comparison"].draw(analysis, ExplorerState(analysis, compared=["red", "red"]))
+    assert drawing.figure is None
+    assert "red" in drawing.message

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predspace_widgets.views.style import DASHES, PALETTE, curve_styles, plain
+from predspace_widgets.views.style import DASHES, PALETTE, curve_styles, plain, short
 
 N_BOTH = len(PALETTE) * len(DASHES)
 
@@ -78,3 +78,14 @@ def test_plotly_shows_a_name_letter_by_letter(name: str) -> None:
     assert not set("<>$%") & set(plain(name))
     if not re.search(r"[\0-\x1f\x80-\x9f]", name):  # `html.unescape` itself drops control characters
         assert shown_by_plotly(plain(name)) == name
+
+
+@given(st.text(max_size=60), st.integers(4, 40))
+def test_a_short_name_is_no_longer_than_it_may_be(name: str, most: int) -> None:
+    shown = short(name, most)
+    assert len(shown) <= most
+    assert (shown == name) == (len(name) <= most)
+    if shown != name:
+        start, end = shown.split("…", 1) if "…" not in name else (shown[: most // 2], shown[most // 2 + 1 :])
+        assert name.startswith(start)
+        assert name.endswith(end)

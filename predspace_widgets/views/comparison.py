@@ -54,25 +54,25 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
         "meta": "distance",
     }
     data, highest = [line], float(distance.max())
-    notes = [_written(f"mean {mean:.3f} over {low:.2f} to {high:.2f}", INK, 1.0)]
+    written = [f"mean {mean:.3f} over {low:.2f} to {high:.2f}"]
     if "floor" in comparison:
         data.append(_floor(comparison))
         highest = max(highest, float(comparison["floor"].max()))
-        notes.append(_written(f"chance between seeds {about['floor_mean_distance']:.3f}", MUTED, 0.88))
+        written.append(f"chance between seeds {about['floor_mean_distance']:.3f}")
     layout = common_layout(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
-        yaxis=axis("Bhattacharyya distance", range=[0, 1.4 * highest or 1.0]),  # room for what is written
+        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.4 * highest or 1.0]),  # room for what is written
         # At the time that is shown: the progress of either curve, or the one that time is counted in.
         meta={"cursors": [{"axis": "x", "at": "progress {progress_metric}", "of": "compared"}]},
-        annotations=notes,
+        annotations=[_written("<br>".join(written))],
     )
     return {"data": data, "layout": layout}
 
 
-def _written(text: str, color: str, height: float) -> dict[str, Any]:
-    """A line of text in the upper left corner."""
-    place = {"xref": "paper", "yref": "paper", "x": 0.02, "y": height, "xanchor": "left", "yanchor": "top"}
-    return {"text": text, "font": {"color": color, "size": 12}, "showarrow": False, **place}
+def _written(text: str) -> dict[str, Any]:
+    """A text in the upper left corner."""
+    place = {"xref": "paper", "yref": "paper", "x": 0.02, "y": 1.0, "xanchor": "left", "yanchor": "top"}
+    return {"text": text, "font": {"size": 12}, "align": "left", "showarrow": False, **place}
 
 
 def _floor(comparison: xr.Dataset) -> dict[str, Any]:

@@ -85,7 +85,7 @@ export class Chart {
     for (const trace of [...this.moving.data, ...this.extra]) this.inside(ctx, trace, () => this.trace(ctx, trace));
     const labels = this.moving.annotations.map((label) => {
       const [x, y] = this.pixel(label, label.x, label.y);
-      return { x, y, text: decoded(label.text), color: label.font.color, font: `600 ${label.font.size}px ${full.font.family}` };
+      return { x, y, text: decoded(label.text), color: label.font.color, font: `${label.font.size}px ${full.font.family}` };
     });
     const visible = labels.filter(({ x, y }) => Number.isFinite(x + y));
     drawLabels(ctx, placeLabels(visible, width, height, [], ctx), { halo: this.theme.page });

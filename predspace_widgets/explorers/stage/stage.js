@@ -9,6 +9,7 @@ import { Scene } from "./scene.js";
 import { header, cardMenu } from "./sharing.js";
 import { Tables, general } from "./tables.js";
 import { themeOf, themed } from "./theme.js";
+import { turnOver } from "./turning.js";
 
 // Choices that change no figure, or only what is drawn above it.
 const LIGHT = ["time", "pinned", "camera", "selected"];
@@ -101,7 +102,7 @@ class Stage {
       this.tip,
     );
     this.root.replaceChildren(this.body);
-    first.node.querySelector(".drawing").after(timeBar(this));
+    first.message.after(timeBar(this));
     this.retheme();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
     this.body.addEventListener("keydown", (event) => this.key(event));
@@ -356,6 +357,8 @@ class Stage {
   }
 }
 
+const onBase = (trace) => (trace.meta.over ? { ...trace, meta: { ...trace.meta, over: false } } : trace);
+
 // To so many digits that nobody sees the rest, and the address stays short.
 function rounded(camera) {
   const parts = (part) => Object.fromEntries(Object.entries(part).map(([axis, value]) => [axis, Number(value.toFixed(3))]));
@@ -411,7 +414,9 @@ class Card {
   async draw(isNewest) {
     const { stage, view } = this;
     try {
+      const before = stage.lastPicture;
       const drawing = view.kind === "checkpoints" ? this.filled() : await this.answered(isNewest);
+      if (view.facts?.includes("references") && drawing?.figure) await this.turn(before, isNewest);
       if (!drawing || !isNewest()) return;
       if (drawing.message) throw new Error(drawing.message);
       this.figure = drawing.figure;
@@ -424,6 +429,23 @@ class Card {
       if (error.constructor !== Error) console.error(error); // a defect, and not what a choice or a host may cause
       this.say(error.message);
     }
+  }
+
+  // Where the axes are fitted anew, the picture turns over into the next one.
+  async turn(before, isNewest) {
+    const { stage, view } = this;
+    const { picture } = stage.tables;
+    stage.lastPicture = picture;
+    if (!before || !this.chart || before.about === picture.about || before.choices.dimensions !== picture.choices.dimensions) return;
+    const { dimensions, horizontal, vertical } = stage.choices.now;
+    const axes = dimensions === "2-D" ? [horizontal, vertical] : [1, 2, 3];
+    const show = async (between) => {
+      const tables = new Tables(stage.data, stage.choices.now, between);
+      const { data, layout } = fill(view, tables, stage.choices.now);
+      if (this.kind === "scene") this.chart.over([], []);
+      await this.put({ data: this.kind === "scene" ? data.map(onBase) : data, layout }, isNewest);
+    };
+    await turnOver(before, picture, axes, show, isNewest);
   }
 
   filled() {
@@ -511,13 +533,14 @@ class Card {
     }
     const { data, annotations } = themed(moving, stage.theme);
     const above = themed(lit, stage.theme);
-    const dimmed = stage.litCurves().size > 0 || stage.choices.now.selected.length > 0;
+    const ofCurves = this.figure?.data.some((trace) => trace.meta?.curve >= 0);
+    const dimmed = ofCurves && (stage.litCurves().size > 0 || stage.choices.now.selected.length > 0);
     if (this.kind === "scene") {
       this.chart.over([...this.faded(data), ...above], this.named(annotations));
       this.chart.dim(dimmed ? 0.3 : 1);
     } else {
       this.chart.moving = { data: this.faded(data), annotations: this.named(annotations) };
-      this.chart.light(above, this.cursors(), dimmed && view.kind === "checkpoints");
+      this.chart.light(above, this.cursors(), dimmed);
     }
   }
 

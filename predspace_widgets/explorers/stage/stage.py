@@ -9,7 +9,7 @@ from importlib.resources import files
 
 #: In the order in which they build on each other.
 MODULES = (
-    *("packing", "inpca", "tables", "picture", "fill", "choices", "theme", "ink", "scene", "chart"),
+    *("packing", "inpca", "tables", "picture", "fill", "choices", "theme", "turning", "ink", "space", "scene", "chart"),
     *("controls", "sharing", "stage", "hosts"),
 )
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)

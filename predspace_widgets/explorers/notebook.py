@@ -38,9 +38,7 @@ class StageWidget(anywidget.AnyWidget):
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
         self._answers = Answers(explorer.session, explorer.state)
-        super().__init__(
-            choices=self._answers.settings(), payload=explorer.session.payload(), height=explorer.height
-        )
+        super().__init__(choices=self._answers.settings(), payload=explorer.session.payload(), height=explorer.height)
         self.observe(self._to_state, "choices")
         explorer.state.param.watch(self._from_state, list(explorer.state.choices()))
         self.on_msg(self._on_message)

@@ -14,6 +14,7 @@ import { turnOver } from "./turning.js";
 // Choices that change no figure, or only what is drawn above it.
 const LIGHT = ["time", "pinned", "camera", "selected"];
 const SHARED = ["selected"]; // told to the host, and kept out of the address
+const MANY = 40; // selected checkpoints have small dots
 const STAYS = 8000; // milliseconds that a notice is seen
 const QUIET = 250; // milliseconds until the host and the address hear of what goes on changing
 
@@ -415,7 +416,7 @@ class Card {
 
   // What dragging does in two dimensions: a box and a lasso select.
   dragging() {
-    const tools = { zoom: "drag: zoom", pan: "drag: move", select: "drag: box", lasso: "drag: lasso" };
+    const tools = { zoom: "zoom", pan: "move", select: "box", lasso: "lasso" };
     const list = el("select", { "aria-label": "drag", title: "what dragging does", "data-control": "drag" });
     for (const [value, textContent] of Object.entries(tools)) list.append(el("option", { value, textContent }));
     list.addEventListener("change", () => {
@@ -635,7 +636,7 @@ class Card {
       const at = Object.entries(mark.place).filter(([to]) => "xyz".includes(to));
       const columns = at.map(([to, name]) => [to, places.map((n) => table.column(formatted(name, texts))[n])]);
       const { type, xaxis, yaxis } = mark.trace;
-      const marker = { color: places.map((n) => stage.data.about.curves[table.curve[n]].color), size: 10, line: { color: stage.theme.ink, width: 1.5 } };
+      const marker = { color: places.map((n) => stage.data.about.curves[table.curve[n]].color), size: places.length > MANY ? 5 : 10, line: { color: stage.theme.ink, width: 1.5 } };
       return [{ type, ...(xaxis ? { xaxis, yaxis } : {}), mode: "markers", marker, ...Object.fromEntries(columns), meta: { rows: places.map((n) => table.rows[n]) } }];
     });
   }

@@ -19,7 +19,6 @@ from panel.custom import JSComponent
 from tornado.web import HTTPError, RequestHandler
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.hosting import Answers, answer_to
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
@@ -34,11 +33,14 @@ _LONGEST_QUESTION = 2**20
 
 
 class StageComponent(JSComponent):
-    """The stage of an explorer, to stand in any Panel page.
+    """The stage, to stand in any Panel page.
 
     Parameters
     ----------
-    explorer : Explorer
+    session : Session
+    state : ExplorerState
+        Its choices, both ways.
+    options : what Panel's components have
     """
 
     choices = param.Dict(default={}, doc="What is chosen, as far as it differs from the first choices.")
@@ -50,12 +52,12 @@ class StageComponent(JSComponent):
     _esm = module()
     _stylesheets: ClassVar[list[str]] = [style(), ":host, .predspace { height: 100%; min-height: 560px; }"]
 
-    def __init__(self, explorer: Explorer, **options: Any) -> None:
-        self._answers = Answers(explorer.session, explorer.state)
+    def __init__(self, session: Session, state: ExplorerState, **options: Any) -> None:
+        self._answers = Answers(session, state)
         options = {"sizing_mode": "stretch_both", "min_height": 560, **options}
         super().__init__(choices=self._answers.settings(), **options)
         self.param.watch(self._to_state, "choices")
-        explorer.state.param.watch(self._from_state, list(explorer.state.choices()))
+        state.param.watch(self._from_state, list(state.choices()))
 
     def _to_state(self, event: Any) -> None:
         self._answers.choose(event.new)
@@ -166,9 +168,9 @@ def _page_of(session: Session, path: str) -> Callable[[], Any]:
     title = str(session.about["title"])
 
     def page() -> Any:
-        explorer = Explorer.of(session)
         component = StageComponent(
-            explorer,
+            session,
+            ExplorerState(session.analysis),
             data_address=f"stage-data{path}",
             plotly_address=f"{_PLOTLY}/plotly.min.js",
         )

@@ -175,7 +175,7 @@ class Session:
         }
 
     def _source(self) -> str | None:
-        """Where code finds the dataset; None is the demo.
+        """Where code finds the dataset: None is the demo.
 
         Of a path only what lies below the working folder, or the name of the file: the rest is nobody's business.
         """

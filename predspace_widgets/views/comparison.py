@@ -8,8 +8,8 @@ from typing import Any
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.views.style import INK, MUTED, axis, common_layout, plain
 from predspace_widgets.views.marks import Figure
+from predspace_widgets.views.style import INK, MUTED, axis, common_layout, plain
 from predspace_widgets.views.view import Control, ResultView
 
 
@@ -54,25 +54,25 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
         "meta": "distance",
     }
     data, highest = [line], float(distance.max())
-    notes = [_written(f"mean {mean:.3f} over {low:.2f} to {high:.2f}", INK, 1.0)]
+    written = [f"mean {mean:.3f} over {low:.2f} to {high:.2f}"]
     if "floor" in comparison:
         data.append(_floor(comparison))
         highest = max(highest, float(comparison["floor"].max()))
-        notes.append(_written(f"chance between seeds {about['floor_mean_distance']:.3f}", MUTED, 0.88))
+        written.append(f"chance between seeds {about['floor_mean_distance']:.3f}")
     layout = common_layout(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
-        yaxis=axis("Bhattacharyya distance", range=[0, 1.4 * highest or 1.0]),  # room for what is written
+        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.4 * highest or 1.0]),  # room for what is written
         # At the time that is shown: the progress of either curve, or the one that time is counted in.
         meta={"cursors": [{"axis": "x", "at": "progress {progress_metric}", "of": "compared"}]},
-        annotations=notes,
+        annotations=[_written("<br>".join(written))],
     )
     return {"data": data, "layout": layout}
 
 
-def _written(text: str, color: str, height: float) -> dict[str, Any]:
-    """A line of text in the upper left corner."""
-    place = {"xref": "paper", "yref": "paper", "x": 0.02, "y": height, "xanchor": "left", "yanchor": "top"}
-    return {"text": text, "font": {"color": color, "size": 12}, "showarrow": False, **place}
+def _written(text: str) -> dict[str, Any]:
+    """A text in the upper left corner."""
+    place = {"xref": "paper", "yref": "paper", "x": 0.02, "y": 1.0, "xanchor": "left", "yanchor": "top"}
+    return {"text": text, "font": {"size": 12}, "align": "left", "showarrow": False, **place}
 
 
 def _floor(comparison: xr.Dataset) -> dict[str, Any]:
@@ -130,8 +130,17 @@ def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]
         return []
     results: list[tuple[dict[str, Any], Any]] = []
     for (one, other), result in analysis.comparisons(choices.selection, choices.progress_metric).items():
-        results.append(({"compared": [names[one], names[other]]}, result))
+        pair = [names[one], names[other]]
+        results.append(({"compared": pair}, result))
+        results.append(({"compared": pair[::-1]}, result if isinstance(result, str) else _turned(result)))
     return results
+
+
+def _turned(comparison: xr.Dataset) -> xr.Dataset:
+    """The same comparison with its sides in the other order."""
+    about = comparison.attrs
+    sides = {"first": about["second"], "second": about["first"]}
+    return comparison.assign_attrs(sides, n_first=about["n_second"], n_second=about["n_first"])
 
 
 #: Pairs of so many curves are compared before anyone asks.
@@ -144,8 +153,8 @@ VIEW = ResultView(
     place=30,
     title="At equal progress",
     how_to_read=(
-        "Distance where both have come equally far. Dotted: what chance between seeds makes; p: share of random splits of "
-        "the runs that differ as much."
+        "Distance where both have come equally far. Dotted: what chance between seeds makes; p: share of random splits "
+        "of the runs that differ as much."
     ),
     controls=_SIDES,
     depends=("compared", "seeds", "epochs", "progress_metric"),

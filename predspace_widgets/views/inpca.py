@@ -52,12 +52,13 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
     dot = {"color": "@color", "size": 6 if in_space else 9, "line": {"color": "white", "width": 1}}
     marks.append(mark("head", "heads", {"mode": "markers", "name": "@name", "marker": dot, **_SILENT}, over=True))
     marks += _references(mark, in_space)
-    if not panel:  # three small panels have no room for names
-        options: dict[str, Any] = {"kind": "label", "over": True}
+    options: dict[str, Any] = {"kind": "label", "over": True}
+    if not panel:  # annotations belong to the first
         for role in ("ignorance", "truth"):
-            text = {"text": role, "font": {"color": INK, "size": 14}, **_POINTING}
+            text = {"text": role, "font": {"color": INK, "size": 13}, **_POINTING}
             marks.append(mark("reference", role, text, each=False, **options))
-        text = {"font": {"color": "@color", "size": 13}, **_POINTING}
+    if when is not _THREE:  # small panels have no room for all names
+        text = {"font": {"color": "@color", "size": 12}, **_POINTING}
         marks.append(mark("label", "heads", text, place={"text": "curve short name"}, **options))
     return marks
 
@@ -153,11 +154,12 @@ VIEW = CheckpointView(
             "axes_fitted_on",
             "axes fitted on",
             (("everything", "everything"), ("shown", "what is shown"), ("frozen", "frozen")),
+            prefix="axes fitted on: ",
         ),
         Control("dimensions", "dimensions", (("3-D", "3-D"), ("2-D", "2-D"), ("pairs", "three pairs"))),
-        Control("horizontal", "to the right", "axes", when=_PLANE),
-        Control("vertical", "upwards", "axes", when=_PLANE),
-        Control("color_by", "colour", tuple((name, name) for name in COLORINGS)),
+        Control("horizontal", "axis to the right", "axes", when=_PLANE, prefix="→ "),
+        Control("vertical", "axis upwards", "axes", when=_PLANE, prefix="↑ "),
+        Control("color_by", "colour", tuple((name, name) for name in COLORINGS), prefix="colour: "),
     ),
     marks=(
         *_marks(_IN_SPACE, _SPACE),

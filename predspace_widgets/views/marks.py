@@ -103,15 +103,15 @@ def fill(
             tokens = _tokens(curve, styles, tables)
             if mark.kind == "label":
                 labels.setdefault("scene" if "z" in place else "", []).extend(
-                    _labels(mark, table, place, members, tokens, tables)
+                    _labels(mark, table, place, members, tokens)
                 )
             else:
                 described = _described(mark.trace, texts, tokens, tables)
                 hover = [column.format_map(texts) for column in mark.hover]
                 data.append(_trace(mark, table, place, hover, curve, members, described))
     filled = _described(layout, texts, {}, tables)
-    for where, texts_there in labels.items():
-        (filled[where] if where else filled)["annotations"] = texts_there
+    for where, notes in labels.items():
+        (filled[where] if where else filled)["annotations"] = notes
     return {"data": data, "layout": filled}
 
 
@@ -141,7 +141,7 @@ def _tokens(curve: int, styles: Sequence[Style], tables: Tables) -> dict[str, st
     }
 
 
-def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], tables: Tables) -> Any:
+def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], tables: Tables | None) -> Any:
     """A part of a trace or a layout with its tokens and its columns filled in."""
     if isinstance(part, str):
         return tokens.get(part, part)
@@ -150,7 +150,7 @@ def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], t
     if not isinstance(part, Mapping):
         return part
     filled = {key: _described(value, texts, tokens, tables) for key, value in part.items() if key != "column"}
-    if "column" in part:
+    if "column" in part and tables is not None:
         info = tables.info(part["column"].format_map(texts))
         if "colorscale" in part:  # a marker
             filled["colorbar"] = {**filled["colorbar"], **info.get("ticks", {})}
@@ -205,17 +205,12 @@ def _picked(
 
 
 def _labels(
-    mark: Mark,
-    table: Table,
-    place: Mapping[str, str],
-    members: NDArray[np.intp],
-    tokens: Mapping[str, str],
-    tables: Tables,
+    mark: Mark, table: Table, place: Mapping[str, str], members: NDArray[np.intp], tokens: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """An annotation for each row."""
     columns = {to: table.column(name)[members] for to, name in place.items() if not to.startswith("text")}
     texts = table.column(place["text"])[members] if "text" in place else [mark.trace["text"]] * len(members)
-    described = _described(mark.trace, {}, tokens, tables)
+    described = _described(mark.trace, {}, tokens, None)
     return [
         {
             **described,

@@ -37,6 +37,8 @@ class Control:
         Shown only where each of these choices has one of these values.
     place : int, optional
         Which member of a choice that is a list.
+    prefix : str
+        What is written before each option, where the options alone would not say what they are.
     """
 
     choice: str
@@ -44,6 +46,7 @@ class Control:
     options: tuple[tuple[Any, str], ...] | str
     when: When = field(default_factory=dict)
     place: int | None = None
+    prefix: str = ""
 
 
 PROGRESS_METRIC = Control(

@@ -361,6 +361,8 @@ def test_the_wheel_makes_it_larger_around_the_pointer_and_does_not_scroll(page: 
     page.wait_for_function("told.some(([name, , moving]) => name === 'camera' && moving === false)")
     same, farther = page.evaluate(project, [point, other])
     assert np.hypot(farther[0] - same[0], farther[1] - same[1]) > 1.1 * np.hypot(away[0] - x, away[1] - y)
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(300)  # a page that scrolls would have begun to
     assert page.evaluate("window.scrollY") == 0
     # The box lies still where the pointer is; points before or behind it move by their depth.
     assert np.hypot(same[0] - x, same[1] - y) < 3
@@ -537,15 +539,23 @@ def test_labels_are_legible_on_every_page(page: Page) -> None:
 def test_a_dark_page_has_its_own_ink(page: Page) -> None:
     _open(page)
     _draw(page, _curves(), _DARK)
-    x, y, _ = page.evaluate("scene.project(-0.6, 0, 0)")
-    assert page.evaluate("([x, y]) => pixel('upper', x, y)", [x, y])[:3] == _rgb(_DARK["ink"])
+    for truth_or_ignorance in (-0.6, 0.6):
+        x, y, _ = page.evaluate("x => scene.project(x, 0, 0)", truth_or_ignorance)
+        assert page.evaluate("([x, y]) => pixel('upper', x, y)", [x, y])[:3] == _rgb(_DARK["ink"])
     assert page.evaluate("color => count('lower', color)", _rgb(_DARK["grid"])) > 500
     assert page.evaluate("getComputedStyle(scene.element).backgroundColor") == "rgb(20, 24, 31)"
 
 
-def test_the_vector_graphic_looks_like_the_screen(page: Page) -> None:
+def _dashed_line() -> Figure:
+    points = np.column_stack([np.linspace(0, 1, 60), np.sin(np.linspace(0, 6, 60)), np.linspace(0, 1, 60)])
+    line = {"color": "#0072B2", "width": 30, "dash": "dash"}
+    return {"data": [_trace(points, line=line)], "layout": {}}
+
+
+@pytest.mark.parametrize("figure", [_curves(), _dashed_line()], ids=["curves", "dashes"])
+def test_the_vector_graphic_looks_like_the_screen(page: Page, figure: Figure) -> None:
     _open(page)
-    _draw(page, _curves())
+    _draw(page, figure)
     page.evaluate("scene.dim(0.5)")
     difference = page.evaluate(
         """async () => {

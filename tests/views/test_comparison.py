@@ -57,7 +57,7 @@ def test_it_says_how_high_over_which_range_and_the_area() -> None:
     assert said(result()).startswith("Mean 0.635 over progress 0.10 to 0.70, d_traj 0.381; ")
     assert set(drawn(result())["distance"].text) == {"all | odd"}
     written = [note["text"] for note in comparison_figure(result())["layout"]["annotations"]]
-    assert written == ["mean 0.635 over 0.10 to 0.70", "chance between seeds 0.159"]
+    assert written == ["mean 0.635 over 0.10 to 0.70<br>chance between seeds 0.159"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_without_a_second_seed_there_is_no_floor_and_no_p() -> None:
     alone = result(floor=False, n_first=1, n_second=1)
     assert list(drawn(alone)) == ["distance"]
     assert said(alone).endswith("d_traj 0.381; one run each: no floor.")
-    assert len(comparison_figure(alone)["layout"]["annotations"]) == 1
+    assert "chance" not in comparison_figure(alone)["layout"]["annotations"][0]["text"]
 
 
 def test_two_curves_that_predict_alike_have_an_axis_too() -> None:
@@ -121,7 +121,9 @@ def test_all_pairs_ahead_are_what_each_is(analysis: Analysis) -> None:
     ahead = view.ahead(analysis, state)
     assert sorted(tuple(choices["compared"]) for choices, _ in ahead) == sorted(permutations(analysis.curve_names, 2))
     for choices, compared in ahead:
-        xr.testing.assert_allclose(compared, analysis.comparison(*choices["compared"]))
+        alone = analysis.comparison(*choices["compared"])
+        xr.testing.assert_allclose(compared, alone)
+        assert (compared.attrs["first"], compared.attrs["second"]) == (alone.attrs["first"], alone.attrs["second"])
 
 
 @pytest.mark.parametrize(("n_curves", "n_pairs"), [(1, 0), (17, 0)])

@@ -84,7 +84,12 @@ def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, an
     assert not set(others) & set(view.depends)
     for name, value in others.items():
         assert as_plain(view.draw(analysis, ExplorerState(analysis, **{name: value})).figure) == first, name
-    changes: dict[str, Any] = {"compared": ["red", "blue"], "seeds": [0], "epochs": [0, 8], "progress_metric": "great_circle"}
+    changes: dict[str, Any] = {
+        "compared": ["red", "blue"],
+        "seeds": [0],
+        "epochs": [0, 8],
+        "progress_metric": "great_circle",
+    }
     assert set(changes) == set(view.depends)
     for name, value in changes.items():
         assert as_plain(view.draw(analysis, ExplorerState(analysis, **{name: value})).figure) != first, name
@@ -196,7 +201,9 @@ def strings(value: Any) -> list[str]:
     """All texts in a figure."""
     if isinstance(value, dict):
         return [text for part in value.values() for text in strings(part)]
-    if isinstance(value, list | tuple | np.ndarray) and not (isinstance(value, np.ndarray) and value.dtype.kind in "fi"):
+    if isinstance(value, list | tuple | np.ndarray) and not (
+        isinstance(value, np.ndarray) and value.dtype.kind in "fi"
+    ):
         return [text for part in value for text in strings(part)]
     return [value] if isinstance(value, str) else []
 

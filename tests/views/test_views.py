@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,10 @@ def test_three_pairs_are_three_panels(analysis: Analysis) -> None:
         np.testing.assert_array_equal(points(run), embedding[:, axes])
         for letter, axis in zip("xy", axes, strict=True):
             assert figure["layout"][f"{letter}axis{panel}"]["title"]["text"].startswith(f"InPCA {axis + 1}")
+    names = [note["name"] for note in figure["layout"]["annotations"]]
+    assert names == ["reference"] * 2  # small panels have no room for all names
     domains = [figure["layout"][f"xaxis{panel}"]["domain"] for panel in ("", "2", "3")]
-    assert all(one[1] < other[0] for one, other in zip(domains, domains[1:], strict=False))
+    assert all(one[1] < other[0] for one, other in pairwise(domains))
 
 
 @pytest.mark.parametrize(("choices", "axes"), DRAWN)
@@ -129,9 +132,7 @@ def test_an_imaginary_axis_is_named_as_such() -> None:
 
 @pytest.mark.parametrize("dimensions", ["3-D", "2-D"])
 @pytest.mark.parametrize("color_by", ["epoch", "progress", "accuracy"])
-def test_values_colour_every_checkpoint_on_the_scale_of_all(
-    analysis: Analysis, color_by: str, dimensions: str
-) -> None:
+def test_values_colour_every_checkpoint_on_the_scale_of_all(analysis: Analysis, color_by: str, dimensions: str) -> None:
     epochs = analysis.ds["epoch"].values
     values = {
         "epoch": np.log1p(epochs),
@@ -213,9 +214,7 @@ def test_time_by_progress_counts_when_it_is_reached_first() -> None:
 
 
 @pytest.mark.parametrize(("time", "place"), [(-3.0, 0), (0.0, 0), (10.0, -1), (99.0, -1)])
-def test_before_the_start_a_head_waits_and_beyond_the_end_it_stays(
-    analysis: Analysis, time: float, place: int
-) -> None:
+def test_before_the_start_a_head_waits_and_beyond_the_end_it_stays(analysis: Analysis, time: float, place: int) -> None:
     whole, end = the_mean(analysis)
     np.testing.assert_array_equal(end, whole[[-1]])
     mean, head = the_mean(analysis, time=time)
@@ -289,13 +288,14 @@ def test_stress_bars_add_up(analysis: Analysis, choices: dict[str, Any]) -> None
 
 
 def test_captions_say_what_the_axes_come_from(analysis: Analysis) -> None:
-    some = {"curves": ["red"]}
+    some, frozen = {"curves": ["red"]}, {"curves": ["red", "blue"], "seeds": [0], "epochs": [0, 10]}
     for view in ("inpca", "stress"):
         for choices, words in (
             (some, "Axes fitted on everything, 36 checkpoints."),
             (some | {"axes_fitted_on": "shown"}, "Axes fitted on the 12 checkpoints shown."),
             (
-                some | {"axes_fitted_on": "frozen", "frozen": {"curves": ["red", "blue"], "seeds": [0], "epochs": [0, 10]}},
+                some
+                | {"axes_fitted_on": "frozen", "frozen": {"curves": ["red", "blue"], "seeds": [0], "epochs": [0, 10]}},
                 "Axes fitted on the 12 checkpoints shown when they were frozen.",
             ),
         ):
@@ -429,7 +429,9 @@ def test_an_empty_choice_is_a_message(analysis: Analysis, view: str, choices: di
 
 def test_a_dataset_without_accuracy_is_coloured_by_what_predictions_say() -> None:
     ds = random_trajectories(n_checkpoints=3)
-    with_it, without = (traces(figure_of(data, color_by="accuracy"), "values") for data in (ds, ds.drop_vars("accuracy")))
+    with_it, without = (
+        traces(figure_of(data, color_by="accuracy"), "values") for data in (ds, ds.drop_vars("accuracy"))
+    )
     np.testing.assert_allclose(with_it[0]["marker"]["color"], without[0]["marker"]["color"])
 
 

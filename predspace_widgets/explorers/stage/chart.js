@@ -26,7 +26,7 @@ export class Chart {
     const data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;
     const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
-    if (this.tools) layout.dragmode = this.tools;
+    if (this.tool) layout.dragmode = this.tool;
     await this.plotly.react(this.plot, data, layout, CONFIG);
     adoptStyles(this.root);
     this.listen();
@@ -50,13 +50,18 @@ export class Chart {
     this.paint();
   }
 
+  // The box or the lasso that selected something goes when nothing is selected any more.
+  forget() {
+    if (this.plot._fullLayout?.selections?.length) this.plotly.relayout(this.plot, { selections: [] });
+  }
+
   async resize() {
     if (this.figure) await this.draw(this.figure, this.theme);
   }
 
   size() {
-    const { least_height: least = 0 } = this.figure?.layout.meta ?? {};
-    this.root.style.minHeight = `${least}px`;
+    const { meta, yaxis } = this.figure?.layout ?? {};
+    const least = meta?.row_height ? meta.row_height * yaxis.tickvals.length + 50 : 0; // names stay apart: it scrolls
     return { width: this.root.clientWidth, height: Math.max(this.root.clientHeight, least) };
   }
 
@@ -85,7 +90,7 @@ export class Chart {
     for (const trace of [...this.moving.data, ...this.extra]) this.inside(ctx, trace, () => this.trace(ctx, trace));
     const labels = this.moving.annotations.map((label) => {
       const [x, y] = this.pixel(label, label.x, label.y);
-      return { x, y, text: decoded(label.text), color: label.font.color, font: `600 ${label.font.size}px ${full.font.family}` };
+      return { x, y, text: decoded(label.text), color: label.font.color, font: `${label.font.size}px ${full.font.family}` };
     });
     const visible = labels.filter(({ x, y }) => Number.isFinite(x + y));
     drawLabels(ctx, placeLabels(visible, width, height, [], ctx), { halo: this.theme.page });

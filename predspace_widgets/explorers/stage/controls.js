@@ -16,13 +16,13 @@ export function el(tag, properties = {}, ...children) {
 const MOST_CHIPS = 12; // more seeds are a list to select from
 
 // A choice of one of several values; of a choice that is a list, the member at a place.
-export function select(stage, { choice, label, options, when, place }) {
+export function select(stage, { choice, label, options, when, place, prefix = "" }) {
   const { choices } = stage;
   const known = optionsOf(choices.about, options);
   const list = el(
     "select",
     { "aria-label": label, title: label, "data-control": place === null ? choice : `${choice} ${place + 1}` },
-    ...known.map(([, text], number) => el("option", { value: number, textContent: text })),
+    ...known.map(([, text], number) => el("option", { value: number, textContent: prefix + text })),
   );
   const current = () => (place === null ? choices.now[choice] : choices.now[choice][place]);
   list.addEventListener("change", () => {
@@ -40,7 +40,7 @@ export function select(stage, { choice, label, options, when, place }) {
 
 function optionsOf(about, options) {
   if (options === "curves") return about.curves.map(({ label }) => [label, label]);
-  if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, `axis ${n + 1}`]);
+  if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, String(n + 1)]);
   return options;
 }
 

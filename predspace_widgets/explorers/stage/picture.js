@@ -80,7 +80,7 @@ const shaped = (values, k) => Object.assign(values, { shape: [values.length / k,
 class Picture {
   // places: where the coordinates of each row stand; null where they stand in the order of the rows.
   constructor(data, rows, places, coordinates, line, about, choices) {
-    Object.assign(this, { data, rows, places, coordinates, line, about, choices });
+    Object.assign(this, { data, rows, places, coordinates, line, about, choices: { ...choices } });
     this.k = coordinates.shape?.[1] ?? about.eigenvalues.length;
     this.eigenvalues = Array.from(about.eigenvalues).slice(0, data.about.n_axes);
     this.together = Array.from(about.explained_stress).slice(0, data.about.n_axes);

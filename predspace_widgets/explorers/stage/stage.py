@@ -1,4 +1,4 @@
-"""The front end as it is sent: its modules joined into one, its style sheet, and plotly.js out of plotly's own wheel."""
+"""The front end as it is sent: its modules joined, its style sheet, and plotly.js out of plotly's own wheel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 
 #: In the order in which they build on each other.
 MODULES = (
-    *("packing", "inpca", "tables", "picture", "fill", "choices", "theme", "ink", "scene", "chart"),
+    *("packing", "inpca", "tables", "picture", "fill", "choices", "theme", "turning", "ink", "space", "scene", "chart"),
     *("controls", "sharing", "stage", "hosts"),
 )
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -196,11 +194,8 @@ def test_a_choice_of_an_opened_dataset_stays_lazy(tmp_path: Any) -> None:
     np.testing.assert_allclose(chosen.predspace.progress().values, memory.predspace.progress().values, atol=1e-8)
 
 
-def test_explore_shows_this_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
-    faces = ModuleType("predspace_widgets.explorers.notebook")
-    faces.Explorer = lambda shown: ("explorer of", shown)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "predspace_widgets.explorers.notebook", faces)
+def test_explore_shows_this_dataset() -> None:
     ds = two_runs()
-    what, shown = ds.predspace.explore()
-    assert what == "explorer of"
-    assert shown is ds
+    explorer = ds.predspace.explore()
+    assert explorer.session.analysis is ds.predspace.analysis
+    assert explorer.settings() == {}

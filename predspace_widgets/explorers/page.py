@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import panel as pn
 import param
@@ -158,7 +158,7 @@ class _Numbers(RequestHandler):
         self.write(json.dumps(plain) if content is None else content)
 
     def _session(self, name: str) -> Session:
-        session = self._sessions.get(unquote(name))
+        session = self._sessions.get(name)  # tornado has unquoted it
         if session is None:
             raise HTTPError(404)
         return session

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import base64
+import gzip
 import json
 import string
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,7 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predspace_widgets.explorers.sharing import code_of, from_query, to_query
+from predspace_widgets.explorers.explorer import Explorer
+from predspace_widgets.explorers.sharing import code_of, from_query, one_file, to_query
+from predspace_widgets.explorers.stage.packing import unpack
+from predspace_widgets.explorers.stage.stage import module
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.testing import random_trajectories
 
@@ -188,3 +195,95 @@ def test_values_are_plain() -> None:
     assert arguments_of(code_of(settings, None))[1] == {"curves": ["red", "blue"], "seeds": [1], "time": 2.5}
     with pytest.raises(TypeError, match="a ndarray is no value of a setting"):
         code_of({"seeds": np.arange(2)}, None)
+
+
+# -- one file -------------------------------------------------------------------------------------------------------
+
+ENDS = (
+    "</script><script>window.hacked=1</script>",
+    "<!--<script>",
+    '"><img src=x onerror=window.hacked=1>',
+    "</title>&amp;",
+)
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements, and the texts within them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self._within = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._within = str(dict(attrs).get("id") or dict(attrs).get("type") or tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._within = ""
+
+    def handle_data(self, data: str) -> None:
+        self.texts[self._within] = self.texts.get(self._within, "") + data
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Explorer:
+    ds = random_trajectories(ENDS[:2], n_checkpoints=3, methods=ENDS[2:])
+    names = [f"{number} {ENDS[0]}" for number in range(ds.sizes["class"])]
+    return Explorer(ds.assign_coords({"class": names}).assign_attrs(title=" ".join(ENDS)), dimensions="2-D")
+
+
+@pytest.fixture(scope="module")
+def page(hostile: Explorer) -> Page:
+    labels = hostile.state.known.curves
+    return Page(one_file(hostile.session, {"curves": labels[:2], "pinned": labels[1:2], "dimensions": "2-D"}))
+
+
+def test_no_name_is_markup_or_ends_a_script(page: Page) -> None:
+    tags = [tag for tag, _ in page.elements]
+    assert tags == ["html", "meta", "meta", "meta", "title", "style", "div", "noscript", *["script"] * 4]
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert page.texts["title"] == f"{' '.join(ENDS)} · predspace"
+    choices, plotly, payload, code = page.elements[-4:]
+    assert [attributes["type"] for _, attributes in (choices, plotly, payload, code)] == [
+        "application/json",
+        "text/plain",
+        "text/plain",
+        "module",
+    ]
+    for name in ENDS:
+        assert name not in page.texts["module"]
+        assert name not in page.texts["predspace-choices"]
+
+
+def test_the_choices_are_in_the_file(page: Page, hostile: Explorer) -> None:
+    labels = hostile.state.known.curves
+    choices = json.loads(page.texts["predspace-choices"])
+    assert choices == {"curves": labels[:2], "pinned": labels[1:2], "dimensions": "2-D"}
+    assert Explorer(hostile.session.analysis, **choices).settings() == choices
+
+
+def test_the_file_holds_all_that_it_needs(page: Page, hostile: Explorer) -> None:
+    about, arrays = unpack(gzip.decompress(base64.b64decode(page.texts["predspace-payload"])))
+    assert about["title"] == " ".join(ENDS)
+    assert len(arrays["distances"]) == 24 * 23 / 2
+    assert len(about["ahead"]["comparison"]) == 12
+    assert gzip.decompress(base64.b64decode(page.texts["predspace-plotly"])).lstrip().startswith(b"/**")
+    assert module().replace("</script", "<\\/script") in page.texts["module"]
+
+
+def test_the_file_can_ask_nobody(page: Page) -> None:
+    [policy] = [attributes["content"] for _, attributes in page.elements if "http-equiv" in attributes]
+    rules = dict(rule.split(maxsplit=1) for rule in str(policy).split(";") if rule.strip())
+    assert rules["default-src"] == "'none'"
+    allowed = {source for sources in rules.values() for source in sources.split()}
+    assert allowed == {"'none'", "'unsafe-inline'", "blob:", "data:"}
+    assert not any({"src", "href", "srcset"} & set(attributes) for _, attributes in page.elements)
+
+
+def test_the_file_of_an_explorer_has_its_choices(hostile: Explorer, tmp_path: Path) -> None:
+    page = Page(hostile.save(tmp_path / "one.html").read_text(encoding="utf-8"))
+    assert json.loads(page.texts["predspace-choices"]) == {"dimensions": "2-D"}

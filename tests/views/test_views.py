@@ -294,8 +294,7 @@ def test_captions_say_what_the_axes_come_from(analysis: Analysis) -> None:
             (some, "Axes fitted on everything, 36 checkpoints."),
             (some | {"axes_fitted_on": "shown"}, "Axes fitted on the 12 checkpoints shown."),
             (
-                some
-                | {"axes_fitted_on": "frozen", "frozen": {"curves": ["red", "blue"], "seeds": [0], "epochs": [0, 10]}},
+                some | {"axes_fitted_on": "frozen", "frozen": frozen},
                 "Axes fitted on the 12 checkpoints shown when they were frozen.",
             ),
         ):

@@ -1,4 +1,4 @@
-"""Takes docs/explorer.png of the explorer that `make app` runs in another terminal."""
+"""Takes docs/explorer.png of an explorer: `docs/screenshot.py ADDRESS`, by default that of `make app`."""
 
 import shutil
 import sys
@@ -11,6 +11,8 @@ with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
     page = browser.new_page(viewport={"width": 1280, "height": 720}, device_scale_factor=1.5)
     page.goto(address)
-    page.locator(".view-inpca canvas").first.wait_for()
-    page.wait_for_timeout(5000)
+    page.wait_for_function("window.predspace?.stages.length")
+    page.evaluate("window.predspace.stages[0].whenDrawn()")
+    page.wait_for_function("window.predspace.stages[0].result('comparison')")  # measured a moment later
+    page.evaluate("window.predspace.stages[0].whenDrawn()")
     page.screenshot(path=Path(__file__).parent / "explorer.png")

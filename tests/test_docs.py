@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import re
 import shlex
@@ -13,7 +14,11 @@ import pytest
 import typer.main
 
 import predspace_widgets as pw
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.cli import app
+from predspace_widgets.explorers.choices import READERS
+from predspace_widgets.explorers.session import MOST_SENT, Session
+from predspace_widgets.explorers.stage.packing import unpack
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS
 
@@ -32,6 +37,7 @@ PAGES = sorted(
     for page in (ROOT / folder).glob("*.md")
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+STAGE = (ROOT / "docs" / "stage.md").read_text(encoding="utf-8")
 WHERE = (ROOT / "docs" / "where.md").read_text(encoding="utf-8")
 #: The last one, which needs a cluster, is only compiled.
 *EXAMPLES, ON_A_CLUSTER = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
@@ -130,6 +136,27 @@ def test_commands_and_their_options_exist() -> None:
         assert {word for word in words if word.startswith("--")} <= options, line
 
 
+def test_the_page_on_the_stage_names_what_there_is() -> None:
+    """Its choices, its views and its arrays; what the browser offers, tests/browser asks it itself."""
+    rows = dict(re.findall(r"^\| `([\w-]+)`[^|]*\| (.*) \|$", STAGE, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows["state"])) == set(READERS)
+    assert set(re.findall(r"`(\w+)`", rows["data-view"])) == set(VIEWS)
+    session = Session(Analysis(random_trajectories(n_checkpoints=2)))
+    _, arrays = unpack(gzip.decompress(session.payload()))
+    [held] = re.findall(r"^## What a stage is sent\n(.*?)^## ", STAGE, re.DOTALL | re.MULTILINE)
+    assert set(arrays) <= set(re.findall(r"`([^`]+)`", held.replace("\n", " ").replace("  ", " ")))
+    assert f"{MOST_SENT:,} checkpoints" in held
+
+
+def test_the_stage_offers_what_its_page_names() -> None:
+    source = (PACKAGE / "explorers" / "stage" / "stage.js").read_text(encoding="utf-8")
+    [face] = re.findall(r"^  face\(\) \{\n(.*?)^  \}$", source, re.DOTALL | re.MULTILINE)
+    offered = set(re.findall(r"^      (?:get )?(\w+)(?:\(\) \{|:)", face, re.MULTILINE))
+    [members] = re.findall(r"^\| member \|.*?\n((?:\|.*\n)+)", STAGE, re.MULTILINE)
+    named = {name for row in members.splitlines()[1:] for name in re.findall(r"`(\w+)", row.split("|")[1])}
+    assert offered == named
+
+
 # -- examples ---------------------------------------------------------------------------------------------------------
 
 
@@ -156,11 +183,13 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_examples_run(names: dict[str, Any]) -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 7
     assert names["recorder"].run == "my task/supervised/0"
     assert pw.open_trajectories(names["folder"] / "mine.zarr").sizes["checkpoint"] == 3
     assert pw.open_trajectories(names["folder"] / "mine.zarr.zip").sizes["checkpoint"] == 4
     assert (names["folder"] / "distances.zarr").is_dir()
+    assert names["explorer"].settings().keys() == {"curves", "dimensions", "color_by"}
+    assert (names["folder"] / "one.html").stat().st_size < 9e6
     compile(ON_A_CLUSTER, "README.md", "exec")
 
 

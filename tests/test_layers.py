@@ -144,7 +144,7 @@ def test_below_the_faces_nobody_asks_the_accessor() -> None:
         ("training.methods.supervised", "from ...views import palette", "views"),
         ("training.record", "from ..cli import main", "cli"),
         ("training.record", "from .. import cli", "cli"),
-        ("views.inpca", "class A:\n    def f(self):\n        import predspace_widgets.explorers.app", "explorers"),
+        ("views.inpca", "class A:\n    def f(self):\n        import predspace_widgets.explorers.page", "explorers"),
         ("views.inpca", "if TYPE_CHECKING:\n    from predspace_widgets.explorers import State", "explorers"),
         ("views.inpca", "try:\n    import predspace_widgets.cli\nexcept ImportError:\n    pass", "cli"),
         ("views.inpca", "import_module('predspace_widgets.explorers')", "explorers"),
@@ -204,7 +204,7 @@ def test_a_module_outside_the_layers_is_found() -> None:
         ("trajectories.build", "import xarray\nimport predspace_widgets.geometry"),
         ("training.record", "from predspace_widgets.trajectories import schema\nfrom ..geometry import truth"),
         ("views.inpca", "import plotly\nfrom predspace_widgets.analysis import Analysis"),
-        ("explorers.app", "import panel\nfrom predspace_widgets import views, trajectories, geometry"),
+        ("explorers.page", "import panel\nfrom predspace_widgets import views, trajectories, geometry"),
         (
             "cli",
             "from predspace_widgets import training, explorers\nimport predspace_widgets as pw\nfrom . import demo",

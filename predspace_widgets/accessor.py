@@ -78,7 +78,16 @@ class PredspaceAccessor:
         return at_temperature(self._ds, temperature)
 
     def inpca(self, n_components: int = 3) -> xr.Dataset:
-        """InPCA picture; see `Analysis.picture`."""
+        """InPCA picture; see `Analysis.picture`.
+
+        Raises
+        ------
+        ValueError
+            Fewer checkpoints than axes, or no axis at all.
+        """
+        n_checkpoints = self._ds.sizes["checkpoint"]
+        if not 1 <= n_components <= n_checkpoints:
+            raise ValueError(f"n_components={n_components}: {n_checkpoints} checkpoints have 1 to {n_checkpoints} axes")
         return self.analysis.picture(n_components=n_components).copy(deep=True)  # the analysis keeps its own
 
     def distances(

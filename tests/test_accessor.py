@@ -199,3 +199,10 @@ def test_explore_shows_this_dataset() -> None:
     explorer = ds.predspace.explore()
     assert explorer.session.analysis is ds.predspace.analysis
     assert explorer.settings() == {}
+
+
+@pytest.mark.parametrize("n_components", [0, -1, 99_999])
+def test_a_picture_has_no_more_axes_than_checkpoints(n_components: int) -> None:
+    ds = random_trajectories(n_checkpoints=3)
+    with pytest.raises(ValueError, match=r"18 checkpoints have 1 to 18 axes"):
+        ds.predspace.inpca(n_components)

@@ -1,5 +1,6 @@
 // A plotly chart with a layer above it, on which what moves is drawn: the time, what is lit, what is selected.
 import { drawDots, drawLabels, drawLines, drawStar, placeLabels } from "./ink.js";
+import { decodePlain } from "./space.js";
 
 const NEAR = 14; // pixels from the pointer to what it means
 const CONFIG = { displaylogo: false, responsive: false, displayModeBar: false };
@@ -90,7 +91,7 @@ export class Chart {
     for (const trace of [...this.moving.data, ...this.extra]) this.inside(ctx, trace, () => this.trace(ctx, trace));
     const labels = this.moving.annotations.map((label) => {
       const [x, y] = this.pixel(label, label.x, label.y);
-      return { x, y, text: decoded(label.text), color: label.font.color, font: `${label.font.size}px ${full.font.family}` };
+      return { x, y, text: decodePlain(label.text), color: label.font.color, font: `${label.font.size}px ${full.font.family}` };
     });
     const visible = labels.filter(({ x, y }) => Number.isFinite(x + y));
     drawLabels(ctx, placeLabels(visible, width, height, [], ctx), { halo: this.theme.page });
@@ -236,12 +237,6 @@ function isInside(corners, x, y) {
     if (y1 > y !== y0 > y && x < ((x0 - x1) * (y - y1)) / (y0 - y1) + x1) inside = !inside;
   });
   return inside;
-}
-
-// Names were written for plotly's markup; on a canvas they are letters.
-export function decoded(text) {
-  const letters = { "&lt;": "<", "&gt;": ">", "&#37;": "%", "&#36;": "$", "&amp;": "&" };
-  return text.replace(/&(?:lt|gt|#37|#36|amp);/g, (entity) => letters[entity]);
 }
 
 // plotly puts its style sheet into the head, which shadow trees do not see.

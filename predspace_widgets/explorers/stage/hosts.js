@@ -137,7 +137,7 @@ export async function render({ model, el }) {
 }
 
 async function inNotebook(model, root) {
-  root.style.height = model.get("height");
+  Object.assign(root.style, { height: model.get("height"), overflow: "auto" }); // cards may need more, one below another
   const mail = new Mail((message) => model.send(message), () => model.comm_live ?? true);
   const ask = newestOnly((request) => mail.send(request));
   model.on("msg:custom", (message, buffers) => mail.hear(message, buffers?.[0]));

@@ -163,13 +163,8 @@ class Stage {
     this.show();
     if (changed.every((name) => LIGHT.includes(name))) this.drawOver(changed);
     else this.drawn = this.draw(changed);
-    if (from !== "host") {
-      for (const name of changed) this.untold.add(name);
-      if (from !== "play") this.settle();
-    }
+    if (from !== "host" && from !== "play") this.settle();
   }
-
-  untold = new Set();
 
   // Tells the host and the address, once it is quiet.
   settle() {
@@ -179,7 +174,6 @@ class Stage {
 
   tell() {
     clearTimeout(this.telling);
-    this.untold.clear();
     const settings = this.choices.settings();
     this.host.tell({ ...settings });
     for (const name of SHARED) delete settings[name];

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,13 @@ def test_many_visitors_measure_once(monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(Analysis(random_trajectories(n_checkpoints=3)))
     calls = []
     arrays = session._arrays
-    monkeypatch.setattr(session, "_arrays", lambda: calls.append(1) or arrays())  # type: ignore[func-returns-value]
+
+    def slowly() -> Any:
+        calls.append(1)
+        time.sleep(0.2)  # the others come meanwhile
+        return arrays()
+
+    monkeypatch.setattr(session, "_arrays", slowly)
     payloads: list[bytes] = []
     visitors = [threading.Thread(target=lambda: payloads.append(session.payload())) for _ in range(4)]
     for visitor in visitors:
@@ -157,6 +164,13 @@ def test_a_picture_is_that_of_the_choices_and_not_of_the_state(session: Session)
     np.testing.assert_allclose(arrays["embedding"], picture["embedding"].values, rtol=1e-6)
     assert about["fitted_on"] == 20
     assert state.settings() == {"curves": ["blue"]}
+    of_everything = session.answer({"kind": "picture", "choices": {"curves": ["red"]}}, state).content
+    assert of_everything is not None
+    about, arrays = unpack(of_everything)
+    assert about["fitted_on"] == 30
+    np.testing.assert_allclose(
+        arrays["embedding"], session.analysis.picture(n_components=8)["embedding"].values[:10], rtol=1e-6
+    )
 
 
 def test_a_view_is_drawn_for_the_choices(session: Session) -> None:

@@ -261,6 +261,7 @@ def test_no_name_is_markup_or_ends_a_script(page: Page) -> None:
 
 def test_the_choices_are_in_the_file(page: Page, hostile: Explorer) -> None:
     labels = hostile.state.known.curves
+    assert not set("<>&") & set(page.texts["predspace-choices"])
     choices = json.loads(page.texts["predspace-choices"])
     assert choices == {"curves": labels[:2], "pinned": labels[1:2], "dimensions": "2-D"}
     assert Explorer(hostile.session.analysis, **choices).settings() == choices

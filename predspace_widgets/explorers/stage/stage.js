@@ -357,6 +357,15 @@ class Stage {
   }
 }
 
+// The scene tells where it was hit inside of it; a tip needs to know where on the page.
+function onPage(handlers, drawing) {
+  const moved = (hit) => {
+    const { left, top } = drawing.getBoundingClientRect();
+    return hit && { ...hit, row: hit.row ?? -1, curve: hit.curve ?? -1, x: hit.x + left, y: hit.y + top };
+  };
+  return { ...handlers, hover: (hit) => handlers.hover(moved(hit)) };
+}
+
 const onBase = (trace) => (trace.meta.over ? { ...trace, meta: { ...trace.meta, over: false } } : trace);
 
 // To so many digits that nobody sees the rest, and the address stays short.
@@ -383,7 +392,8 @@ class Card {
     const controls = view.controls.map((control) => select(stage, control));
     if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
     const own = el("div", { className: "choices" }, ...controls);
-    const head = el("div", { className: "head" }, this.title, this.share, own, cardMenu(stage, this));
+    const close = el("button", { className: "close", textContent: "×", title: "back (Escape)", onclick: () => this.enlarge(false) });
+    const head = el("div", { className: "head" }, this.title, this.share, own, cardMenu(stage, this), close);
     this.node = el(
       "article",
       { className: isLarge ? "card large" : "card", "data-view": view.name },
@@ -392,6 +402,7 @@ class Card {
       this.message,
       this.caption,
     );
+    this.caption.addEventListener("click", () => this.caption.classList.toggle("open"));
     this.handlers = {
       hover: (hit) => stage.hover(hit),
       click: (hit) => stage.click(hit),
@@ -522,6 +533,7 @@ class Card {
   }
 
   say(text) {
+    if (text) this.share.textContent = "";
     this.message.textContent = text;
     this.message.hidden = !text;
     this.drawing.classList.toggle("empty", Boolean(text));
@@ -536,7 +548,7 @@ class Card {
       this.chart?.destroy?.();
       this.drawing.replaceChildren();
       this.kind = kind;
-      this.chart = kind === "scene" ? new Scene(this.drawing, this.handlers) : new Chart(this.drawing, plotly, this.handlers);
+      this.chart = kind === "scene" ? new Scene(this.drawing, onPage(this.handlers, this.drawing)) : new Chart(this.drawing, plotly, this.handlers);
       this.chart.tool = this.tool?.value;
     }
     const { camera } = this.stage.choices.now;

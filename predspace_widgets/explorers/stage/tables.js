@@ -67,7 +67,10 @@ export class Tables {
   }
 
   info(column) {
-    if (column.startsWith("inpca ")) return { title: this.picture.title(Number(column.slice(6))) };
+    if (column.startsWith("inpca ")) {
+      const number = Number(column.slice(6));
+      return { title: this.picture.title(number), range: this.picture.extent(number) };
+    }
     if (column === "place") {
       const names = this.shown().map((curve) => this.data.about.curves[curve].short);
       return { title: "", ticks: { tickmode: "array", tickvals: names.map((_, place) => place), ticktext: names } };

@@ -45,3 +45,8 @@ def __getattr__(name: str) -> Any:
 
         return Recorder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # What is there, with what comes late: nothing that is only needed here.
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

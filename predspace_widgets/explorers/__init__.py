@@ -1,1 +1,1 @@
-"""Explorers: one state (state.py), two faces: a served page (app.py) and a notebook widget (notebook.py)."""
+"""Explorers: one state (state.py), one front end (stage/), and where it lives: page.py, notebook.py, sharing.py."""

@@ -87,13 +87,6 @@ class Explorer:
         self.state, self.height = state, height
         self.session = Session(analysis, [_view(view) for view in (VIEWS if views is None else views)])
 
-    @classmethod
-    def of(cls, session: Session) -> Explorer:
-        """One more explorer of what others explore too, with choices of its own."""
-        explorer = cls.__new__(cls)
-        explorer.state, explorer.session, explorer.height = ExplorerState(session.analysis), session, "100%"
-        return explorer
-
     # -- choices and what is selected ----------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
@@ -175,13 +168,13 @@ class Explorer:
         """
         from predspace_widgets.explorers.notebook import StageWidget
 
-        return StageWidget(self)
+        return StageWidget(self.session, self.state, self.height)
 
     def panel(self) -> StageComponent:
         """The stage as a component of a Panel page; `panel.Row(explorer)` makes one too."""
         from predspace_widgets.explorers.page import StageComponent
 
-        return StageComponent(self)
+        return StageComponent(self.session, self.state)
 
     def __panel__(self) -> StageComponent:
         return self.panel()

@@ -45,32 +45,45 @@ class Answers:
             return
         number, kind = request["number"], (request.get("kind"), str(request.get("view"))[:80])
         self._newest[kind] = max(number, self._newest.get(kind, 0))
-        try:
-            if request.get("kind") == "ahead":  # may take long, and holds nobody up
-                message, content = self._answer(request)
-                return send({**message, "number": number}, content)
+        if request.get("kind") == "ahead":  # may take long, and holds nobody up
+            message, content = answer_to(request, self._session, self._state)
+        else:
             with self._working:
                 if number < self._newest[kind]:
                     return
-                message, content = self._answer(request)
-        except ValueError as error:
-            message, content = {"error": str(error)}, None
-        except Exception as error:
-            _log.exception("a question of the stage failed: %r", kind)
-            message, content = {"error": f"this failed ({type(error).__name__}: {error}); the log has the details"}, None
+                message, content = answer_to(request, self._session, self._state)
         send({**message, "number": number}, content)
 
-    def _answer(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes | None]:
-        kind = request.get("kind")
+
+def answer_to(request: Any, session: Session, state: ExplorerState) -> tuple[dict[str, Any], bytes | None]:
+    """The answer to a question of a stage: a message, and bytes if it says so; an error is a message too.
+
+    Parameters
+    ----------
+    request : anything
+        It is not trusted; see `Session.answer`. Of the kinds "payload", "plotly" and "save" the answers are bytes.
+    session : Session
+    state : ExplorerState
+        What is chosen on the stage, as far as the question does not say it.
+    """
+    if not isinstance(request, Mapping):
+        return {"error": "a question has a kind"}, None
+    kind = request.get("kind")
+    try:
         if kind == "payload":
-            return {"bytes": True}, self._session.payload()
+            return {"bytes": True}, session.payload()
         if kind == "plotly":
             return {"bytes": True}, plotly_script()
         if kind == "save":
-            choices = ExplorerState(self._session.analysis)
+            choices = ExplorerState(session.analysis)
             choices.apply(request.get("choices"))
-            return {"bytes": True}, one_file(self._session, choices.settings()).encode()
-        answer = self._session.answer(request, self._state)
-        if answer.content is not None:
-            return {"packed": answer.packed, "bytes": not answer.packed}, answer.content
-        return {"answer": answer.plain}, None
+            return {"bytes": True}, one_file(session, choices.settings()).encode()
+        answer = session.answer(request, state)
+    except ValueError as error:
+        return {"error": str(error)}, None
+    except Exception as error:
+        _log.exception("a question of the stage failed: %.80r", kind)
+        return {"error": f"This failed ({type(error).__name__}: {error}); the log has the details."}, None
+    if answer.content is not None:
+        return {"packed": answer.packed, "bytes": not answer.packed}, answer.content
+    return {"answer": answer.plain}, None

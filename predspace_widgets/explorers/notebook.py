@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from predspace_widgets.explorers.hosting import Answers
+from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
+from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.explorers.still import still
 
 try:
     import anywidget
@@ -17,16 +20,17 @@ except ImportError as error:
         'the explorer in a notebook needs anywidget: pip install "predspace-widgets[notebook]"'
     ) from error
 
-if TYPE_CHECKING:
-    from predspace_widgets.explorers.explorer import Explorer
-
 
 class StageWidget(anywidget.AnyWidget):
-    """The stage of an explorer.
+    """The stage.
 
     Parameters
     ----------
-    explorer : Explorer
+    session : Session
+    state : ExplorerState
+        Its choices, both ways.
+    height : str
+        As CSS writes lengths.
     """
 
     _esm = module()
@@ -35,14 +39,12 @@ class StageWidget(anywidget.AnyWidget):
     payload = traitlets.Bytes().tag(sync=True)
     height = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, explorer: Explorer) -> None:
-        self._explorer = explorer
-        self._answers = Answers(explorer.session, explorer.state)
-        super().__init__(
-            choices=self._answers.settings(), payload=explorer.session.payload(), height=explorer.height
-        )
+    def __init__(self, session: Session, state: ExplorerState, height: str = "720px") -> None:
+        self._session, self._state = session, state
+        self._answers = Answers(session, state)
+        super().__init__(choices=self._answers.settings(), payload=session.payload(), height=height)
         self.observe(self._to_state, "choices")
-        explorer.state.param.watch(self._from_state, list(explorer.state.choices()))
+        state.param.watch(self._from_state, list(state.choices()))
         self.on_msg(self._on_message)
 
     def _to_state(self, change: Any) -> None:
@@ -53,9 +55,9 @@ class StageWidget(anywidget.AnyWidget):
 
     def _on_message(self, _: Any, message: Any, buffers: Any) -> None:
         # In a thread: the kernel goes on, and of several questions of one kind the newest is answered.
-        threading.Thread(target=self._answers.answer, args=(message, self._send), daemon=True).start()
+        threading.Thread(target=self._answers.answer, args=(message, self._reply), daemon=True).start()
 
-    def _send(self, message: dict[str, Any], content: bytes | None) -> None:
+    def _reply(self, message: dict[str, Any], content: bytes | None) -> None:
         self.send(message, None if content is None else [content])
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
@@ -66,9 +68,6 @@ class StageWidget(anywidget.AnyWidget):
         return bundle
 
     def _still(self) -> str:
-        """The first view as a picture: lines of SVG, without a script."""
-        from predspace_widgets.explorers.sharing import still
-
-        explorer = self._explorer
-        title = escape(str(explorer.session.about["title"]))
-        return f"<p><b>{title}</b>: run this cell for the explorer.</p>{still(explorer)}"
+        """The picture as lines of SVG, without a script."""
+        title = escape(str(self._session.about["title"]))
+        return f"<p><b>{title}</b>: run this cell for the explorer.</p>{still(self._session.analysis, self._state)}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, unquote
 
 import panel as pn
@@ -15,43 +16,48 @@ import param
 import xarray as xr
 from bokeh.server.server import Server
 from panel.custom import JSComponent
-from tornado.web import RequestHandler
+from tornado.web import HTTPError, RequestHandler
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers.explorer import Explorer
-from predspace_widgets.explorers.hosting import Answers
+from predspace_widgets.explorers.hosting import Answers, answer_to
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
+from predspace_widgets.explorers.state import ExplorerState
 
 if TYPE_CHECKING:
     from bokeh.document import Document
 
 _log = logging.getLogger(__name__)
 _PLOTLY = "stage-assets"
+_LONGEST_QUESTION = 2**20
 
 
 class StageComponent(JSComponent):
-    """The stage of an explorer, to stand in any Panel page.
+    """The stage, to stand in any Panel page.
 
     Parameters
     ----------
-    explorer : Explorer
+    session : Session
+    state : ExplorerState
+        Its choices, both ways.
+    options : what Panel's components have
     """
 
     choices = param.Dict(default={}, doc="What is chosen, as far as it differs from the first choices.")
-    data_address = param.String(default="", doc="Where the page finds the numbers; by default they are sent.")
+    data_address = param.String(
+        default="", doc="Where a page of our own finds numbers and answers; else they are sent."
+    )
     plotly_address = param.String(default="", doc="Where the page finds plotly.js; by default it is sent.")
-    address = param.Boolean(default=False, doc="Whether the address of the page tells the choices.")
 
     _esm = module()
-    _stylesheets = [style(), ":host, .predspace { height: 100%; min-height: 560px; }"]
+    _stylesheets: ClassVar[list[str]] = [style(), ":host, .predspace { height: 100%; min-height: 560px; }"]
 
-    def __init__(self, explorer: Explorer, **options: Any) -> None:
-        self._answers = Answers(explorer.session, explorer.state)
+    def __init__(self, session: Session, state: ExplorerState, **options: Any) -> None:
+        self._answers = Answers(session, state)
         options = {"sizing_mode": "stretch_both", "min_height": 560, **options}
         super().__init__(choices=self._answers.settings(), **options)
         self.param.watch(self._to_state, "choices")
-        explorer.state.param.watch(self._from_state, list(explorer.state.choices()))
+        state.param.watch(self._from_state, list(state.choices()))
 
     def _to_state(self, event: Any) -> None:
         self._answers.choose(event.new)
@@ -123,33 +129,50 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
 
 
 class _Numbers(RequestHandler):
-    """The numbers of a dataset, which the page of it fetches."""
+    """The numbers of a dataset, which the page of it fetches, and answers to its questions."""
 
     def initialize(self, sessions: Mapping[str, Session]) -> None:
         self._sessions = sessions
 
     async def get(self, name: str) -> None:
-        import asyncio
-
-        session = self._sessions.get(unquote(name))
-        if session is None:
-            self.send_error(404)
-            return
+        """What a stage is sent first."""
+        session = self._session(name)
         self.set_header("Content-Type", "application/octet-stream")
         self.set_header("Cache-Control", "no-cache")  # asked for again, but sent only where it has changed
         self.write(await asyncio.to_thread(session.payload))
+
+    async def post(self, name: str) -> None:
+        """An answer; the header says what kind it is."""
+        session = self._session(name)
+        if len(self.request.body) > _LONGEST_QUESTION:
+            raise HTTPError(413)
+        try:
+            question = json.loads(self.request.body)
+        except (ValueError, RecursionError):
+            raise HTTPError(400) from None
+        message, content = await asyncio.to_thread(answer_to, question, session, ExplorerState(session.analysis))
+        plain = message.pop("answer", None)
+        self.set_header("X-Stage-Answer", json.dumps(message))
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "application/json" if content is None else "application/octet-stream")
+        self.write(json.dumps(plain) if content is None else content)
+
+    def _session(self, name: str) -> Session:
+        session = self._sessions.get(unquote(name))
+        if session is None:
+            raise HTTPError(404)
+        return session
 
 
 def _page_of(session: Session, path: str) -> Callable[[], Any]:
     title = str(session.about["title"])
 
     def page() -> Any:
-        explorer = Explorer.of(session)
         component = StageComponent(
-            explorer,
+            session,
+            ExplorerState(session.analysis),
             data_address=f"stage-data{path}",
             plotly_address=f"{_PLOTLY}/plotly.min.js",
-            address=True,
         )
         template = pn.Template(_TEMPLATE)
         template.add_panel("stage", component)

@@ -147,9 +147,7 @@ class Session:
                 "pale": tint(style.color, 0.5),
                 "dash": style.dash,
             }
-            for label, (task, method), style in zip(
-                analysis.curve_names, analysis.curve_pairs, styles, strict=True
-            )
+            for label, (task, method), style in zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
         ]
         return {
             "title": str(ds.attrs.get("title") or "trajectories"),
@@ -174,8 +172,10 @@ class Session:
         }
 
     def _source(self) -> str | None:
-        """Where code finds the dataset: None is the demo. Of a path only what lies below the working folder, or the name
-        of the file: the rest of it is nobody's business."""
+        """Where code finds the dataset: None is the demo.
+
+        Of a path only what lies below the working folder, or the name of the file: the rest is nobody's business.
+        """
         probs = self.analysis.ds.get("probs")
         stored = source_of(probs) if probs is not None else None
         if stored is None or not is_local(stored.source.url):

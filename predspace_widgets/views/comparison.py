@@ -8,8 +8,8 @@ from typing import Any
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.views.style import INK, MUTED, axis, common_layout, plain
 from predspace_widgets.views.marks import Figure
+from predspace_widgets.views.style import INK, MUTED, axis, common_layout, plain
 from predspace_widgets.views.view import Control, ResultView
 
 
@@ -144,8 +144,8 @@ VIEW = ResultView(
     place=30,
     title="At equal progress",
     how_to_read=(
-        "Distance where both have come equally far. Dotted: what chance between seeds makes; p: share of random splits of "
-        "the runs that differ as much."
+        "Distance where both have come equally far. Dotted: what chance between seeds makes; p: share of random splits "
+        "of the runs that differ as much."
     ),
     controls=_SIDES,
     depends=("compared", "seeds", "epochs", "progress_metric"),

@@ -157,8 +157,8 @@ VIEW = CheckpointView(
             prefix="axes fitted on: ",
         ),
         Control("dimensions", "dimensions", (("3-D", "3-D"), ("2-D", "2-D"), ("pairs", "three pairs"))),
-        Control("horizontal", "to the right", "axes", when=_PLANE),
-        Control("vertical", "upwards", "axes", when=_PLANE),
+        Control("horizontal", "axis to the right", "axes", when=_PLANE, prefix="→ "),
+        Control("vertical", "axis upwards", "axes", when=_PLANE, prefix="↑ "),
         Control("color_by", "colour", tuple((name, name) for name in COLORINGS), prefix="colour: "),
     ),
     marks=(

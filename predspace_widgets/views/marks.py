@@ -72,7 +72,11 @@ def applies(when: When, choices: Mapping[str, Any]) -> bool:
 
 
 def fill(
-    marks: Sequence[Mark], layout: Mapping[str, Any], tables: Tables, styles: Sequence[Style], choices: Mapping[str, Any]
+    marks: Sequence[Mark],
+    layout: Mapping[str, Any],
+    tables: Tables,
+    styles: Sequence[Style],
+    choices: Mapping[str, Any],
 ) -> Figure:
     """A plotly figure of marks.
 
@@ -106,8 +110,8 @@ def fill(
                 hover = [column.format_map(texts) for column in mark.hover]
                 data.append(_trace(mark, table, place, hover, curve, members, described))
     filled = _described(layout, texts, {}, tables)
-    for where, annotations in labels.items():
-        (filled[where] if where else filled)["annotations"] = annotations
+    for where, notes in labels.items():
+        (filled[where] if where else filled)["annotations"] = notes
     return {"data": data, "layout": filled}
 
 
@@ -137,7 +141,7 @@ def _tokens(curve: int, styles: Sequence[Style], tables: Tables) -> dict[str, st
     }
 
 
-def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], tables: Tables) -> Any:
+def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], tables: Tables | None) -> Any:
     """A part of a trace or a layout with its tokens and its columns filled in."""
     if isinstance(part, str):
         return tokens.get(part, part)
@@ -146,7 +150,7 @@ def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], t
     if not isinstance(part, Mapping):
         return part
     filled = {key: _described(value, texts, tokens, tables) for key, value in part.items() if key != "column"}
-    if "column" in part:
+    if "column" in part and tables is not None:
         info = tables.info(part["column"].format_map(texts))
         if "colorscale" in part:  # a marker
             filled["colorbar"] = {**filled["colorbar"], **info.get("ticks", {})}
@@ -192,7 +196,9 @@ def _with_gaps(line: NDArray[Any], members: NDArray[np.intp]) -> NDArray[np.intp
     return np.concatenate([np.append(members[places], -1) for places in places_by_name(line).values()])
 
 
-def _picked(values: NDArray[Any], order: NDArray[np.intp], gaps: NDArray[np.bool_], gap: float = np.nan) -> NDArray[Any]:
+def _picked(
+    values: NDArray[Any], order: NDArray[np.intp], gaps: NDArray[np.bool_], gap: float = np.nan
+) -> NDArray[Any]:
     if values.dtype == object:
         return values[order]
     return np.where(gaps, gap, values[order].astype(float))
@@ -204,12 +210,10 @@ def _labels(
     """An annotation for each row."""
     columns = {to: table.column(name)[members] for to, name in place.items() if not to.startswith("text")}
     texts = table.column(place["text"])[members] if "text" in place else [mark.trace["text"]] * len(members)
-    described = {key: tokens.get(value, value) if isinstance(value, str) else value for key, value in mark.trace.items()}
-    font = {key: tokens.get(value, value) for key, value in mark.trace.get("font", {}).items()}
+    described = _described(mark.trace, {}, tokens, None)
     return [
         {
             **described,
-            **({"font": font} if font else {}),
             "text": str(texts[number]),
             **{to: float(values[number]) for to, values in columns.items()},
             "name": mark.role,

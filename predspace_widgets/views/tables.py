@@ -1,4 +1,4 @@
-"""The rows that marks are drawn from: checkpoints, means over seeds, runs, curves, axes; stage/tables.js is its twin."""
+"""The rows that marks are drawn from: checkpoints, means, runs, curves, axes; stage/tables.js is its twin."""
 
 from __future__ import annotations
 
@@ -248,8 +248,8 @@ class Tables:
             before = np.append(points[:n_past], last)
             after = np.append(points[:n_past], head)
             parts.append((before, after, np.append(np.zeros(n_past), way)))
-        before, after, way = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return before, after, way
+        befores, afters, ways = zip(*parts, strict=True)
+        return np.concatenate(befores), np.concatenate(afters), np.concatenate(ways)
 
     def _clock(self, points: _Rows) -> Array:
         """When each of some means of a curve is reached; progress counts once it is reached first."""

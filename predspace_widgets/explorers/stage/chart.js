@@ -26,7 +26,7 @@ export class Chart {
     const data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;
     const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
-    if (this.tools) layout.dragmode = this.tools;
+    if (this.tool) layout.dragmode = this.tool;
     await this.plotly.react(this.plot, data, layout, CONFIG);
     adoptStyles(this.root);
     this.listen();
@@ -50,13 +50,18 @@ export class Chart {
     this.paint();
   }
 
+  // The box or the lasso that selected something goes when nothing is selected any more.
+  forget() {
+    if (this.plot._fullLayout?.selections?.length) this.plotly.relayout(this.plot, { selections: [] });
+  }
+
   async resize() {
     if (this.figure) await this.draw(this.figure, this.theme);
   }
 
   size() {
-    const { least_height: least = 0 } = this.figure?.layout.meta ?? {};
-    this.root.style.minHeight = `${least}px`;
+    const { meta, yaxis } = this.figure?.layout ?? {};
+    const least = meta?.row_height ? meta.row_height * yaxis.tickvals.length + 50 : 0; // names stay apart: it scrolls
     return { width: this.root.clientWidth, height: Math.max(this.root.clientHeight, least) };
   }
 

@@ -15,11 +15,17 @@ export class Choices {
   set(changes, from = "user") {
     const problems = [];
     const changed = [];
+    const axes = { horizontal: this.now.horizontal, vertical: this.now.vertical };
     for (const [name, wanted] of Object.entries(changes)) {
       const value = this.admitted(name, wanted, problems);
       if (value === undefined || same(value, this.now[name])) continue;
       this.now[name] = value;
       changed.push(name);
+    }
+    if (this.now.horizontal === this.now.vertical) { // one is set to the other: they change places
+      const [one, other] = changed.includes("horizontal") ? ["horizontal", "vertical"] : ["vertical", "horizontal"];
+      this.now[other] = axes[one];
+      changed.push(other);
     }
     if (changed.includes("axes_fitted_on") && !("frozen" in changes)) {
       const { curves, seeds, epochs } = this.now;
@@ -81,11 +87,9 @@ function isCamera(value) {
 // -- the address: texts as they are, all else as JSON ---------------------------------------------------------------
 
 export function toQuery(settings) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(settings)) {
-    query.set(name, typeof value === "string" && !isJson(value) ? value : JSON.stringify(value));
-  }
-  return query.toString();
+  const text = (value) => (typeof value === "string" && !isJson(value) ? value : JSON.stringify(value));
+  const encoded = (part) => encodeURIComponent(part.toWellFormed()).replaceAll("%2C", ",").replaceAll("%3A", ":");
+  return Object.entries(settings).map(([name, value]) => `${encoded(name)}=${encoded(text(value))}`).join("&");
 }
 
 export function fromQuery(text) {

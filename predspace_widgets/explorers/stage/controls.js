@@ -40,7 +40,7 @@ export function select(stage, { choice, label, options, when, place, prefix = ""
 
 function optionsOf(about, options) {
   if (options === "curves") return about.curves.map(({ label }) => [label, label]);
-  if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, `axis ${n + 1}`]);
+  if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, String(n + 1)]);
   return options;
 }
 

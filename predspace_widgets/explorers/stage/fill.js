@@ -94,13 +94,9 @@ function withGaps(members, line) {
 }
 
 function annotations(mark, table, place, members, tokens) {
-  const fill = (value) => (typeof value === "string" ? (tokens[value] ?? value) : value);
-  const each = (object) => Object.fromEntries(Object.entries(object ?? {}).map(([key, value]) => [key, fill(value)]));
-  const font = mark.trace.font ? { font: each(mark.trace.font) } : {};
   const at = Object.entries(place).filter(([to]) => to !== "text");
   return members.map((member) => ({
-    ...each(mark.trace),
-    ...font,
+    ...described(mark.trace, {}, tokens, null),
     text: String(place.text ? table.column(place.text)[member] : mark.trace.text),
     ...Object.fromEntries(at.map(([to, name]) => [to, table.column(name)[member]])),
     name: mark.role,

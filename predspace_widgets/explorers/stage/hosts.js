@@ -47,41 +47,77 @@ async function plotlyOfLab() {
   }
 }
 
-// Questions have numbers, so that answers find them; of each kind only the newest is waited for.
-class Line {
-  constructor(send) {
-    Object.assign(this, { send, waiting: new Map(), newest: new Map(), listeners: [], number: 0 });
+// Of each kind one question is on its way and one waits, the newest: those between are answered by null.
+function newestOnly(send) {
+  const kinds = new Map();
+  const start = (kind, job) => {
+    kinds.set(kind, { next: null });
+    send(job.request).then(job.done, job.fail).finally(() => {
+      const { next } = kinds.get(kind);
+      kinds.delete(kind);
+      if (next) start(kind, next);
+    });
+  };
+  return (kind, request) =>
+    new Promise((done, fail) => {
+      const job = { request, done, fail };
+      const busy = kinds.get(kind);
+      if (!busy) return start(kind, job);
+      busy.next?.done(null);
+      busy.next = job;
+    });
+}
+
+const LOST = "This needs Python, and the connection is lost. What the browser can do goes on.";
+
+// Questions by message: they have numbers, so that answers find them.
+class Mail {
+  constructor(post, isOpen) {
+    Object.assign(this, { post, isOpen, waiting: new Map(), listeners: [], number: 0 });
   }
 
-  ask(kind, request) {
-    const before = this.newest.get(kind);
-    if (before !== undefined && kind !== "plotly") this.waiting.delete(before);
+  send(request) {
     const number = ++this.number;
-    this.newest.set(kind, number);
     return new Promise((done, fail) => {
+      if (!this.isOpen()) return fail(new Error(LOST));
       this.waiting.set(number, { done, fail });
-      if (!this.send({ ...request, number })) {
-        this.waiting.delete(number);
-        fail(new Error("This needs Python, and the connection is lost. What the browser can do goes on."));
-      }
+      this.post({ ...request, number });
     });
   }
 
-  // message: {number, error} or {number} with an answer, or something that was not asked for.
-  async hear(message, answer) {
-    if (message.number === undefined) return this.listeners.forEach((listen) => listen(message));
+  async hear(message, content) {
     const waiting = this.waiting.get(message.number);
     this.waiting.delete(message.number);
     if (message.error) waiting?.fail(new Error(message.error));
-    else waiting?.done(await answer());
+    else waiting?.done(await answered(message, content));
   }
+}
+
+// Questions by HTTP: a server that was away is there again for the next one.
+function byHttp(address) {
+  return async (request) => {
+    let response;
+    try {
+      response = await fetch(address, { method: "POST", body: JSON.stringify(request) });
+    } catch {
+      throw new Error(LOST);
+    }
+    if (!response.ok) throw new Error(`Python could not answer (${response.status}): load the page again.`);
+    const message = JSON.parse(response.headers.get("X-Stage-Answer") ?? "{}");
+    if (message.error) throw new Error(message.error);
+    const isPlain = !message.packed && !message.bytes;
+    return isPlain ? response.json() : answered(message, await response.arrayBuffer());
+  };
 }
 
 const bytesOf = (value) =>
   ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : new Uint8Array(value);
 
-// What Python answers: numbers are packed, all else is plain.
-const answered = async (message, content) => (message.packed ? unpack(bytesOf(content)) : message.bytes ? bytesOf(content) : message.answer);
+// What Python answers: numbers are packed, files are bytes, all else is plain.
+async function answered(message, content) {
+  if (message.packed) return unpack(bytesOf(content));
+  return message.bytes ? bytesOf(content) : message.answer;
+}
 
 // anywidget and Panel call the same function.
 export async function render({ model, el }) {
@@ -102,60 +138,45 @@ export async function render({ model, el }) {
 
 async function inNotebook(model, root) {
   root.style.height = model.get("height");
-  const line = new Line((message) => {
-    try {
-      model.send(message);
-      return Boolean(model.comm_live ?? true);
-    } catch {
-      return false;
-    }
-  });
-  model.on("msg:custom", (message, buffers) => line.hear(message, () => answered(message, buffers?.[0])));
-  model.on("change:choices", () => {
-    line.listeners.forEach((listen) => listen({ kind: "choices", choices: model.get("choices") }));
-  });
+  const mail = new Mail((message) => model.send(message), () => model.comm_live ?? true);
+  const ask = newestOnly((request) => mail.send(request));
+  model.on("msg:custom", (message, buffers) => mail.hear(message, buffers?.[0]));
   return mount(root, {
     payload: async () => bytesOf(model.get("payload")),
     choices: model.get("choices"),
-    plotly: plotlyOnce(async () => (await plotlyOfLab()) ?? plotlyFrom(await line.ask("plotly", { kind: "plotly" }))),
-    ask: (kind, request) => line.ask(kind, request),
-    save: async (choices) => new TextDecoder().decode(await line.ask("save", { kind: "save", choices })),
-    tell: ({ choices }) => {
+    plotly: plotlyOnce(async () => (await plotlyOfLab()) ?? plotlyFrom(await ask("plotly", { kind: "plotly" }))),
+    ask,
+    save: (choices) => ask("save", { kind: "save", choices }),
+    tell: (choices) => {
       model.set("choices", choices);
       model.save_changes();
     },
-    on: (listen) => line.listeners.push(listen),
+    on: (listen) => model.on("change:choices", () => listen(model.get("choices"))),
     address: false,
   });
 }
 
+// A page of our own has its numbers and its answers by HTTP, and tells nobody what is chosen: it stands in the address.
 async function inPanel(model, root) {
   root.style.height = "100%";
-  const line = new Line((message) => {
-    model.send_msg(message);
-    return isConnected();
-  });
+  const mail = new Mail((message) => model.send_msg(message), isConnected);
   model.on("msg:custom", (event) => {
     const message = event.data ?? event;
-    line.hear(message, () => answered(message, message.content));
+    mail.hear(message, message.content);
   });
-  model.on("choices", () => {
-    line.listeners.forEach((listen) => listen({ kind: "choices", choices: model.choices }));
-  });
-  const { address } = model;
-  const load = async () => (model.plotly_address ? plotlyFromUrl(model.plotly_address) : plotlyFrom(await line.ask("plotly", { kind: "plotly" })));
+  const { data_address: address, plotly_address: plotly } = model;
+  const ask = newestOnly(address ? byHttp(address) : (request) => mail.send(request));
   return mount(root, {
-    payload: async () => {
-      if (model.data_address) return bytesOf(await (await fetch(model.data_address)).arrayBuffer());
-      return line.ask("payload", { kind: "payload" });
-    },
+    payload: async () => (address ? bytesOf(await (await fetch(address)).arrayBuffer()) : ask("payload", { kind: "payload" })),
     choices: model.choices,
-    plotly: plotlyOnce(load),
-    ask: (kind, request) => line.ask(kind, request),
-    save: async (choices) => new TextDecoder().decode(await line.ask("save", { kind: "save", choices })),
-    tell: ({ choices }) => (model.choices = choices),
-    on: (listen) => line.listeners.push(listen),
-    address,
+    plotly: plotlyOnce(async () => (plotly ? plotlyFromUrl(plotly) : plotlyFrom(await ask("plotly", { kind: "plotly" })))),
+    ask,
+    save: (choices) => ask("save", { kind: "save", choices }),
+    tell: (choices) => {
+      if (!address) model.choices = choices;
+    },
+    on: (listen) => model.on("choices", () => listen(model.choices)),
+    address: Boolean(address),
   });
 }
 

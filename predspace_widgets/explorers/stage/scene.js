@@ -192,6 +192,27 @@ function paintFront(ctx, drawn, paint, page) {
   }
 }
 
+/** What the colours along a scale mean: the scale at the right, with its ticks and its title. */
+function paintScale(ctx, {colorscale, cmin, cmax, colorbar}, {width, height}, {ink, muted}) {
+  const [x, top, length, parts] = [width - 52, 0.16 * height + 14, 0.55 * height, 64];
+  const yOf = (value) => top + length * (1 - (value - cmin) / (cmax - cmin || 1));
+  for (let part = 0; part < parts; part++) {
+    const [from, to] = [part, part + 1].map((k) => top + length * (1 - k / parts));
+    drawLines(ctx, [x, from + 0.5, x, to], {color: scaleColor((part + 0.5) / parts, colorscale), width: 10});
+  }
+  const {tickvals = [cmin, (cmin + cmax) / 2, cmax], ticktext = tickvals, title} = colorbar;
+  const ticks = tickvals.map((value, k) => ({y: yOf(value), text: String(ticktext[k])}));
+  for (const {y, text} of ticks) {
+    const wide = textWidth(ctx, text, TICK_FONT);
+    if (y >= top - 1 && y <= top + length + 1) drawText(ctx, text, x + 9 + wide / 2, y, {font: TICK_FONT, color: muted});
+  }
+  const lines = String(title?.text ?? "").split("<br>").reverse();
+  lines.forEach((line, k) => {
+    const wide = textWidth(ctx, line, TICK_FONT);
+    drawText(ctx, decodePlain(line), width - 4 - wide / 2, top - 12 - 12 * k, {font: TICK_FONT, color: ink});
+  });
+}
+
 // -- the scene --------------------------------------------------------------------------------------------------------
 
 /** A 3-D picture below `root`; handlers: camera(camera, moving), hover(hit), click(hit), doubleClick(hit). */
@@ -432,6 +453,8 @@ export class Scene {
       paintLines(ctx, frame.base.filter(({trace}) => hasMode(trace, "lines")), paint, page);
       paintDots(ctx, frame.base.filter(({trace, alone}) => hasMode(trace, "markers") || alone.length), paint, page);
       drawLabels(ctx, frame.labels, {halo: page});
+      const scaled = frame.base.find(({trace}) => trace.marker?.colorbar);
+      if (scaled) paintScale(ctx, scaled.trace.marker, frame.view, this.colors);
     } else {
       paintOver(ctx, frame.over, paint, page);
       paintFront(ctx, frame.front, paint, page);

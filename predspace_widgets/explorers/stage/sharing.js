@@ -181,8 +181,8 @@ export function csv(result) {
 async function saveFile(stage) {
   stage.say("Writing one file …");
   await attempt(stage, async () => {
-    const html = await stage.host.save(stage.choices.settings());
-    download(new Blob([html], { type: "text/html" }), `${fileName(stage, "explorer")}.html`);
+    const bytes = await stage.host.save(settingsOf(stage));
+    download(new Blob([bytes], { type: "text/html" }), `${fileName(stage, "explorer")}.html`);
     stage.say("Saved: one file that works from a disk, without Python and without a network.");
   });
 }

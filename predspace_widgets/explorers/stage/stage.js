@@ -8,23 +8,26 @@ import { Pictures } from "./picture.js";
 import { Scene } from "./scene.js";
 import { header, cardMenu } from "./sharing.js";
 import { Tables, general } from "./tables.js";
-import { themeOf, themed } from "./theme.js";
+import { inLargerType, themeOf, themed } from "./theme.js";
 import { turnOver } from "./turning.js";
 
 // Choices that change no figure, or only what is drawn above it.
 const LIGHT = ["time", "pinned", "camera", "selected"];
 const SHARED = ["selected"]; // told to the host, and kept out of the address
+const MANY = 40; // selected checkpoints have small dots
+const STAYS = 8000; // milliseconds that a notice is seen
 const QUIET = 250; // milliseconds until the host and the address hear of what goes on changing
 
 const soon = () => new Promise((done) => setTimeout(done));
 const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
-// host: payload(), choices, plotly(), ask(request), tell(message), on(listener), address (whether the page's is ours).
+// host: payload(), choices, plotly(), ask(kind, request), save(choices) if it can, tell(choices), on(listener of choices),
+// address (whether that of the page is ours).
 export async function mount(root, host) {
   const bytes = await host.payload();
   const stage = new Stage(root, host, await unpack(bytes));
   const registry = (globalThis.predspace ??= { stages: [] });
-  registry.stages.push(stage.face());
+  registry.stages.push((stage.known = stage.face()));
   return stage;
 }
 
@@ -38,10 +41,16 @@ class Stage {
     this.choices.listeners.push((changed, from) => this.react(changed, from));
     this.learn(data.about.ahead);
     this.build();
-    host.on((message) => this.hear(message));
+    host.on((settings) => this.choices.set({ ...this.choices.defaults, ...settings }, "host"));
     this.drawn = this.draw();
     if (!Object.keys(data.about.ahead).length) this.drawn.then(() => this.askAhead());
     if (Object.keys(address).length && this.problems.length < Object.keys(address).length) this.tell();
+  }
+
+  destroy() {
+    const { stages } = globalThis.predspace;
+    stages.splice(0, stages.length, ...stages.filter((face) => face !== this.known));
+    for (const card of this.cards) card.destroy();
   }
 
   // Results that were measured ahead answer for the choices that they are of.
@@ -106,7 +115,7 @@ class Stage {
     this.retheme();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
     this.body.addEventListener("keydown", (event) => this.key(event));
-    if (this.problems.length) this.say(`${this.problems.join(" ")} The rest of the address is applied.`);
+    if (this.problems.length) this.say(`${this.problems.join(" ")} The rest of the address is applied.`, true);
     this.show();
   }
 
@@ -115,6 +124,8 @@ class Stage {
   }
 
   say(text, urgent = false) {
+    clearTimeout(this.silence);
+    if (!urgent) this.silence = setTimeout(() => (this.notice.hidden = true), STAYS);
     this.notice.textContent = text;
     this.notice.hidden = !text;
     this.notice.classList.toggle("urgent", urgent);
@@ -170,17 +181,12 @@ class Stage {
     clearTimeout(this.telling);
     this.untold.clear();
     const settings = this.choices.settings();
-    this.host.tell({ kind: "choices", choices: settings });
+    this.host.tell({ ...settings });
     for (const name of SHARED) delete settings[name];
     if (this.host.address) {
       const query = toQuery(settings);
       history.replaceState(null, "", query ? `?${query}` : location.pathname);
     }
-  }
-
-  hear(message) {
-    if (message.kind === "choices") this.choices.set({ ...this.choices.defaults, ...message.choices }, "host");
-    if (message.kind === "notice") this.say(message.text, true);
   }
 
   pin(label) {
@@ -381,6 +387,7 @@ class Card {
     this.message = el("p", { className: "message", hidden: true });
     this.caption = el("p", { className: "caption", textContent: view.how_to_read, title: view.how_to_read });
     const controls = view.controls.map((control) => select(stage, control));
+    if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
     const own = el("div", { className: "choices" }, ...controls);
     const head = el("div", { className: "head" }, this.title, this.share, own, cardMenu(stage, this));
     this.node = el(
@@ -398,7 +405,27 @@ class Card {
       select: (rows) => stage.set({ selected: rows }),
       camera: (camera, moving) => moving || stage.set({ camera: rounded(camera) }),
     };
-    new ResizeObserver(() => this.chart?.resize()).observe(this.drawing);
+    this.sized = new ResizeObserver(() => this.chart?.resize());
+    this.sized.observe(this.drawing);
+  }
+
+  destroy() {
+    this.sized.disconnect();
+    this.chart?.destroy?.();
+  }
+
+  // What dragging does in two dimensions: a box and a lasso select.
+  dragging() {
+    const tools = { zoom: "zoom", pan: "move", select: "box", lasso: "lasso" };
+    const list = el("select", { "aria-label": "drag", title: "what dragging does", "data-control": "drag" });
+    for (const [value, textContent] of Object.entries(tools)) list.append(el("option", { value, textContent }));
+    list.addEventListener("change", () => {
+      this.chart.tool = list.value;
+      this.chart.resize();
+    });
+    this.stage.shows.push(() => (list.hidden = this.stage.choices.now.dimensions === "3-D"));
+    this.tool = list;
+    return list;
   }
 
   dependsOn(changed) {
@@ -406,9 +433,11 @@ class Card {
     return changed.some((name) => this.view.depends.includes(name));
   }
 
+  // Alone over the whole stage, in larger type; once more, as it was.
   enlarge(on = !this.node.classList.contains("whole")) {
+    if (on === this.node.classList.contains("whole")) return;
     this.node.classList.toggle("whole", on);
-    this.stage.body.classList.toggle("presenting", on);
+    this.stage.drawn = this.stage.draw();
   }
 
   async draw(isNewest) {
@@ -483,11 +512,12 @@ class Card {
         const choices = { curves, seeds, epochs, axes_fitted_on, frozen };
         stage.pending ??= new Map();
         if (!stage.pending.has(key)) stage.pending.set(key, stage.host.ask("picture", { kind: "picture", choices }));
-        const bytes = await stage.pending.get(key);
+        const answer = await stage.pending.get(key);
         stage.pending.delete(key);
-        stage.pictures.keep(stage.pictures.answers, key, bytes);
+        if (answer) stage.pictures.keep(stage.pictures.answers, key, answer);
+        else return;
       } else {
-        Object.assign(stage.data.arrays, await stage.host.ask(what, { kind: "quantity", name: what }));
+        Object.assign(stage.data.arrays, (await stage.host.ask(what, { kind: "quantity", name: what })).arrays);
       }
       if (isNewest()) await this.draw(isNewest);
     } catch (error) {
@@ -513,11 +543,18 @@ class Card {
       this.drawing.replaceChildren();
       this.kind = kind;
       this.chart = kind === "scene" ? new Scene(this.drawing, this.handlers) : new Chart(this.drawing, plotly, this.handlers);
+      this.chart.tool = this.tool?.value;
     }
     const { camera } = this.stage.choices.now;
     if (kind === "scene" && camera) figure.layout.scene.camera = camera;
-    const shown = themed(figure, this.stage.theme);
+    const shown = this.shown(figure);
     await this.chart.draw(kind === "scene" ? withoutMoving(shown) : shown, this.stage.theme);
+  }
+
+  // A figure, or a part of one, in the colours of the theme and in the type of this card.
+  shown(part) {
+    const colored = themed(part, this.stage.theme);
+    return this.node.classList.contains("whole") ? inLargerType(colored) : colored;
   }
 
   // What is above the figure: what moves with the time, what is lit, what is selected.
@@ -531,7 +568,7 @@ class Card {
       moving = fill(view, stage.tables, stage.choices.now, true);
       lit = [...this.litTraces(moving.data), ...this.selectedTraces()];
     }
-    const { data, annotations } = themed(moving, stage.theme);
+    const { data, annotations } = this.shown(moving);
     const above = themed(lit, stage.theme);
     const ofCurves = this.figure?.data.some((trace) => trace.meta?.curve >= 0);
     const dimmed = ofCurves && (stage.litCurves().size > 0 || stage.choices.now.selected.length > 0);
@@ -541,6 +578,7 @@ class Card {
     } else {
       this.chart.moving = { data: this.faded(data), annotations: this.named(annotations) };
       this.chart.light(above, this.cursors(), dimmed);
+      if (changed.includes("selected") && !stage.choices.now.selected.length) this.chart.forget();
     }
   }
 
@@ -598,7 +636,7 @@ class Card {
       const at = Object.entries(mark.place).filter(([to]) => "xyz".includes(to));
       const columns = at.map(([to, name]) => [to, places.map((n) => table.column(formatted(name, texts))[n])]);
       const { type, xaxis, yaxis } = mark.trace;
-      const marker = { color: places.map((n) => stage.data.about.curves[table.curve[n]].color), size: 10, line: { color: stage.theme.ink, width: 1.5 } };
+      const marker = { color: places.map((n) => stage.data.about.curves[table.curve[n]].color), size: places.length > MANY ? 5 : 10, line: { color: stage.theme.ink, width: 1.5 } };
       return [{ type, ...(xaxis ? { xaxis, yaxis } : {}), mode: "markers", marker, ...Object.fromEntries(columns), meta: { rows: places.map((n) => table.rows[n]) } }];
     });
   }

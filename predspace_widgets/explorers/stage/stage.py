@@ -1,4 +1,4 @@
-"""The front end as it is sent: its modules joined into one, its style sheet, and plotly.js out of plotly's own wheel."""
+"""The front end as it is sent: its modules joined, its style sheet, and plotly.js out of plotly's own wheel."""
 
 from __future__ import annotations
 

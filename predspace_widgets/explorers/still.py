@@ -1,0 +1,86 @@
+"""The picture as an SVG: what stays of an explorer where neither Python nor a script runs."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.views import VIEWS
+from predspace_widgets.views.style import FONT, INK
+
+_WIDTH, _HEIGHT, _MARGIN = 760, 460, 34
+_DASHES = {"dash": "6 4", "dot": "2 3", "dashdot": "6 3 2 3", "longdash": "10 4", "longdashdot": "10 3 2 3"}
+
+
+def still(analysis: Analysis, state: ExplorerState) -> str:
+    """The InPCA picture of some choices on two axes, the chosen ones where it is drawn in 2-D.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    state : ExplorerState
+        It is not changed.
+
+    Returns
+    -------
+    str
+        An SVG element without a script; where there is no picture, a paragraph that says why.
+
+    Examples
+    --------
+    >>> from predspace_widgets.analysis import analysis_of
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> analysis = analysis_of(random_trajectories())
+    >>> still(analysis, ExplorerState(analysis)).count("<polyline")  # six runs, three means, and the geodesic
+    10
+    """
+    flat = {"dimensions": "2-D", "color_by": "curve"}
+    axes = {} if state.dimensions == "2-D" else {"horizontal": 1, "vertical": 2}
+    drawing = VIEWS["inpca"].draw(analysis, ExplorerState(analysis, **(state.settings() | flat | axes)))
+    if drawing.figure is None:
+        return f"<p>{escape(drawing.message)}</p>"
+    data, layout = drawing.figure["data"], drawing.figure["layout"]
+    points = np.concatenate([np.stack([trace["x"], trace["y"]], axis=1) for trace in data])
+    middle = (np.nanmax(points, axis=0) + np.nanmin(points, axis=0)) / 2
+    widths = np.nanmax(points, axis=0) - np.nanmin(points, axis=0)
+    room = np.array([_WIDTH - 2 * _MARGIN - 90, _HEIGHT - 2 * _MARGIN])  # names stand to the right of the last points
+    scale = float(np.min(room / np.maximum(widths, 1e-12)))  # equally long in both directions
+
+    def placed(x: Any, y: Any) -> np.ndarray:
+        centre = np.array([_MARGIN + room[0] / 2, _HEIGHT / 2])
+        return np.asarray(centre + (np.stack([x, y], axis=-1) - middle) * [scale, -scale])
+
+    parts = [part for trace in data for part in _drawn(trace, placed(trace["x"], trace["y"]))]
+    for label in layout.get("annotations", []):  # names are plain text already
+        x, y = placed(label["x"], label["y"])
+        parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" fill="{label["font"]["color"]}">{label["text"]}</text>')
+    titles = [layout[axis]["title"]["text"] for axis in ("xaxis", "yaxis")]
+    parts.append(f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 8}" text-anchor="middle" fill="{INK}">{titles[0]}</text>')
+    turned = f'transform="translate(14 {_HEIGHT / 2}) rotate(-90)"'
+    parts.append(f'<text {turned} text-anchor="middle" fill="{INK}">{titles[1]}</text>')
+    box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
+    style = f"background: white; max-width: 100%; font: 13px {FONT}".replace('"', "'")
+    body = "\n".join(parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {box} style="{style}">\n{body}\n</svg>'
+
+
+def _drawn(trace: dict[str, Any], points: np.ndarray) -> list[str]:
+    """A trace as elements: a polyline for each stretch without a gap, or a mark at each point."""
+    if trace["mode"] == "lines":
+        line = trace["line"]
+        dash = f' stroke-dasharray="{_DASHES[line["dash"]]}"' if line.get("dash", "solid") in _DASHES else ""
+        look = f'fill="none" stroke="{line["color"]}" stroke-width="{line["width"]}"{dash}'
+        ends = np.flatnonzero(np.isnan(points[:, 0]))
+        stretches = [stretch[~np.isnan(stretch[:, 0])] for stretch in np.split(points, ends)]
+        corners = [" ".join(f"{x:.1f},{y:.1f}" for x, y in stretch) for stretch in stretches if len(stretch)]
+        return [f'<polyline points="{corner}" {look}/>' for corner in corners]
+    marker = trace["marker"]
+    if marker.get("symbol") == "star":
+        size = f'font-size="{1.5 * marker["size"]:g}" text-anchor="middle" dominant-baseline="central"'
+        return [f'<text x="{x:.1f}" y="{y:.1f}" {size} fill="{marker["color"]}">★</text>' for x, y in points]
+    look = f'r="{marker["size"] / 2}" fill="{marker["color"]}" stroke="white"'
+    return [f'<circle cx="{x:.1f}" cy="{y:.1f}" {look}/>' for x, y in points if not np.isnan(x)]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.trajectories import Selection, open_trajectories, save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 from tests.browser.conftest import Servers, Stage, opened
@@ -21,7 +21,7 @@ N_CHECKPOINTS = 60
 VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")
 #: Of the largest coordinate of an axis.
 CLOSE = 1e-3
-RED = "red · supervised"
+RED = "red"
 #: How many pixels of a card's topmost canvas have nearly this colour.
 PIXELS = """
 (card, color) => {
@@ -374,11 +374,7 @@ def test_only_the_newest_answer_of_python_is_shown(stage: Stage, path: Path) -> 
     stage.read("argument.forEach((last) => stage.set({ seeds: [last % 4 / 2], epochs: [0, last] }))", lasts)
     stage.drawn()
     stage.page.wait_for_timeout(500)
-    pair = [tuple(label.split(" · ")) for label in (first, second)]
-    labels = list(Analysis(ds).curve_names)
-    assert [first, second] == labels[:2]
-    assert len(pair) == 2
-    wanted = Analysis(ds).comparison(first, second, Selection(seeds=(0,), epochs=(0.0, 8.0)))
+    wanted = analysis_of(ds).comparison(first, second, Selection(seeds=(0,), epochs=(0.0, 8.0)))
     caption = stage.page.locator("[data-view=comparison] .caption")
     expect(caption).to_contain_text(f"Mean {wanted.attrs['mean_distance']:.3f}")
     table = stage.result("comparison")
@@ -399,15 +395,15 @@ def test_without_its_server_the_page_goes_on(browser: Browser, start: Servers, p
         start.stop(address)
         page.wait_for_timeout(300)  # the page hears of it
         stage.set(curves=labels[1:], epochs=[0, 8.0])
-        check_picture(stage, analysis, Selection(curves=pairs(labels[1:]), epochs=(0.0, 8.0)), Selection())
+        chosen = Selection(curves=tuple(analysis.curve_pairs[1:]), epochs=(0.0, 8.0))
+        check_picture(stage, analysis, chosen, Selection())
         stage.set(axes_fitted_on="shown")
-        chosen = Selection(curves=pairs(labels[1:]), epochs=(0.0, 8.0))
         check_picture(stage, analysis, chosen, None)
         assert stage.shown("inpca")
         stage.set(dimensions="2-D", seeds=[0])
         assert stage.shown("inpca")
         check_picture(stage, analysis, Selection(curves=chosen.curves, epochs=chosen.epochs, seeds=(0,)), None)
-        assert len(stage.result("progress")["row"]) == len(stage.result("inpca")["row"])
+        assert stage.shown("progress")
         control(stage, "time").fill("200")
         before = stage.state["time"]
         control(stage, "play").click()
@@ -415,10 +411,6 @@ def test_without_its_server_the_page_goes_on(browser: Browser, start: Servers, p
         control(stage, "play").click()
         message = page.locator("[data-view=comparison] .message")
         expect(message).to_contain_text("the connection is lost")
-
-
-def pairs(labels: list[str]) -> tuple[tuple[str, str], ...]:
-    return tuple((task, method) for task, method in (label.split(" · ") for label in labels))
 
 
 def check_picture(stage: Stage, analysis: Analysis, chosen: Selection, fitted_on: Selection | None) -> None:

@@ -24,7 +24,7 @@ _Reading = TypeVar("_Reading")
 
 # Milliseconds until a page that does not answer counts as broken: a busy machine draws slowly, and waiting for what
 # comes costs no more than it takes.
-_PATIENCE = 8_000
+_PATIENCE = 120_000
 expect.set_options(timeout=_PATIENCE)
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -282,7 +282,11 @@ def test_play_ends_at_the_end(stage: Stage) -> None:
 def test_the_address_keeps_everything(browser: Browser, page: Page, address: str) -> None:
     page.goto(address)
     stage = Stage(page)
-    camera = {"eye": {"x": 0.5, "y": -1.5, "z": 1.25}, "center": {"x": 0, "y": 0, "z": 0}, "up": {"x": 0, "y": 0, "z": 1}}
+    camera = {
+        "eye": {"x": 0.5, "y": -1.5, "z": 1.25},
+        "center": {"x": 0, "y": 0, "z": 0},
+        "up": {"x": 0, "y": 0, "z": 1},
+    }
     curves = stage.state["curves"][1:]
     stage.set(curves=curves, axes_fitted_on="shown", seeds=[1], camera=camera, progress_metric="great_circle")
     page.wait_for_function("location.search.includes('axes_fitted_on')")

@@ -93,9 +93,7 @@ def extents(figure: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def compare(
-    one: Any, other: Any, where: str, differences: list[str], scales: dict[str, float] | None = None
-) -> None:
+def compare(one: Any, other: Any, where: str, differences: list[str], scales: dict[str, float] | None = None) -> None:
     """Note where two plain values differ; numbers may by a share of the largest, on their axis or beside them."""
     if isinstance(one, dict) and isinstance(other, dict):
         if set(one) != set(other):
@@ -145,7 +143,9 @@ def test_200_random_choices(stage: Page, explorer: Explorer) -> None:
             assert read[name]["message"] == "", (number, name, choices)
             compare(wanted, read[name]["figure"], name, differences, extents(wanted))
             result = {column: as_plain(drawing.table[column].to_numpy()) for column in drawing.table}
-            compare(result, {column: read[name]["result"].get(column) for column in result}, f"{name} numbers", differences)
+            compare(
+                result, {column: read[name]["result"].get(column) for column in result}, f"{name} numbers", differences
+            )
             compare(drawing.caption, read[name]["caption"], f"{name} caption", differences)
             assert differences == [], (number, choices)
     assert drawn > 3 * N_CHOICES

@@ -211,5 +211,6 @@ _HAS_INK = """
   if (!canvas.width || !canvas.height) return false;
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return data.some((value, n) => n % 4 === 3 && value > 0);
-}) || [...card.querySelectorAll(".main-svg .trace path, .main-svg .point path")].some((path) => path.getTotalLength() > 0)
+}) || [...card.querySelectorAll(".main-svg .trace path, .main-svg .point path")]
+  .some((path) => path.getTotalLength() > 0)
 """

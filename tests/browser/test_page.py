@@ -57,14 +57,14 @@ def shared(browser: Browser, address: str) -> Iterator[tuple[Stage, dict[str, An
 
 
 @pytest.fixture
-def stage(shared: tuple[Stage, dict[str, Any]]) -> Iterator[Stage]:
+def stage(shared: tuple[Stage, dict[str, Any]]) -> Stage:
     """One page for all tests that only choose: each finds it as it was opened."""
     stage, first = shared
     stage.page.set_viewport_size({"width": 1280, "height": 720})
     stage.page.mouse.move(2, 2)
     stage.read("stage.pause()")
     stage.set(**first)
-    yield stage
+    return stage
 
 
 def row_of(stage: Stage, curve: str) -> Any:
@@ -94,7 +94,8 @@ def inside(page: Page) -> list[str]:
               const box = stage.querySelector(`[data-view=${view}]${part}`).getBoundingClientRect();
               const fits = box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
               if (!fits) wrong.push(`${view}${part} is not on the page`);
-              if (box.width < 120 || (part !== " .caption" && box.height < 90)) wrong.push(`${view}${part} is too small`);
+              const small = box.width < 120 || (part !== " .caption" && box.height < 90);
+              if (small) wrong.push(`${view}${part} is too small`);
             }
           }
           const aside = stage.querySelector("aside");
@@ -214,7 +215,7 @@ def test_hovering_on_a_row_lights_the_curve_everywhere(stage: Stage) -> None:
 
 def test_hiding_moves_nothing(stage: Stage) -> None:
     before = stage.result()
-    kept = {row: place for row, place in zip(before["row"], before["embedding"], strict=True)}
+    kept = dict(zip(before["row"], before["embedding"], strict=True))
     row_of(stage, RED).locator(".eye").click()
     stage.drawn()
     after = stage.result()

@@ -26,7 +26,10 @@ READ = """
   const [stage] = predspace.stages;
   const plain = (key, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
   const read = (view) => ({ ...stage.drawing(view), result: stage.drawing(view).message ? null : stage.result(view) });
-  const all = many.map((choices) => ({ problems: stage.set(choices), ...Object.fromEntries(views.map((view) => [view, read(view)])) }));
+  const all = many.map((choices) => {
+    const problems = stage.set(choices);
+    return { problems, ...Object.fromEntries(views.map((view) => [view, read(view)])) };
+  });
   return JSON.stringify(all, plain);
 }
 """

@@ -5,6 +5,7 @@ import { chosenRows, count, percent } from "./tables.js";
 
 const MOST_KEPT = 8; // frames
 const ROOM = 0.03; // of the extent of an axis, at either end
+const TOO_FEW = "only one checkpoint is chosen: a picture needs at least two";
 
 export class Pictures {
   constructor(data) {
@@ -17,11 +18,12 @@ export class Pictures {
     const { data } = this;
     const rows = chosenRows(data, choices);
     const { published, everything } = data.about;
+    if (!published && data.about.n_checkpoints < 2) throw new Error(TOO_FEW);
     if (published || choices.axes_fitted_on === "everything") {
       return new Picture(data, rows, rows, data.arrays.everything, data.arrays.geodesic, everything, choices);
     }
     const fitted = choices.axes_fitted_on === "shown" ? rows : chosenRows(data, choices.frozen);
-    if (fitted.length < 2) throw new Error("only one checkpoint is chosen: a picture needs at least two");
+    if (fitted.length < 2) throw new Error(TOO_FEW);
     if (!data.arrays.distances) {
       const answer = this.answers.get(this.key(choices));
       if (!answer) throw Object.assign(new Error("the picture is asked for"), { needs: "picture" });

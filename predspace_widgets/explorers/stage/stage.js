@@ -7,7 +7,7 @@ import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
 import { Scene } from "./scene.js";
 import { header, cardMenu } from "./sharing.js";
-import { Tables, general } from "./tables.js";
+import { Tables, chosenRows, general } from "./tables.js";
 import { inLargerType, themeOf, themed } from "./theme.js";
 import { turnOver } from "./turning.js";
 
@@ -231,7 +231,8 @@ class Stage {
 
   // The tables of the present choices; an error says why there are none.
   tablesNow() {
-    if (!this.tables) this.tables = new Tables(this.data, this.choices.now, this.pictures.of(this.choices.now));
+    const { now } = this.choices;
+    this.tables ??= new Tables(this.data, now, chosenRows(this.data, now), () => this.pictures.of(now));
     return this.tables;
   }
 
@@ -287,7 +288,7 @@ class Stage {
 
   // Squared intervals, axis by axis with their signs, from a checkpoint to the selected one or to truth.
   intervals(row) {
-    const picture = this.tables?.picture;
+    const picture = this.tables?.known.picture; // where one is drawn
     const place = picture?.rows.indexOf(row) ?? -1;
     if (place < 0) return "";
     const selected = this.choices.now.selected.find((other) => other !== row && picture.rows.includes(other));
@@ -474,7 +475,7 @@ class Card {
     const { dimensions, horizontal, vertical } = stage.choices.now;
     const axes = dimensions === "2-D" ? [horizontal, vertical] : [1, 2, 3];
     const show = async (between) => {
-      const tables = new Tables(stage.data, stage.choices.now, between);
+      const tables = new Tables(stage.data, stage.choices.now, between.rows, () => between);
       const { data, layout } = fill(view, tables, stage.choices.now);
       if (this.kind === "scene") this.chart.over([], []);
       await this.put({ data: this.kind === "scene" ? data.map(onBase) : data, layout }, isNewest);

@@ -43,11 +43,15 @@ export function placesByName(names) {
 }
 
 export class Tables {
-  // data: what was sent; picture: of the chosen rows, see picture.js.
-  constructor(data, choices, picture) {
-    Object.assign(this, { data, choices, picture, rows: picture.rows, known: {}, sums: {} });
+  // data: what was sent; rows: the chosen ones; pictureOf(): their picture, see picture.js, for those who ask for it.
+  constructor(data, choices, rows, pictureOf) {
+    Object.assign(this, { data, choices, rows, pictureOf, known: {}, sums: {} });
     this.curve = Array.from(this.rows, (row) => data.arrays.curve[row]);
     this.run = Array.from(this.rows, (row) => data.arrays.run[row]);
+  }
+
+  get picture() {
+    return (this.known.picture ??= this.pictureOf());
   }
 
   get(name) {

@@ -302,8 +302,8 @@ def before_rows(browser: Browser, wanted: argparse.Namespace) -> None:
             page.evaluate(
                 """() => {
                   const below = (node) => [...(node.shadowRoot ? [node.shadowRoot] : []), ...(node.children ?? [])];
-                  const drawn = (node) => node._fullLayout && node.data?.length;
-                  const find = (node) => drawn(node) ? node : below(node).map(find).find(Boolean);
+                  const found = (node) => node._fullLayout && node.data?.length;
+                  const find = (node) => (found(node) ? node : below(node).map(find).find(Boolean));
                   const plot = find(document.documentElement);
                   window.start = null;
                   window.took = null;

@@ -3,6 +3,7 @@
 # make fuzz     tries the properties on fresh examples for MINUTES=5
 # make lab      opens JupyterLab on the notebooks, and installs it
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
+# make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz setup lab bench bench-large demo-data
+.PHONY: app test fuzz setup lab bench bench-large bench-ui demo-data
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -40,6 +41,9 @@ bench: $(APP)
 
 bench-large: $(APP)
 	$(BIN)/python benchmarks/bench_large.py $(FOLDER)
+
+bench-ui: $(TEST)
+	$(BIN)/python benchmarks/bench_ui.py $(if $(BEFORE),--before $(BEFORE))
 
 demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite

@@ -61,7 +61,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
         written.append(f"chance between seeds {about['floor_mean_distance']:.3f}")
     layout = common_layout(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
-        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.4 * highest or 1.0]),  # room for what is written
+        yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.6 * highest or 1.0]),  # room for what is written
         # At the time that is shown: the progress of either curve, or the one that time is counted in.
         meta={"cursors": [{"axis": "x", "at": "progress {progress_metric}", "of": "compared"}]},
         annotations=[_written("<br>".join(written))],

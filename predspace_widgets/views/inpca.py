@@ -53,11 +53,10 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
     marks.append(mark("head", "heads", {"mode": "markers", "name": "@name", "marker": dot, **_SILENT}, over=True))
     marks += _references(mark, in_space)
     options: dict[str, Any] = {"kind": "label", "over": True}
-    if not panel:  # annotations belong to the first
+    if when is not _THREE:  # small panels have no room for names
         for role in ("ignorance", "truth"):
             text = {"text": role, "font": {"color": INK, "size": 13}, **_POINTING}
             marks.append(mark("reference", role, text, each=False, **options))
-    if when is not _THREE:  # small panels have no room for all names
         text = {"font": {"color": "@color", "size": 12}, **_POINTING}
         marks.append(mark("label", "heads", text, place={"text": "curve short name"}, **options))
     return marks
@@ -154,7 +153,7 @@ VIEW = CheckpointView(
             "axes_fitted_on",
             "axes fitted on",
             (("everything", "everything"), ("shown", "what is shown"), ("frozen", "frozen")),
-            prefix="axes fitted on: ",
+            prefix="axes on: ",
         ),
         Control("dimensions", "dimensions", (("3-D", "3-D"), ("2-D", "2-D"), ("pairs", "three pairs"))),
         Control("horizontal", "axis to the right", "axes", when=_PLANE, prefix="→ "),

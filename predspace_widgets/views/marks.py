@@ -157,7 +157,7 @@ def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], t
             filled["colorbar"]["title"] = {**filled["colorbar"]["title"], "text": info["title"]}
             filled |= {"cmin": info["low"], "cmax": info["high"]}
         else:
-            filled |= info.get("ticks", {})
+            filled |= info.get("ticks", {}) | ({"range": info["range"]} if "range" in info else {})
             filled["title"] = {**filled.get("title", {}), "text": info["title"]}
     return filled
 

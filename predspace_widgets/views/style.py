@@ -91,13 +91,13 @@ def plain(text: object) -> str:
     return escape(str(text), quote=False).replace("%", "&#37;").replace("$", "&#36;")
 
 
-def short(name: str, most: int = 24) -> str:
+def short(name: str, most: int = 28) -> str:
     """A long name with its middle left out.
 
     Examples
     --------
-    >>> short("even"), short("a name of more than twenty-four letters")
-    ('even', 'a name of mo…our letters')
+    >>> short("even"), short("a name of more than twenty-eight letters")
+    ('even', 'a name of more…eight letters')
     """
     return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
 

@@ -23,6 +23,8 @@ N_AXES = 5
 QUANTITIES = ("epoch", "log epoch", "step", "seed", "accuracy", "step length")
 PROGRESS = ("progress bhattacharyya", "progress great_circle")
 
+# Of the extent of an axis: what is left free at either end.
+_ROOM = 0.03
 _Rows = NDArray[np.intp]
 
 
@@ -165,7 +167,8 @@ class Tables:
     def info(self, column: str) -> dict[str, Any]:
         """What an axis says of a column; see `axes_info`."""
         if column.startswith("inpca "):
-            return {"title": self._axis_title(int(column.removeprefix("inpca ")))}
+            number = int(column.removeprefix("inpca "))
+            return {"title": self._axis_title(number), "range": self._extent(number)}
         if column == "place":
             curves = np.unique(self.curve).tolist()
             return {"title": "", "ticks": _ticks([self._name("curve short name", curve) for curve in curves])}
@@ -357,6 +360,20 @@ class Tables:
         component = self.picture.isel(component=number - 1)
         imaginary = " (imaginary)" if float(component["eigenvalue"]) < 0 else ""
         return f"InPCA {number}{imaginary} · {percent(float(component['axis_stress']))}"
+
+    def _extent(self, number: int) -> list[float]:
+        """From where to where an axis is drawn: all that it was fitted on and all that is shown, with some room.
+
+        So hiding a curve moves nothing, unless the axes follow.
+        """
+        fitted_on, name = self.choices.fitted_on, f"inpca {number}"
+        pictures = [self.picture]
+        if fitted_on is not None and self.analysis.has_predictions:
+            pictures.append(self.analysis.picture(fitted_on, N_AXES))
+        shown = [picture[what].values for picture in pictures for what in ("embedding", "geodesic") if what in picture]
+        values = np.concatenate([_component(coordinates, name) for coordinates in shown])
+        room = _ROOM * float(values.max() - values.min()) or _ROOM
+        return [float(values.min()) - room, float(values.max()) + room]
 
     def _fact_meaning(self) -> str:
         return curve_styles(self.analysis.curve_pairs)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlparse
@@ -59,74 +61,92 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that fails its test if it asks another host for something, or if a script of it fails."""
-    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    with opened(browser) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser: Browser, **options: Any) -> Iterator[Page]:
+    """What `page` is, for as long as the caller wants it.
+
+    Parameters
+    ----------
+    options
+        Of the context, such as `color_scheme="dark"`.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 720}, **options})
     context.set_default_timeout(_PATIENCE)
-    opened = context.new_page()
+    page = context.new_page()
     foreign: list[str] = []
     failures: list[str] = []
-    opened.on("request", lambda request: None if _is_local(request.url) else foreign.append(request.url))
-    opened.on("pageerror", lambda error: failures.append(str(error)))
-    yield opened
+    page.on("request", lambda request: None if _is_local(request.url) else foreign.append(request.url))
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    yield page
     context.close()
     assert foreign == [], "the page asked other hosts"
     assert failures == [], "scripts of the page failed"
 
 
-@pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Start a command that serves on the port PORT of its arguments; the address once it answers."""
-    running: list[subprocess.Popen[bytes]] = []
+class Servers:
+    """Starts commands that serve, each on a port of its own, and ends them."""
 
-    def launch(*arguments: str, path: str = "/") -> str:
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __call__(self, *arguments: str, path: str = "/", module: bool = True) -> str:
+        """Start a command that serves on the port PORT of its arguments; the address once it answers.
+
+        Parameters
+        ----------
+        arguments
+            A module and its arguments, or those of Python itself where `module` is False.
+        path
+            Of the page that is to answer.
+        """
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
-        log = tmp_path_factory.mktemp("server") / "log.txt"
-        command = [sys.executable, "-m", *(part.replace("PORT", str(port)) for part in arguments)]
-        with log.open("wb") as sink:
-            running.append(subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, cwd=log.parent))
+        log = self._folder() / "log.txt"
+        parts = [part.replace("PORT", str(port)) for part in arguments]
+        command = [sys.executable, *(["-m"] if module else []), *parts]
         address = f"http://localhost:{port}{path}"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, cwd=log.parent)
+        self._running[address] = process
         for _ in range(600):
             try:
                 with urllib.request.urlopen(address, timeout=60):
                     return address
             except (urllib.error.URLError, ConnectionError, TimeoutError):
-                assert running[-1].poll() is None, f"the server ended:\n{log.read_text()}"
+                assert process.poll() is None, f"the server ended:\n{log.read_text()}"
                 time.sleep(0.1)
         raise AssertionError(f"no answer from {address}:\n{log.read_text()}")
 
-    yield launch
-    for process in running:
-        process.terminate()
-    for process in running:
+    def stop(self, address: str) -> None:
+        """End the server of an address, at once."""
+        process = self._running.pop(address)
+        process.kill()
         process.wait(timeout=20)
+
+    def stop_all(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Start a command that serves on the port PORT of its arguments; the address once it answers."""
+    servers = Servers(lambda: tmp_path_factory.mktemp("server"))
+    yield servers
+    servers.stop_all()
 
 
 def _is_local(url: str) -> bool:
     parts = urlparse(url)
-    return parts.scheme in ("data", "blob", "about") or parts.hostname in ("localhost", "127.0.0.1")
-
-
-#: In the page: the plots below a CSS selector, through shadow trees, once they are drawn.
-PLOTS = """
-(selector) => {
-  const roots = [];
-  const walk = (node) => {
-    if (node.matches?.(selector)) roots.push(node);
-    if (node.shadowRoot) walk(node.shadowRoot);
-    for (const child of node.children ?? []) walk(child);
-  };
-  walk(document.documentElement);
-  const plots = [];
-  const find = (node) => {
-    if (node.classList?.contains('js-plotly-plot')) plots.push(node);
-    if (node.shadowRoot) find(node.shadowRoot);
-    for (const child of node.children ?? []) find(child);
-  };
-  roots.forEach(find);
-  return plots.filter((plot) => plot._fullLayout && plot.data?.length);
-}
-"""
+    return parts.scheme in ("data", "blob", "about", "file") or parts.hostname in ("localhost", "127.0.0.1")
 
 
 def at_rest(page: Page, read: Callable[[], _Reading], while_ms: float = 500, timeout_ms: float = _PATIENCE) -> _Reading:
@@ -141,29 +161,56 @@ def at_rest(page: Page, read: Callable[[], _Reading], while_ms: float = 500, tim
     raise AssertionError(f"the page does not come to rest: {before}")
 
 
-class Plots:
-    """Reads the plotly figures below a CSS selector of a page."""
+class Stage:
+    """A stage of a page, as scripts see it: `predspace.stages`."""
 
-    def __init__(self, page: Page, selector: str) -> None:
-        self._page, self._selector = page, selector
+    def __init__(self, page: Page, number: int = 0) -> None:
+        self.page, self._number = page, number
+        page.wait_for_function("(n) => globalThis.predspace?.stages.length > n", arg=number, timeout=_PATIENCE)
+        self.drawn()
 
-    def read(self, expression: str) -> list:
-        """A JavaScript expression of `plot`, for each plot."""
-        return self._page.evaluate(f"(selector) => ({PLOTS})(selector).map((plot) => {expression})", self._selector)
+    def read(self, expression: str, argument: Any = None) -> Any:
+        """What a JavaScript expression of `stage` and `argument` tells; a promise is waited for."""
+        # As text: playwright's own way to send a value is slow for long lists, and does not know -0.
+        code = f"async ([n, argument]) => JSON.stringify(await ((stage) => {expression})(predspace.stages[n]) ?? null)"
+        return json.loads(self.page.evaluate(code, [self._number, argument]))
 
-    def runs(self) -> dict[str, int]:
-        """Number of checkpoints that the runs of the first plot, the picture, show, by curve."""
-        count = "[trace.name, Array.from(trace.x).filter((x) => x !== null && !Number.isNaN(x)).length]"
-        return dict(self.read(f"plot.data.filter((trace) => trace.meta === 'runs').map((trace) => {count})")[0])
+    def drawn(self) -> Stage:
+        """Wait until all that was asked for is drawn."""
+        self.read("stage.whenDrawn()")
+        return self
 
-    def at_rest(self, expression: str) -> Any:
-        """A JavaScript expression of the first plot, `plot`, once it stays the same."""
-        return at_rest(self._page, lambda: self.read(expression)[0])
+    def set(self, **choices: Any) -> list[str]:
+        """Choose, and wait until it is drawn; what cannot be chosen."""
+        problems: list[str] = self.read("stage.set(argument)", choices)
+        self.drawn()
+        return problems
 
-    def wait(self, condition: str, timeout: float = _PATIENCE) -> None:
-        """Until a JavaScript expression of `plots` is true."""
-        self._page.wait_for_function(
-            f"(selector) => {{ const plots = ({PLOTS})(selector); return {condition}; }}",
-            arg=self._selector,
-            timeout=timeout,
-        )
+    @property
+    def state(self) -> dict[str, Any]:
+        return dict(self.read("stage.state"))
+
+    def result(self, view: str = "inpca") -> dict[str, Any]:
+        """Columns of a view by name."""
+        return dict(self.read("stage.result(argument)", view))
+
+    def wait(self, condition: str, argument: Any = None) -> None:
+        """Until a JavaScript expression of `stage` and `argument` is true."""
+        code = f"([n, argument]) => ((stage) => {condition})(predspace.stages[n])"
+        self.page.wait_for_function(code, arg=[self._number, argument], timeout=_PATIENCE)
+
+    def shown(self, view: str) -> bool:
+        """Whether a card has ink: a canvas or a plotly chart that is not empty, and no message."""
+        card = self.page.locator(f"[data-view={view}]").nth(self._number)
+        return bool(card.evaluate(_HAS_INK)) and card.locator(".message").is_hidden()
+
+
+# Of all canvases and charts of a card: is anything drawn there?
+_HAS_INK = """
+(card) => [...card.querySelectorAll("canvas")].some((canvas) => {
+  if (!canvas.width || !canvas.height) return false;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.some((value, n) => n % 4 === 3 && value > 0);
+}) || [...card.querySelectorAll(".main-svg .trace path, .main-svg .point path")]
+  .some((path) => path.getTotalLength() > 0)
+"""

@@ -7,18 +7,23 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.trajectories import save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
-from tests.browser.conftest import Plots
+from tests.browser.conftest import Stage, opened
 
 SCRIPT = "<script>window.hacked=1</script>"
 IMAGE = '"><img src=x onerror=window.hacked=1>'
 TEMPLATE = "%{x} & $y$"
 BOLD = "<b>bold</b>"
 METHOD = "<i>supervised</i>"
-TASKS = (BOLD, SCRIPT, IMAGE, TEMPLATE)
+END = "</script><script>window.hacked=1</script>"
+LINES = "one\ntwo <br> three"
+LONG = f"{BOLD} {'long ' * 38}end"
+TASKS = (BOLD, SCRIPT, IMAGE, TEMPLATE, END, LINES, LONG)
+CURVES = [f"{task} · {METHOD}" for task in TASKS]
 
 
 def hostile() -> xr.Dataset:
@@ -26,7 +31,9 @@ def hostile() -> xr.Dataset:
     ds = random_trajectories(TASKS, n_checkpoints=3, methods=(METHOD,))
     classes = [f"{number} {IMAGE}" for number in range(ds.sizes["class"])]
     samples = [f"{number} {SCRIPT}" for number in range(ds.sizes["sample"])]
-    return ds.assign_coords({"class": classes, "sample": samples}).assign_attrs(title=f"{SCRIPT} {IMAGE} {BOLD}")
+    runs = [f"{IMAGE} {run}" for run in ds["run"].values]
+    named = ds.assign_coords({"class": classes, "sample": samples, "run": ("checkpoint", runs)})
+    return named.assign_attrs(title=f"{SCRIPT} {IMAGE} {BOLD}")
 
 
 @pytest.fixture(scope="module")
@@ -43,44 +50,74 @@ def lines_of(text: str) -> str:
 
 
 def nothing_ran(page: Page) -> None:
-    page.wait_for_timeout(500)  # an image that is not there fails a moment later
+    page.wait_for_timeout(400)  # an image that is not there fails a moment later
     assert page.evaluate("window.hacked === undefined")
     assert page.locator("img[src=x]").count() == 0
+    assert page.locator(".stage b:not(.tip > b), .stage i, .stage script, .stage img").all_inner_texts() == [
+        "predspace"
+    ]
+
+
+def letters_are_seen(stage: Stage) -> None:
+    """In the list, the choices of two curves, the ticks of bars and above the bars."""
+    page = stage.page
+    names = page.locator("[data-curve] .name").all_inner_texts()
+    assert [lines_of(name) for name in names] == [lines_of(curve) for curve in CURVES]
+    options = page.locator('[data-control="compared 1"] option').all_text_contents()
+    assert [lines_of(option) for option in options] == [lines_of(curve) for curve in CURVES]
+    ticks = page.locator("[data-view=lengths] .ytick text").all_text_contents()
+    assert any("<script>" in tick for tick in ticks)
+    assert any(tick.startswith("%{x} & $y$") for tick in ticks)
+    bars = page.locator("[data-view=lengths] .bars .point path")
+    for number in range(bars.count()):
+        box = bars.nth(number).bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 6, box["y"] + box["height"] / 2)
+        page.mouse.move(box["x"] + 8, box["y"] + box["height"] / 2)
+        tip = page.locator(".tip b")
+        expect(tip).to_be_visible()
+        assert lines_of(tip.text_content() or "") in [lines_of(curve) for curve in CURVES]
+    stage.page.mouse.move(2, 2)
 
 
 def test_the_served_page_shows_letters(page: Page, address: str) -> None:
     page.goto(address)
-    lengths = Plots(page, ".view-lengths")
-    lengths.wait("plots.length === 1")
+    stage = Stage(page)
     nothing_ran(page)
-    title = f"predspace · {SCRIPT} {IMAGE} {BOLD}"
-    assert page.title() == title
-    expect(page.locator("#header")).to_contain_text(title)
-    tasks = page.locator(".choose-tasks label")
-    assert [text.strip() for text in tasks.all_inner_texts()] == list(TASKS)
-    [labels] = lengths.read("[...plot.querySelectorAll('.ytick text')].map((text) => text.textContent)")
-    assert {lines_of(label) for label in labels} >= {f"{SCRIPT} · {METHOD}", f"{BOLD} · {METHOD}"}
-    assert any(lines_of(label).startswith(TEMPLATE) for label in labels)
-    page.locator(".links a").click()  # the other dataset
-    lengths.wait("plots.length === 1")
-    assert "%25%7Bx%7D" in page.url
+    assert page.title() == f"{SCRIPT} {IMAGE} {BOLD} · predspace"
+    letters_are_seen(stage)
+    stage.set(dimensions="2-D", selected=[0])
+    stage.set(curves=CURVES[1:3], pinned=[CURVES[1]], compared=[CURVES[2], CURVES[1]])
+    nothing_ran(page)
+    datasets = page.locator('[data-control="dataset"]')
+    options = datasets.locator("option").all_text_contents()
+    assert len(options) == 2
+    assert options[1].startswith(f"%{{x}} & {IMAGE}")
+    datasets.select_option(index=1)
+    page.wait_for_url("**%25%7Bx%7D**")
+    Stage(page)
     nothing_ran(page)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])  # buttons cover the first
-def test_hovering_shows_letters(page: Page, address: str, number: int) -> None:
-    page.goto(address)
-    Plots(page, ".view-lengths").wait("plots.length === 1")
-    bar = page.locator(".view-lengths .bars .point path").nth(number)
-    label = page.locator(".view-lengths .hovertext text.nums")
-    for _ in range(20):  # a plot that is just being drawn does not feel the mouse
-        box = bar.bounding_box()
-        assert box is not None
-        page.mouse.move(box["x"] + 4, box["y"] + box["height"] / 2)
-        page.mouse.move(box["x"] + 6, box["y"] + box["height"] / 2)
-        page.wait_for_timeout(500)
-        if label.count():
-            break
-    expect(label).to_contain_text(TASKS[number])
-    expect(label).to_contain_text(METHOD)
+def test_a_message_shows_letters(page: Page, address: str) -> None:
+    from urllib.parse import urlencode
+
+    page.goto(f"{address}?{urlencode({IMAGE: SCRIPT, 'curves': END, 'dimensions': IMAGE})}")
+    Stage(page)
+    notice = page.locator(".notice")
+    for text in (f"“{IMAGE}”", f"“{END}”"):
+        expect(notice).to_contain_text(text)
     nothing_ran(page)
+
+
+def test_the_file_shows_letters(browser: Browser, tmp_path: Path) -> None:
+    path = Explorer(hostile(), curves=CURVES[:6], pinned=[CURVES[4]]).save(tmp_path / "one.html")
+    with opened(browser) as page:
+        page.context.set_offline(True)
+        page.goto(path.as_uri())
+        stage = Stage(page)
+        assert stage.state["pinned"] == [CURVES[4]]
+        nothing_ran(page)
+        stage.set(curves=CURVES, pinned=[])
+        letters_are_seen(stage)
+        nothing_ran(page)

@@ -1,92 +1,94 @@
-"""The notebook explorer in JupyterLab, in a real browser."""
+"""The explorer in JupyterLab, in a real browser: the whole stage, twice on a page, and both ways to the kernel."""
 
 from __future__ import annotations
 
-import shutil
+import ast
+import json
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from predspace_widgets.trajectories import save_trajectories
-from tests.browser.conftest import REPOSITORY, Plots
-from tests.browser.test_app import POINTS
-from tests.browser.test_markup import BOLD, IMAGE, SCRIPT, hostile, nothing_ran
+from tests.browser.conftest import Stage
 
-N_CHECKPOINTS = 8
-CODE = f"""
-from predspace_widgets import Explorer
+CELLS = (
+    """from predspace_widgets import Explorer
 from predspace_widgets.trajectories.testing import random_trajectories
-Explorer(random_trajectories(n_seeds=2, n_checkpoints={N_CHECKPOINTS}))
-"""
-HOSTILE = """
-from predspace_widgets import Explorer, open_trajectories
-Explorer(open_trajectories("hostile.zarr.zip"))
-"""
+ds = random_trajectories()
+explorer = Explorer(ds)
+explorer""",
+    """Explorer(ds, views=["inpca", "progress"], tasks="red")""",
+    """explorer.state.dimensions = "2-D"
+print([explorer.state.curves, explorer.selection, explorer.selected().sizes["checkpoint"]])""",
+)
+VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")
 
 
 @pytest.fixture(scope="module")
-def lab(start: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Address of a JupyterLab, without token, on a folder with three notebooks."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("notebooks")
-    save_trajectories(hostile(), folder / "hostile.zarr.zip")
-    for name, code in (("explorer", CODE), ("hostile", HOSTILE)):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-    shutil.copy(REPOSITORY / "notebooks" / "01_first_picture.ipynb", folder)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "explorer.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(start: Callable[..., str], folder: Path) -> str:
+    """Address of a JupyterLab, without token."""
     options = ["--no-browser", "--allow-root", "--ServerApp.port=PORT", "--IdentityProvider.token="]
     options += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
     return start("jupyterlab", *options, path="/lab")
 
 
-def run_notebook(page: Page, lab: str, name: str) -> None:
-    """Open a notebook in a workspace of its own and run all of its cells."""
-    page.goto(f"{lab}/workspaces/{uuid.uuid4().hex}/tree/{name}")
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-    page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')", timeout=60_000)
-    page.wait_for_function(
-        "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'",
-        timeout=60_000,
-    )
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+def run_cells(page: Page, *numbers: int) -> None:
+    for number in numbers:
+        page.evaluate(
+            """async (number) => {
+              jupyterapp.shell.currentWidget.content.activeCellIndex = number;
+              await jupyterapp.commands.execute("notebook:run-cell");
+            }""",
+            number,
+        )
 
 
-def test_task_and_epochs_change_the_picture(page: Page, lab: str) -> None:
-    run_notebook(page, lab, "explorer.ipynb")
-    plots = Plots(page, ".jp-OutputArea")
-    plots.wait("plots.length === 2", timeout=90_000)
-    everything = 2 * N_CHECKPOINTS
-    assert plots.runs() == dict.fromkeys(["red", "green", "blue"], everything)
+def test_two_explorers_in_a_notebook(page: Page, lab: str, folder: Path) -> None:
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.set_viewport_size({"width": 1280, "height": 2600})  # JupyterLab draws what is in sight
+    page.goto(f"{lab}/workspaces/{uuid.uuid4().hex}/tree/explorer.ipynb")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-cell')")
+    connected = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+    page.wait_for_function(f"window.{connected}")
+    run_cells(page, 0, 1)
+    whole, other = Stage(page), Stage(page, 1)
+    for view in VIEWS:
+        assert whole.shown(view), view
+    assert page.locator(".stage").nth(1).locator("[data-view]").count() == 2
+    assert other.state["curves"] == ["red"]
+    assert page.locator("script[src^='blob:']").count() <= 1  # plotly.js comes once, if JupyterLab has none
 
-    page.locator(".widget-checkbox").filter(has_text="green").locator("input").click()
-    plots.wait("plots[0].data.every((trace) => trace.name !== 'green')")
-    assert plots.runs() == dict.fromkeys(["red", "blue"], everything)
+    # From the browser to Python, and back.
+    whole.set(curves=["red", "blue"], selected=[2, 5, 40])
+    page.wait_for_timeout(1000)
+    run_cells(page, 2)
+    printed = page.locator(".jp-OutputArea-output pre").last
+    expect(printed).to_contain_text("[")
+    assert ast.literal_eval(printed.inner_text().strip()) == [["red", "blue"], [2, 5, 40], 3]
+    whole.wait("stage.state.dimensions === '2-D'")
+    whole.drawn()
+    assert whole.shown("inpca")
+    assert other.state["dimensions"] == "3-D"  # each has its own choices
 
-    handle = page.locator(".noUi-handle-upper").first
-    handle.focus()
-    handle.press("ArrowLeft")
-    plots.wait(f"{POINTS} === {everything - 2}")
-    assert set(plots.runs().values()) == {everything - 2}
-
-
-def test_names_in_a_dataset_are_letters(page: Page, lab: str) -> None:
-    run_notebook(page, lab, "hostile.ipynb")
-    plots = Plots(page, ".jp-OutputArea")
-    plots.wait("plots.length === 2", timeout=90_000)
-    nothing_ran(page)
-    labels = [text.strip() for text in page.locator(".jp-OutputArea .widget-checkbox").all_inner_texts()]
-    assert {SCRIPT, IMAGE, BOLD} <= set(labels)
-    options = page.locator(".jp-OutputArea .widget-dropdown option").all_text_contents()
-    assert any(option.startswith(BOLD) for option in options)
-
-
-def test_first_notebook_shows_its_pictures(page: Page, lab: str) -> None:
-    page.set_viewport_size({"width": 1280, "height": 4000})  # JupyterLab draws what is in sight
-    run_notebook(page, lab, "01_first_picture.ipynb")
-    plots = Plots(page, ".jp-OutputArea")
-    plots.wait("plots.length === 3", timeout=120_000)  # the explorer's two, and the plain figure
-    page.locator(".jp-OutputArea").filter(has_text="array([0. ").first.wait_for(timeout=60_000)  # the last cell's
-    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    saved = json.loads((folder / "explorer.ipynb").read_text())
+    lasting = "".join(saved["cells"][0]["outputs"][0]["data"].get("text/html", ""))
+    assert "<svg" in lasting
+    assert "<script" not in lasting
+    ours = [error for error in errors if "predspace" in error or "plotly" in error.lower() or "stage" in error]
+    assert ours == []

@@ -17,17 +17,20 @@ from predspace_widgets.explorers.session import as_plain
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS, CheckpointView
 
-N_CHOICES = 200
+N_CHOICES, AT_A_TIME = 200, 25
 #: Of the largest coordinate on an axis: what distances of 17 bits and a block iteration may be off.
 CLOSE = 1e-3
 OF_CHECKPOINTS = [view.name for view in VIEWS.values() if isinstance(view, CheckpointView)]
 READ = """
-({ choices, views }) => {
+({ many, views }) => {
   const [stage] = predspace.stages;
-  const problems = stage.set(choices);
   const plain = (key, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
   const read = (view) => ({ ...stage.drawing(view), result: stage.drawing(view).message ? null : stage.result(view) });
-  return JSON.stringify({ problems, ...Object.fromEntries(views.map((view) => [view, read(view)])) }, plain);
+  const all = many.map((choices) => {
+    const problems = stage.set(choices);
+    return { problems, ...Object.fromEntries(views.map((view) => [view, read(view)])) };
+  });
+  return JSON.stringify(all, plain);
 }
 """
 
@@ -48,7 +51,7 @@ def explorer() -> Explorer:
 @pytest.fixture(scope="module")
 def stage(browser: Browser, explorer: Explorer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     path: Path = explorer.save(tmp_path_factory.mktemp("same") / "one.html")
-    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page = browser.new_page(viewport={"width": 1280, "height": 720}, reduced_motion="reduce")
     page.goto(path.as_uri())
     page.wait_for_function("globalThis.predspace?.stages?.length")
     yield page
@@ -93,9 +96,7 @@ def extents(figure: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def compare(
-    one: Any, other: Any, where: str, differences: list[str], scales: dict[str, float] | None = None
-) -> None:
+def compare(one: Any, other: Any, where: str, differences: list[str], scales: dict[str, float] | None = None) -> None:
     """Note where two plain values differ; numbers may by a share of the largest, on their axis or beside them."""
     if isinstance(one, dict) and isinstance(other, dict):
         if set(one) != set(other):
@@ -124,10 +125,14 @@ def compare(
 def test_200_random_choices(stage: Page, explorer: Explorer) -> None:
     rng = np.random.default_rng(0)
     drawn = 0
-    for number in range(N_CHOICES):
-        choices = random_choices(explorer, rng)
+    many = [random_choices(explorer, rng) for _ in range(N_CHOICES)]
+    answers: list[Any] = []
+    for number, choices in enumerate(many):
+        if not answers:  # many at a time: the page draws only the last of them
+            few = many[number : number + AT_A_TIME]
+            answers = json.loads(stage.evaluate(READ, {"many": few, "views": OF_CHECKPOINTS}))
+        read = answers.pop(0)
         explorer.state.param.update(**choices)
-        read = json.loads(stage.evaluate(READ, {"choices": choices, "views": OF_CHECKPOINTS}))
         assert read.pop("problems") == []
         for name in OF_CHECKPOINTS:
             drawing = VIEWS[name].draw(explorer.session.analysis, explorer.state)
@@ -141,7 +146,9 @@ def test_200_random_choices(stage: Page, explorer: Explorer) -> None:
             assert read[name]["message"] == "", (number, name, choices)
             compare(wanted, read[name]["figure"], name, differences, extents(wanted))
             result = {column: as_plain(drawing.table[column].to_numpy()) for column in drawing.table}
-            compare(result, {column: read[name]["result"].get(column) for column in result}, f"{name} numbers", differences)
+            compare(
+                result, {column: read[name]["result"].get(column) for column in result}, f"{name} numbers", differences
+            )
             compare(drawing.caption, read[name]["caption"], f"{name} caption", differences)
             assert differences == [], (number, choices)
     assert drawn > 3 * N_CHOICES

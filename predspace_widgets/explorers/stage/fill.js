@@ -60,7 +60,8 @@ function described(part, texts, tokens, tables) {
     const title = { ...filled.colorbar.title, text: info.title };
     return { ...filled, colorbar: { ...filled.colorbar, ...info.ticks, title }, cmin: info.low, cmax: info.high };
   }
-  return { ...filled, ...info.ticks, title: { ...filled.title, text: info.title } };
+  const range = info.range ? { range: info.range } : {};
+  return { ...filled, ...info.ticks, ...range, title: { ...filled.title, text: info.title } };
 }
 
 function trace(mark, table, place, texts, curve, members, filled) {

@@ -4,6 +4,8 @@ import { squareOf } from "./packing.js";
 import { chosenRows, count, percent } from "./tables.js";
 
 const MOST_KEPT = 8; // frames
+const ROOM = 0.03; // of the extent of an axis, at either end
+const TOO_FEW = "only one checkpoint is chosen: a picture needs at least two";
 
 export class Pictures {
   constructor(data) {
@@ -16,11 +18,12 @@ export class Pictures {
     const { data } = this;
     const rows = chosenRows(data, choices);
     const { published, everything } = data.about;
+    if (!published && data.about.n_checkpoints < 2) throw new Error(TOO_FEW);
     if (published || choices.axes_fitted_on === "everything") {
       return new Picture(data, rows, rows, data.arrays.everything, data.arrays.geodesic, everything, choices);
     }
     const fitted = choices.axes_fitted_on === "shown" ? rows : chosenRows(data, choices.frozen);
-    if (fitted.length < 2) throw new Error("only one checkpoint is chosen: a picture needs at least two");
+    if (fitted.length < 2) throw new Error(TOO_FEW);
     if (!data.arrays.distances) {
       const answer = this.answers.get(this.key(choices));
       if (!answer) throw Object.assign(new Error("the picture is asked for"), { needs: "picture" });
@@ -31,7 +34,8 @@ export class Pictures {
     if (!inside) this.projectAll(frame);
     const places = inside ? rows.map((row) => frame.places.get(row)) : rows;
     const coordinates = inside ? frame.axes.coordinates : frame.all;
-    return new Picture(data, rows, places, coordinates, frame.geodesic, frame.about, choices);
+    const picture = new Picture(data, rows, places, coordinates, frame.geodesic, frame.about, choices);
+    return Object.assign(picture, { fittedCoordinates: frame.axes.coordinates, projected: !inside });
   }
 
   // The choices that a picture depends on.
@@ -81,6 +85,7 @@ class Picture {
   // places: where the coordinates of each row stand; null where they stand in the order of the rows.
   constructor(data, rows, places, coordinates, line, about, choices) {
     Object.assign(this, { data, rows, places, coordinates, line, about, choices: { ...choices } });
+    this.fittedCoordinates = coordinates;
     this.k = coordinates.shape?.[1] ?? about.eigenvalues.length;
     this.eigenvalues = Array.from(about.eigenvalues).slice(0, data.about.n_axes);
     this.together = Array.from(about.explained_stress).slice(0, data.about.n_axes);
@@ -97,6 +102,26 @@ class Picture {
     if (!this.line) return [];
     const n = this.line.length / this.k;
     return Array.from({ length: n }, (_, point) => (number > this.k ? 0 : this.line[point * this.k + number - 1]));
+  }
+
+  // From where to where an axis is drawn: all that it was fitted on and all that is shown, with some room.
+  extent(number) {
+    const extents = (this.about.extents ??= {}); // of what was fitted: the same for all choices
+    const fitted = (extents[number] ??= this.extentOfFitted(number));
+    const shown = this.places === null || this.projected ? this.column(number) : [];
+    const [low, high] = [Math.min, Math.max].map((pick, end) => shown.reduce((one, other) => pick(one, other), fitted[end]));
+    const room = ROOM * (high - low) || ROOM;
+    return [low - room, high + room];
+  }
+
+  extentOfFitted(number) {
+    const coordinates = this.fittedCoordinates;
+    let [low, high] = [Infinity, -Infinity];
+    const add = (value) => ([low, high] = [Math.min(low, value), Math.max(high, value)]);
+    if (number > this.k) add(0);
+    else for (let at = number - 1; at < coordinates.length; at += this.k) add(coordinates[at]);
+    this.geodesic(number).forEach(add);
+    return [low, high];
   }
 
   title(number) {

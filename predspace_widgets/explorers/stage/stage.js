@@ -7,7 +7,7 @@ import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
 import { Scene } from "./scene.js";
 import { header, cardMenu } from "./sharing.js";
-import { Tables, general } from "./tables.js";
+import { Tables, chosenRows, general } from "./tables.js";
 import { inLargerType, themeOf, themed } from "./theme.js";
 import { turnOver } from "./turning.js";
 
@@ -231,7 +231,8 @@ class Stage {
 
   // The tables of the present choices; an error says why there are none.
   tablesNow() {
-    if (!this.tables) this.tables = new Tables(this.data, this.choices.now, this.pictures.of(this.choices.now));
+    const { now } = this.choices;
+    this.tables ??= new Tables(this.data, now, chosenRows(this.data, now), () => this.pictures.of(now));
     return this.tables;
   }
 
@@ -287,7 +288,7 @@ class Stage {
 
   // Squared intervals, axis by axis with their signs, from a checkpoint to the selected one or to truth.
   intervals(row) {
-    const picture = this.tables?.picture;
+    const picture = this.tables?.known.picture; // where one is drawn
     const place = picture?.rows.indexOf(row) ?? -1;
     if (place < 0) return "";
     const selected = this.choices.now.selected.find((other) => other !== row && picture.rows.includes(other));
@@ -357,6 +358,15 @@ class Stage {
   }
 }
 
+// The scene tells where it was hit inside of it; a tip needs to know where on the page.
+function onPage(handlers, drawing) {
+  const moved = (hit) => {
+    const { left, top } = drawing.getBoundingClientRect();
+    return hit && { ...hit, row: hit.row ?? -1, curve: hit.curve ?? -1, x: hit.x + left, y: hit.y + top };
+  };
+  return { ...handlers, hover: (hit) => handlers.hover(moved(hit)) };
+}
+
 const onBase = (trace) => (trace.meta.over ? { ...trace, meta: { ...trace.meta, over: false } } : trace);
 
 // To so many digits that nobody sees the rest, and the address stays short.
@@ -383,7 +393,8 @@ class Card {
     const controls = view.controls.map((control) => select(stage, control));
     if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
     const own = el("div", { className: "choices" }, ...controls);
-    const head = el("div", { className: "head" }, this.title, this.share, own, cardMenu(stage, this));
+    const close = el("button", { className: "close", textContent: "×", title: "back (Escape)", onclick: () => this.enlarge(false) });
+    const head = el("div", { className: "head" }, this.title, this.share, own, cardMenu(stage, this), close);
     this.node = el(
       "article",
       { className: isLarge ? "card large" : "card", "data-view": view.name },
@@ -392,6 +403,7 @@ class Card {
       this.message,
       this.caption,
     );
+    this.caption.addEventListener("click", () => this.caption.classList.toggle("open"));
     this.handlers = {
       hover: (hit) => stage.hover(hit),
       click: (hit) => stage.click(hit),
@@ -463,7 +475,7 @@ class Card {
     const { dimensions, horizontal, vertical } = stage.choices.now;
     const axes = dimensions === "2-D" ? [horizontal, vertical] : [1, 2, 3];
     const show = async (between) => {
-      const tables = new Tables(stage.data, stage.choices.now, between);
+      const tables = new Tables(stage.data, stage.choices.now, between.rows, () => between);
       const { data, layout } = fill(view, tables, stage.choices.now);
       if (this.kind === "scene") this.chart.over([], []);
       await this.put({ data: this.kind === "scene" ? data.map(onBase) : data, layout }, isNewest);
@@ -522,6 +534,7 @@ class Card {
   }
 
   say(text) {
+    if (text) this.share.textContent = "";
     this.message.textContent = text;
     this.message.hidden = !text;
     this.drawing.classList.toggle("empty", Boolean(text));
@@ -536,7 +549,7 @@ class Card {
       this.chart?.destroy?.();
       this.drawing.replaceChildren();
       this.kind = kind;
-      this.chart = kind === "scene" ? new Scene(this.drawing, this.handlers) : new Chart(this.drawing, plotly, this.handlers);
+      this.chart = kind === "scene" ? new Scene(this.drawing, onPage(this.handlers, this.drawing)) : new Chart(this.drawing, plotly, this.handlers);
       this.chart.tool = this.tool?.value;
     }
     const { camera } = this.stage.choices.now;

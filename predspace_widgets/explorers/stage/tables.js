@@ -43,11 +43,15 @@ export function placesByName(names) {
 }
 
 export class Tables {
-  // data: what was sent; picture: of the chosen rows, see picture.js.
-  constructor(data, choices, picture) {
-    Object.assign(this, { data, choices, picture, rows: picture.rows, known: {}, sums: {} });
+  // data: what was sent; rows: the chosen ones; pictureOf(): their picture, see picture.js, for those who ask for it.
+  constructor(data, choices, rows, pictureOf) {
+    Object.assign(this, { data, choices, rows, pictureOf, known: {}, sums: {} });
     this.curve = Array.from(this.rows, (row) => data.arrays.curve[row]);
     this.run = Array.from(this.rows, (row) => data.arrays.run[row]);
+  }
+
+  get picture() {
+    return (this.known.picture ??= this.pictureOf());
   }
 
   get(name) {
@@ -67,7 +71,10 @@ export class Tables {
   }
 
   info(column) {
-    if (column.startsWith("inpca ")) return { title: this.picture.title(Number(column.slice(6))) };
+    if (column.startsWith("inpca ")) {
+      const number = Number(column.slice(6));
+      return { title: this.picture.title(number), range: this.picture.extent(number) };
+    }
     if (column === "place") {
       const names = this.shown().map((curve) => this.data.about.curves[curve].short);
       return { title: "", ticks: { tickmode: "array", tickvals: names.map((_, place) => place), ticktext: names } };

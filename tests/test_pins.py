@@ -41,6 +41,8 @@ FOLDERS: dict[str, set[str]] = {
     "notebooks": {"notebook"},
     "tests": {"dev"},
 }
+#: Files that need more than their folder: `make bench-ui` drives the browser of the tests.
+FILES: dict[str, set[str]] = {"benchmarks/bench_ui.py": {"dev"}}
 #: Dependencies that other dependencies import, for us: xarray writes NetCDF with them.
 NOT_IMPORTED = {"h5netcdf", "h5py"}
 
@@ -138,7 +140,7 @@ def import_problems(pyproject: str, file: Path, source: str) -> list[str]:
     project = tomllib.loads(pyproject)["project"]
     extras = project["optional-dependencies"]
     named_after = {extra for extra in extras if extra != "dev" and extra in file.stem.split("_")}
-    places = ["dependencies", *sorted(FOLDERS[file.parts[0]] | named_after)]
+    places = ["dependencies", *sorted(FOLDERS[file.parts[0]] | FILES.get(file.as_posix(), set()) | named_after)]
     lines = [*project["dependencies"], *(line for place in places[1:] for line in extras[place])]
     declared_here = {canonicalize_name(Requirement(line).name) for line in lines}
     return [

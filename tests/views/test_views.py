@@ -62,8 +62,7 @@ def test_three_pairs_are_three_panels(analysis: Analysis) -> None:
         np.testing.assert_array_equal(points(run), embedding[:, axes])
         for letter, axis in zip("xy", axes, strict=True):
             assert figure["layout"][f"{letter}axis{panel}"]["title"]["text"].startswith(f"InPCA {axis + 1}")
-    names = [note["name"] for note in figure["layout"]["annotations"]]
-    assert names == ["reference"] * 2  # small panels have no room for all names
+    assert "annotations" not in figure["layout"]  # small panels have no room for names
     domains = [figure["layout"][f"xaxis{panel}"]["domain"] for panel in ("", "2", "3")]
     assert all(one[1] < other[0] for one, other in pairwise(domains))
 

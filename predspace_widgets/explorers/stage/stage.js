@@ -385,6 +385,7 @@ function withoutMoving({ data, layout }) {
 class Card {
   constructor(stage, view, isLarge) {
     Object.assign(this, { stage, view });
+    this.hasPicture = view.marks?.some(({ place }) => Object.values(place).some((column) => column.startsWith("inpca ")));
     this.title = el("h2", { textContent: view.title });
     this.share = el("span", { className: "share" });
     this.drawing = el("div", { className: "drawing" });
@@ -451,7 +452,7 @@ class Card {
     try {
       const before = stage.lastPicture;
       const drawing = view.kind === "checkpoints" ? this.filled() : await this.answered(isNewest);
-      if (view.facts?.includes("references") && drawing?.figure) await this.turn(before, isNewest);
+      if (this.hasPicture && drawing?.figure) await this.turn(before, isNewest);
       if (!drawing || !isNewest()) return;
       if (drawing.message) throw new Error(drawing.message);
       this.figure = drawing.figure;

@@ -57,7 +57,8 @@ def still(analysis: Analysis, state: ExplorerState) -> str:
     parts = [part for trace in data for part in _drawn(trace, placed(trace["x"], trace["y"]))]
     for label in layout.get("annotations", []):  # names are plain text already
         x, y = placed(label["x"], label["y"])
-        parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" fill="{label["font"]["color"]}">{label["text"]}</text>')
+        look = f'fill="{label["font"]["color"]}" stroke="white" stroke-width="3"'  # white behind the letters
+        parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" {look}>{label["text"]}</text>')
     titles = [layout[axis]["title"]["text"] for axis in ("xaxis", "yaxis")]
     parts.append(f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 8}" text-anchor="middle" fill="{INK}">{titles[0]}</text>')
     turned = f'transform="translate(14 {_HEIGHT / 2}) rotate(-90)"'

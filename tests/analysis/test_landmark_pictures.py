@@ -10,11 +10,12 @@ import pytest
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis, frame, measurements
+from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.geometry import align_signs, explained_stress, landmarks, pairwise
 from predspace_widgets.trajectories import Selection, open_trajectories
 from predspace_widgets.trajectories.storage import save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
-from predspace_widgets.views.inpca import notes
+from predspace_widgets.views import VIEWS
 
 TRAININGS = random_trajectories(n_seeds=10, n_checkpoints=8, n_samples=60)  # 240 checkpoints, 80 of each task
 RED = Selection(tasks=("red",))
@@ -96,7 +97,8 @@ def test_a_part_has_the_signs_of_the_whole() -> None:
 
 @pytest.mark.usefixtures("_by_landmarks")
 def test_the_caption_says_so() -> None:
-    assert "60 landmark checkpoints" in notes(Analysis(TRAININGS).picture())
+    analysis = Analysis(TRAININGS)
+    assert "60 landmark checkpoints" in VIEWS["inpca"].draw(analysis, ExplorerState(analysis)).caption
 
 
 @pytest.mark.usefixtures("_by_landmarks")

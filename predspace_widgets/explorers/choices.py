@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from predspace_widgets.views.inpca import COLORINGS
+from predspace_widgets.views.tables import N_AXES
+
 AXES_FITTED_ON = ("everything", "shown", "frozen")
 DIMENSIONS = ("3-D", "2-D", "pairs")
-COLORINGS = ("curve", "epoch", "progress", "accuracy")
 PROGRESS_METRICS = ("bhattacharyya", "great_circle")
 TIMES = ("epoch", "step", "progress")
-#: Axes of the picture that there are to choose from.
-N_AXES = 5
 
 #: What those choices can be that are one of a few.
 OPTIONS: dict[str, Collection[Any]] = {

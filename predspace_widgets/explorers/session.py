@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.analysis.measurements import N_GEODESIC_POINTS
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.trajectories import Selection
 from predspace_widgets.trajectories.demo import demo_path
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
 from predspace_widgets.views.style import curve_styles, faint, plain, short, tint
-from predspace_widgets.views.tables import N_AXES, PROGRESS, QUANTITIES, Tables, axes_info, epoch_scale, quantity
+from predspace_widgets.views.tables import N_AXES, PROGRESS, QUANTITIES, axes_info, epoch_scale, quantity, references_of
 from predspace_widgets.views.thinning import MOST_DRAWN
 from predspace_widgets.views.view import Drawing
 
@@ -34,7 +31,6 @@ MOST_SENT = 3_000
 _MOST_WHOLE = 1_000
 #: Axes of the picture of everything: other pictures take their signs, and their computation its start.
 _MOST_AXES = 8
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -158,14 +154,13 @@ class Session:
             "source": self._source(),
             "curves": curves,
             "meaning": meaning,
-            "references": _references(analysis),
+            "references": references_of(analysis),
             "runs": self._runs[0].tolist(),
             "seeds": state.defaults()["seeds"],
             "epochs": sorted({float(epoch) for epoch in ds["epoch"].values}),
             "clocks": self._clocks(),
             "n_checkpoints": ds.sizes["checkpoint"],
             "n_axes": N_AXES,
-            "n_geodesic": N_GEODESIC_POINTS,
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
             "defaults": state.defaults(),
@@ -220,9 +215,7 @@ class Session:
         if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
             picture = analysis.picture(n_components=_MOST_AXES)
             everything = _about_picture(picture)
-            arrays["everything"] = picture["embedding"].values.astype(np.float32)
-            if "geodesic" in picture:
-                arrays["geodesic"] = picture["geodesic"].values.astype(np.float32)
+            arrays |= _coordinates(picture, "everything")
             if few and analysis.has_predictions:
                 distances = analysis.measured.distances()
                 small = len(distances) <= _MOST_WHOLE
@@ -250,10 +243,7 @@ class Session:
 
     def _picture(self, choices: ExplorerState) -> bytes:
         picture = self.analysis.picture(choices.selection, _MOST_AXES, fitted_on=choices.fitted_on)
-        arrays = {"embedding": picture["embedding"].values.astype(np.float32)}
-        if "geodesic" in picture:
-            arrays["geodesic"] = picture["geodesic"].values.astype(np.float32)
-        return pack(_about_picture(picture), arrays)
+        return pack(_about_picture(picture), _coordinates(picture, "embedding"))
 
 
 def summary_of(analysis: Analysis) -> str:
@@ -268,19 +258,16 @@ def _plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
-def _references(analysis: Analysis) -> str:
-    """The sentence on the marks of the picture, as captions in Python have it."""
-
-    class Everything:
-        selection, fitted_on = Selection(), Selection()
-
-    return Tables(analysis, Everything()).fact("references")
-
-
 def _about_picture(picture: Any) -> dict[str, Any]:
     about = {name: picture[name].values.tolist() for name in ("eigenvalue", "explained_stress", "axis_stress")}
     about["eigenvalues"] = about.pop("eigenvalue")
     return about | {name: int(picture.attrs[name]) for name in ("fitted_on", "landmarks") if name in picture.attrs}
+
+
+def _coordinates(picture: Any, name: str) -> dict[str, NDArray[Any]]:
+    """Coordinates of a picture's checkpoints, by this name, and of its geodesic where it has one."""
+    names = {name: "embedding", "geodesic": "geodesic"}
+    return {to: picture[of].values.astype(np.float32) for to, of in names.items() if of in picture}
 
 
 def _condensed(distances: NDArray[Any]) -> NDArray[np.float32]:

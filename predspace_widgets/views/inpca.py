@@ -8,7 +8,7 @@ from typing import Any
 from predspace_widgets.views.marks import Mark, When
 from predspace_widgets.views.style import COLOR_SCALE, FONT, GRID, INK, MUTED, axis, common_layout
 from predspace_widgets.views.tables import N_AXES
-from predspace_widgets.views.view import PROGRESS_METRIC, CheckpointView, Control
+from predspace_widgets.views.view import CheckpointView, Control
 
 #: What colours can mean.
 COLORINGS = ("curve", "epoch", "progress", "accuracy")
@@ -179,5 +179,3 @@ VIEW = CheckpointView(
     columns=("epoch", "step", *(f"inpca {number}" for number in range(1, N_AXES + 1))),
     facts=("references", "meaning", "fitted", "landmarks", "thinned"),
 )
-
-__all__ = ["COLORINGS", "PAIRS", "PROGRESS_METRIC", "VIEW"]

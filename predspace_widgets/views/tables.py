@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.views.style import EpochScale, curve_styles, percent, plain, short
 from predspace_widgets.views.thinning import ordinal, thin
 
@@ -110,6 +109,13 @@ def axes_info(analysis: Analysis) -> dict[str, dict[str, Any]]:
     }
 
 
+def references_of(analysis: Analysis) -> str:
+    """What ignorance, truth and the way between them look like; empty where a picture has none."""
+    if not analysis.has_predictions:
+        return ""
+    return "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path."
+
+
 class Tables:
     """All tables for the choices of one moment.
 
@@ -172,7 +178,11 @@ class Tables:
         if column == "place":
             curves = np.unique(self.curve).tolist()
             return {"title": "", "ticks": _ticks([self._name("curve short name", curve) for curve in curves])}
-        return axes_info(self.analysis).get(column, {"title": column})
+        return self._info.get(column, {"title": column})
+
+    @cached_property
+    def _info(self) -> dict[str, dict[str, Any]]:
+        return axes_info(self.analysis)
 
     def fact(self, name: str) -> str:
         """A sentence on what is drawn, empty where there is nothing to say."""
@@ -379,9 +389,7 @@ class Tables:
         return curve_styles(self.analysis.curve_pairs)[1]
 
     def _fact_references(self) -> str:
-        if not self.analysis.has_predictions:
-            return ""
-        return "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path."
+        return references_of(self.analysis)
 
     def _fact_fitted(self) -> str:
         if not self.analysis.has_predictions:
@@ -422,12 +430,6 @@ class Tables:
         if counts[0] == 1:
             return f"1 checkpoint a run, step {first[0]}: no way yet."
         return f"{counts[0]} checkpoints a run, steps {first[0]} to {last[0]}."
-
-
-def needs_predictions(analysis: Analysis) -> None:
-    """Raise NoPredictionsError where a dataset holds an embedding only."""
-    if not analysis.has_predictions:
-        raise NoPredictionsError
 
 
 def _component(coordinates: Array, name: str) -> Array:

@@ -38,11 +38,6 @@ export class Chart {
     this.paint();
   }
 
-  over(data, annotations) {
-    this.moving = { data, annotations };
-    this.paint();
-  }
-
   // What is drawn above all: traces of what is lit or selected, and lines of the time.
   light(traces, cursors, dimmed) {
     this.extra = traces;

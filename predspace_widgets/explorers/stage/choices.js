@@ -42,6 +42,12 @@ export class Choices {
     return Object.fromEntries(kept.map((name) => [name, this.now[name]]));
   }
 
+  // Those of them that an address, code and a file keep: what is selected is for a look.
+  lasting() {
+    const { selected, ...settings } = this.settings();
+    return settings;
+  }
+
   admitted(name, value, problems) {
     const refuse = (sentence) => void problems.push(sentence.slice(0, 200));
     if (!Object.hasOwn(this.defaults, name)) return refuse(`There is no choice “${name}”.`);

@@ -39,8 +39,12 @@ export class Pictures {
   }
 
   // The choices that a picture depends on.
-  key({ curves, seeds, epochs, axes_fitted_on, frozen }) {
-    return JSON.stringify([curves, seeds, epochs, axes_fitted_on, frozen]);
+  dependsOn({ curves, seeds, epochs, axes_fitted_on, frozen }) {
+    return { curves, seeds, epochs, axes_fitted_on, frozen };
+  }
+
+  key(choices) {
+    return JSON.stringify(this.dependsOn(choices));
   }
 
   keep(map, key, value) {

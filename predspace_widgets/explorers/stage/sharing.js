@@ -100,15 +100,10 @@ async function attempt(stage, act) {
   }
 }
 
-function settingsOf(stage) {
-  const { selected, ...settings } = stage.choices.settings();
-  return settings;
-}
-
-export const codeOf = (stage, view) => toPython(stage.data.about.source, settingsOf(stage), view);
+export const codeOf = (stage, view) => toPython(stage.data.about.source, stage.choices.lasting(), view);
 
 function linkOf(stage) {
-  const query = toQuery(settingsOf(stage));
+  const query = toQuery(stage.choices.lasting());
   return `${location.origin}${location.pathname}${query ? `?${query}` : ""}`;
 }
 
@@ -181,7 +176,7 @@ export function csv(result) {
 async function saveFile(stage) {
   stage.say("Writing one file …");
   await attempt(stage, async () => {
-    const bytes = await stage.host.save(settingsOf(stage));
+    const bytes = await stage.host.save(stage.choices.lasting());
     download(new Blob([bytes], { type: "text/html" }), `${fileName(stage, "explorer")}.html`);
     stage.say("Saved: one file that works from a disk, without Python and without a network.");
   });

@@ -13,7 +13,6 @@ import { turnOver } from "./turning.js";
 
 // Choices that change no figure, or only what is drawn above it.
 const LIGHT = ["time", "pinned", "camera", "selected"];
-const SHARED = ["selected"]; // told to the host, and kept out of the address
 const MANY = 40; // selected checkpoints have small dots
 const STAYS = 8000; // milliseconds that a notice is seen
 const QUIET = 250; // milliseconds until the host and the address hear of what goes on changing
@@ -33,7 +32,7 @@ export async function mount(root, host) {
 
 class Stage {
   constructor(root, host, data) {
-    Object.assign(this, { root, host, data, shows: [], lit: null, generation: 0, asked: new Map(), answers: new Map() });
+    Object.assign(this, { root, host, data, shows: [], lit: null, generation: 0, answers: new Map() });
     this.choices = new Choices(data.about);
     this.pictures = new Pictures(data);
     const address = host.address ? fromQuery(location.search) : {};
@@ -84,6 +83,10 @@ class Stage {
     };
   }
 
+  numberOf(label) {
+    return this.data.about.curves.findIndex((curve) => curve.label === label);
+  }
+
   view(name) {
     const view = this.data.about.views.find((one) => one.name === name);
     if (!view) throw new Error(`no view “${name}”; there are ${this.data.about.views.map((one) => one.name).join(", ")}`);
@@ -103,7 +106,7 @@ class Stage {
     const column = (name, cards) => (cards.length ? el("div", { className: name }, ...cards.map((card) => card.node)) : null);
     this.body = el(
       "div",
-      { className: "stage", "data-cards": Math.min(4, this.cards.length) },
+      { className: "stage" },
       header(this),
       el("aside", {}, curveList(this), seedList(this), epochRange(this)),
       el("main", {}, el("div", { className: "middle" }, first.node, column("below", below)), column("right", right)),
@@ -174,11 +177,9 @@ class Stage {
 
   tell() {
     clearTimeout(this.telling);
-    const settings = this.choices.settings();
-    this.host.tell({ ...settings });
-    for (const name of SHARED) delete settings[name];
+    this.host.tell(this.choices.settings());
     if (this.host.address) {
-      const query = toQuery(settings);
+      const query = toQuery(this.choices.lasting());
       history.replaceState(null, "", query ? `?${query}` : location.pathname);
     }
   }
@@ -259,8 +260,7 @@ class Stage {
   }
 
   litCurves() {
-    const { curves } = this.data.about;
-    const pinned = this.choices.now.pinned.map((label) => curves.findIndex((curve) => curve.label === label));
+    const pinned = this.choices.now.pinned.map((label) => this.numberOf(label));
     return new Set(this.lit === null ? pinned : [this.lit, ...pinned]);
   }
 
@@ -514,9 +514,8 @@ class Card {
     this.node.classList.add("waiting");
     try {
       if (what === "picture") {
-        const { curves, seeds, epochs, axes_fitted_on, frozen } = stage.choices.now;
-        const key = stage.pictures.key(stage.choices.now);
-        const choices = { curves, seeds, epochs, axes_fitted_on, frozen };
+        const choices = stage.pictures.dependsOn(stage.choices.now);
+        const key = stage.pictures.key(choices);
         stage.pending ??= new Map();
         if (!stage.pending.has(key)) stage.pending.set(key, stage.host.ask("picture", { kind: "picture", choices }));
         const answer = await stage.pending.get(key);
@@ -663,7 +662,7 @@ class Card {
       }
       if (now.time === null || of !== "compared" || !stage.tables) return [];
       const heads = stage.tables.get("heads");
-      const wanted = now.compared.map((label) => stage.data.about.curves.findIndex((curve) => curve.label === label));
+      const wanted = now.compared.map((label) => stage.numberOf(label));
       return heads.curve.flatMap((curve, n) =>
         wanted.includes(curve) ? [{ axis, value: heads.column(name)[n], color: stage.data.about.curves[curve].color }] : [],
       );

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -39,11 +39,13 @@ _MOST_REPEATED = 60
 
 @dataclass(frozen=True)
 class Known:
-    """What a dataset has to choose from: labels of curves, seeds, and its number of checkpoints."""
+    """What a dataset has to choose from: labels of curves, seeds, classes, numbers of checkpoints and samples."""
 
     curves: list[str]
     seeds: list[int]
     n_checkpoints: int
+    classes: list[str] = field(default_factory=list)
+    n_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,37 @@ def _frozen(value: Any, known: Known, problems: list[Problem]) -> dict[str, Any]
     return {name: of_part(value[name], known, problems) for name, of_part in parts.items()}
 
 
+def _samples(value: Any, known: Known, problems: list[Problem]) -> dict[str, list[Any]] | None:
+    """Which samples count: of some classes, some by their places, or all that are predicted among some classes."""
+    if value is None:
+        return None
+    parts = {"classes": known.classes, "rows": range(known.n_samples), "among": known.classes}
+    if not isinstance(value, Mapping) or not value or not set(value) <= set(parts):
+        raise ImpossibleError(Problem(f"samples must be a mapping of {', '.join(parts)}, not {repeated(value)}"))
+    what = {"classes": "class", "rows": "sample", "among": "class"}
+    chosen = {name: members_of(name, value[name], what[name], parts[name], problems) for name in parts if name in value}
+    for name, least in (("classes", 1), ("rows", 1), ("among", 2)):
+        if name in chosen and len(chosen[name]) < least:
+            raise ImpossibleError(Problem(f"{name} of samples must be {least} or more, got {len(chosen[name])}"))
+    return {name: sorted(members, key=parts[name].index) for name, members in chosen.items()}
+
+
+def _sample(value: Any, known: Known, problems: list[Problem]) -> int | None:
+    if value is None:
+        return None
+    place = _whole(value)
+    if type(place) is not int or place not in range(known.n_samples):
+        raise ImpossibleError(Problem(f"no sample {repeated(value)} in this dataset, which has {known.n_samples}"))
+    return place
+
+
+def _tabs(value: Any, known: Known, problems: list[Problem]) -> list[str]:
+    names = [_text(member) for member in _plain_list("tabs", value)]
+    if not all(isinstance(name, str) and len(name) <= _MOST_REPEATED for name in names):
+        raise ImpossibleError(Problem(f"tabs must be names of views, not {repeated(value)}"))
+    return list(dict.fromkeys(names))
+
+
 def _camera(value: Any, known: Known, problems: list[Problem]) -> dict[str, dict[str, float]] | None:
     if value is None:
         return None
@@ -268,5 +301,8 @@ READERS: dict[str, Callable[[Any, Known, list[Problem]], Any]] = {
     "time_by": _one_of("time_by"),
     "pinned": _pinned,
     "camera": _camera,
+    "samples": _samples,
+    "sample": _sample,
+    "tabs": _tabs,
     "selected": _selected,
 }

@@ -147,7 +147,7 @@ class Explorer:
         return table
 
     def _drawing(self, name: str) -> Drawing:
-        return self._view(name).compose(self.session.analysis, self.state)
+        return self._view(name).compose(self.state.on_samples, self.state)
 
     def _view(self, name: str) -> View:
         known = {view.name: view for view in self.session.views} | VIEWS

@@ -21,7 +21,16 @@ from predspace_widgets.trajectories.demo import demo_path
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
 from predspace_widgets.views.style import curve_styles, faint, plain, short, tint
-from predspace_widgets.views.tables import N_AXES, PROGRESS, QUANTITIES, axes_info, epoch_scale, quantity, references_of
+from predspace_widgets.views.tables import (
+    LABELS,
+    N_AXES,
+    PROGRESS,
+    QUANTITIES,
+    axes_info,
+    epoch_scale,
+    quantity,
+    references_of,
+)
 from predspace_widgets.views.thinning import MOST_DRAWN
 from predspace_widgets.views.view import Drawing
 
@@ -31,6 +40,10 @@ MOST_SENT = 3_000
 _MOST_WHOLE = 1_000
 #: Axes of the picture of everything: other pictures take their signs, and their computation its start.
 _MOST_AXES = 8
+
+# What of the numbers of a stage is another on other samples.
+_MEASURED = [name for name in (*QUANTITIES, *PROGRESS) if name not in LABELS]
+_MEASURED += ["everything", "geodesic", "distances", "geodesic distances"]
 
 
 @dataclass(frozen=True)
@@ -96,8 +109,8 @@ class Session:
         Parameters
         ----------
         request : mapping
-            `kind` is "view" (with `view` and the `choices` that it depends on), "picture" (with `choices`), "quantity"
-            (with `name`) or "ahead".
+            `kind` is "view" (with `view` and the `choices` that it depends on), "picture" or "samples" (with `choices`), "quantity"
+            (with `name`, and `choices` of samples) or "ahead".
         state : ExplorerState
             Of the stage; it is not changed.
 
@@ -107,11 +120,6 @@ class Session:
             No such question, or choices that leave nothing.
         """
         kind = request.get("kind")
-        if kind == "quantity":
-            name = request.get("name")
-            if name not in (*QUANTITIES, *PROGRESS):
-                raise ValueError(f"checkpoints have no {str(name)[:80]!r}")
-            return Answer(content=pack({}, {name: _number(quantity(self.analysis, name))}), packed=True)
         if kind == "ahead":
             return Answer(plain=self.ahead())
         choices = ExplorerState(self.analysis, **state.settings())
@@ -119,12 +127,19 @@ class Session:
         if not isinstance(wanted, Mapping):
             raise ValueError("choices must be given by their names")
         choices.apply(dict(wanted))
+        if kind == "quantity":
+            name = request.get("name")
+            if name not in (*QUANTITIES, *PROGRESS):
+                raise ValueError(f"checkpoints have no {str(name)[:80]!r}")
+            return Answer(content=pack({}, {name: _number(quantity(choices.on_samples, name))}), packed=True)
+        if kind == "samples":
+            return Answer(content=self._of_samples(choices), packed=True)
         if kind == "picture":
             return Answer(content=self._picture(choices), packed=True)
         view = next((view for view in self.views if view.name == request.get("view")), None)
         if kind != "view" or view is None:
             raise ValueError("the page asks for what this version does not know: load it again")
-        return Answer(plain=_sent(view.draw(self.analysis, choices)))
+        return Answer(plain=_sent(view.draw(choices.on_samples, choices)))
 
     # -- what is sent --------------------------------------------------------------------------------------------------
 
@@ -160,6 +175,8 @@ class Session:
             "epochs": sorted({float(epoch) for epoch in ds["epoch"].values}),
             "clocks": self._clocks(),
             "n_checkpoints": ds.sizes["checkpoint"],
+            "n_samples": state.known.n_samples,
+            "classes": state.known.classes,
             "n_axes": N_AXES,
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
@@ -199,29 +216,19 @@ class Session:
 
     def _arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
         """What every checkpoint has, and the picture of everything with what is known of its axes."""
-        analysis, ds = self.analysis, self.analysis.ds
-        arrays: dict[str, NDArray[Any]] = {
-            "curve": analysis.curve_numbers.astype(np.uint16),
+        named = {
+            "curve": self.analysis.curve_numbers.astype(np.uint16),
             "run": self._runs[1].astype(np.int32),
+            **{name: _number(quantity(self.analysis, name)) for name in LABELS},
         }
-        everything, few = None, ds.sizes["checkpoint"] <= MOST_SENT
-        # Of large datasets the rest is measured when a choice asks for it.
-        names = [*QUANTITIES, *(PROGRESS if few else PROGRESS[:1])]
-        for name in names:
-            if analysis.has_predictions or name not in ("accuracy", "step length", *PROGRESS):
-                arrays[name] = _number(quantity(analysis, name))
-        if "accuracy" in ds:
-            arrays["accuracy"] = _number(ds["accuracy"].values)
-        if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
-            picture = analysis.picture(n_components=_MOST_AXES)
-            everything = _about_picture(picture)
-            arrays |= _coordinates(picture, "everything")
-            if few and analysis.has_predictions:
-                distances = analysis.measured.distances()
-                small = len(distances) <= _MOST_WHOLE
-                arrays["distances"] = _condensed(distances) if small else condensed24(distances)
-                arrays["geodesic distances"] = analysis.measured.geodesic_distances().astype(np.float32)
-        return arrays, everything
+        measured, everything = _measured(self.analysis)
+        return named | measured, everything
+
+    def _of_samples(self, choices: ExplorerState) -> bytes:
+        """What of it is another on the samples that count."""
+        measured, everything = _measured(choices.on_samples)
+        about = {"everything": everything, "samples": choices.on_samples.of_what, "replaces": _MEASURED}
+        return compress(pack(about, measured))
 
     def _ahead(self) -> dict[str, list[dict[str, Any]]]:
         state = ExplorerState(self.analysis)
@@ -229,7 +236,7 @@ class Session:
         for view in self.views:
             if not isinstance(view, ResultView) or view.ahead is None or not self.analysis.has_predictions:
                 continue
-            defaults = {name: state.choices()[name] for name in view.depends}
+            defaults = {name: state.choices()[name] for name in (*view.depends, "samples")}
             ahead[view.name] = [
                 {"choices": defaults | choices, "drawing": _sent(self._drawing(view, result, state))}
                 for choices, result in view.ahead(self.analysis, state)
@@ -242,8 +249,31 @@ class Session:
         return view.drawing(result, self.analysis, state)
 
     def _picture(self, choices: ExplorerState) -> bytes:
-        picture = self.analysis.picture(choices.selection, _MOST_AXES, fitted_on=choices.fitted_on)
+        picture = choices.on_samples.picture(choices.selection, _MOST_AXES, fitted_on=choices.fitted_on)
         return pack(_about_picture(picture), _coordinates(picture, "embedding"))
+
+
+def _measured(analysis: Analysis) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
+    """What is measured on the samples of every checkpoint, and the picture of everything."""
+    ds = analysis.ds
+    arrays: dict[str, NDArray[Any]] = {}
+    everything, few = None, ds.sizes["checkpoint"] <= MOST_SENT
+    # Of large datasets the rest is measured when a choice asks for it.
+    names = [name for name in QUANTITIES if name not in LABELS] + [*(PROGRESS if few else PROGRESS[:1])]
+    if analysis.has_predictions:
+        arrays |= {name: _number(quantity(analysis, name)) for name in names}
+    if "accuracy" in ds:
+        arrays["accuracy"] = _number(ds["accuracy"].values)
+    if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
+        picture = analysis.picture(n_components=_MOST_AXES)
+        everything = _about_picture(picture)
+        arrays |= _coordinates(picture, "everything")
+        if few and analysis.has_predictions:
+            distances = analysis.measured.distances()
+            small = len(distances) <= _MOST_WHOLE
+            arrays["distances"] = _condensed(distances) if small else condensed24(distances)
+            arrays["geodesic distances"] = analysis.measured.geodesic_distances().astype(np.float32)
+    return arrays, everything
 
 
 def summary_of(analysis: Analysis) -> str:

@@ -20,9 +20,10 @@ from predspace_widgets.explorers.choices import (
     unknown_name,
 )
 from predspace_widgets.trajectories import Selection
+from predspace_widgets.trajectories.samples import class_names
 
 #: Choices that last for a look, not to be kept in an address or in code.
-FLEETING = ("selected",)
+FLEETING = ("selected", "sample")
 # Ways to choose curves by what they share.
 _WAYS_TO_CURVES = {"tasks": "task", "methods": "method"}
 # Sentences on what is wrong, at most: they come from outside and are shown.
@@ -89,13 +90,18 @@ class ExplorerState(param.Parameterized):
     time_by: Any = _Choice("epoch", doc="What time is counted in.")
     pinned: Any = _Choice([], doc="Labels of curves that stand out.")
     camera: Any = _Choice(None, doc="From where the picture in 3-D is seen, as plotly has it.")
+    samples: Any = _Choice(None, doc="Which samples count: a mapping of classes, rows and among; None are all.")
+    sample: Any = _Choice(None, doc="Place of the sample that is looked at.")
+    tabs: Any = _Choice([], doc="Names of the views that are in front of those at the same place.")
     selected: Any = _Choice([], doc="Rows of the dataset that are looked at.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
         self.analysis: Analysis = data if isinstance(data, Analysis) else analysis_of(data)
         ds, labels = self.analysis.ds, self.analysis.curve_names
         seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
-        self.known = Known(list(labels), seeds, ds.sizes["checkpoint"])
+        n_samples = ds.sizes.get("sample", 0)
+        classes = class_names(ds) if "class" in ds.sizes else []
+        self.known = Known(list(labels), seeds, ds.sizes["checkpoint"], classes, n_samples)
         self._pairs = dict(zip(labels, self.analysis.curve_pairs, strict=True))
         super().__init__()
         self.param.update(**self.defaults())
@@ -178,6 +184,19 @@ class ExplorerState(param.Parameterized):
         if self.axes_fitted_on == "shown":
             return None
         return Selection() if self.axes_fitted_on == "everything" else self._selection(**self.frozen)
+
+    @property
+    def on_samples(self) -> Analysis:
+        """The analysis of the samples that count.
+
+        Raises
+        ------
+        ValueError
+            They cannot be analysed, and why; or the dataset holds an embedding only.
+        """
+        if self.samples is None:
+            return self.analysis
+        return self.analysis.of_samples(Samples(**{name: tuple(members) for name, members in self.samples.items()}))
 
     @property
     def tasks(self) -> list[str]:

@@ -151,6 +151,7 @@ _SIDES = tuple(Control("compared", side, "curves", place=place) for place, side 
 VIEW = ResultView(
     name="comparison",
     place=30,
+    deck="below right",
     title="At equal progress",
     how_to_read=(
         "Distance where both have come equally far. Dotted: what chance between seeds makes; p: share of random splits "

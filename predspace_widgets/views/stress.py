@@ -9,6 +9,7 @@ from predspace_widgets.views.view import CheckpointView
 VIEW = CheckpointView(
     name="stress",
     place=50,
+    deck="right bottom",
     title="Explained stress",
     how_to_read="How much of all distances the first 1, 2, 3, … axes explain together; i: an imaginary axis.",
     marks=(

@@ -18,8 +18,9 @@ from predspace_widgets.views.thinning import ordinal, thin
 
 #: Axes that a picture is computed with: what the spectrum shows, and what any two axes are chosen from.
 N_AXES = 5
-#: What every checkpoint has, besides its coordinates in a picture.
-QUANTITIES = ("epoch", "log epoch", "step", "seed", "accuracy", "step length")
+#: What every checkpoint has, besides its coordinates in a picture: what names it, and what is measured on its samples.
+LABELS = ("epoch", "log epoch", "step", "seed")
+QUANTITIES = (*LABELS, "accuracy", "step length")
 PROGRESS = ("progress bhattacharyya", "progress great_circle")
 
 # Of the extent of an axis: what is left free at either end.

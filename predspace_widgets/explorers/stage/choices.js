@@ -44,7 +44,7 @@ export class Choices {
 
   // Those of them that an address, code and a file keep: what is selected is for a look.
   lasting() {
-    const { selected, ...settings } = this.settings();
+    const { selected, sample, ...settings } = this.settings();
     return settings;
   }
 
@@ -65,6 +65,9 @@ export class Choices {
     if (name === "epochs") return isRange(value) ? value : refuse("epochs: a first and a last number are needed.");
     if (name === "time") return value === null || Number.isFinite(value) ? value : refuse("time: a number is needed.");
     if (name === "camera") return value === null || isCamera(value) ? value : refuse("camera: numbers are needed.");
+    if (name === "samples") return value === null ? null : (this.readSamples(value) ?? refuse("samples: no such choice."));
+    if (name === "sample") return value === null || this.isSample(value) ? value : refuse("sample: this dataset has no such sample.");
+    if (name === "tabs") return isListOfTexts(value) ? value : refuse("tabs: names of views are needed.");
     if (name === "frozen") return value === null || this.isSelection(value) ? value : refuse("frozen: no such choice.");
     return value;
   }
@@ -75,12 +78,33 @@ export class Choices {
     return name === "seeds" ? seeds : options[name];
   }
 
+  isSample(value) {
+    return Number.isInteger(value) && value >= 0 && value < this.about.n_samples;
+  }
+
+  // Samples of some classes, at some places, or predicted among some classes, each in the order of the dataset.
+  readSamples(value) {
+    if (value === null || typeof value !== "object" || !Object.keys(value).length) return undefined;
+    const { classes } = this.about;
+    const named = (least) => (list) => list.length >= least && list.every((name) => classes.includes(name)) && classes.filter((name) => list.includes(name));
+    const readers = {
+      classes: named(1),
+      rows: (list) => list.length > 0 && list.every((row) => this.isSample(row)) && [...new Set(list)].sort((one, other) => one - other),
+      among: named(2),
+    };
+    if (!Object.keys(value).every((name) => Object.hasOwn(readers, name) && Array.isArray(value[name]))) return undefined;
+    const parts = Object.keys(readers).filter((name) => name in value).map((name) => [name, readers[name](value[name])]);
+    return parts.every(([, list]) => list) ? Object.fromEntries(parts) : undefined;
+  }
+
   isSelection(value) {
     const { curves, seeds, epochs } = value ?? {};
     const within = (list, name) => Array.isArray(list) && list.every((item) => this.options(name).includes(item));
     return within(curves, "curves") && within(seeds, "seeds") && isRange(epochs);
   }
 }
+
+const isListOfTexts = (value) => Array.isArray(value) && value.every((text) => typeof text === "string");
 
 function isRange(value) {
   return Array.isArray(value) && value.length === 2 && value.every(Number.isFinite) && value[0] <= value[1];

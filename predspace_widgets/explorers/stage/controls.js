@@ -14,6 +14,7 @@ export function el(tag, properties = {}, ...children) {
 }
 
 const MOST_CHIPS = 12; // more seeds are a list to select from
+const MOST_CLASSES = 20;
 
 // A choice of one of several values; of a choice that is a list, the member at a place.
 export function select(stage, { choice, label, options, when, place, prefix = "" }) {
@@ -169,6 +170,71 @@ export function seedList(stage) {
   };
   const body = seeds.length > MOST_CHIPS ? [many()] : seeds.map(chip);
   return el("section", { className: "seeds", "data-control": "seeds" }, el("h2", { textContent: "Seeds" }), ...body);
+}
+
+// Which samples count: all, those of some classes, or all that are predicted among some classes. What else is chosen, such
+// as single images, is named, with a way back.
+export function sampleList(stage) {
+  const { choices } = stage;
+  const { classes, n_samples: count, published } = choices.about;
+  if (published || !count) return null;
+  const ways = { all: "all", classes: "of classes", among: "among classes" };
+  const way = el("select", { "aria-label": "samples", title: "which samples count", "data-control": "samples by" });
+  for (const [value, textContent] of Object.entries(ways)) way.append(el("option", { value, textContent }));
+  const wayNow = () => Object.keys(choices.now.samples ?? { all: true })[0];
+  const chosen = () => choices.now.samples?.[way.value] ?? [];
+  const choose = (names) => stage.set({ samples: names.length < (way.value === "among" ? 2 : 1) ? null : { [way.value]: names } });
+  const list = el("div", { className: "classes" }, ...classChoices(classes, chosen, choose));
+  way.addEventListener("change", () => {
+    if (way.value === "all") stage.set({ samples: null });
+    else if (chosen().length === 0 && choices.now.samples) stage.set({ samples: null });
+    show();
+  });
+  const back = el("button", { className: "link", textContent: "all again", "data-control": "all samples", onclick: () => stage.set({ samples: null }) });
+  const words = el("div", { className: "words" });
+  const show = () => {
+    list.hidden = way.value === "all" || way.value === "rows";
+    back.hidden = !choices.now.samples;
+    words.textContent = stage.data.about.samples ?? `all ${count.toLocaleString("en")}`;
+    words.title = words.textContent;
+    for (const shown of list.children) shown.update();
+  };
+  stage.shows.push(() => {
+    const now = wayNow();
+    if (now === "rows") way.value = "all";
+    else if (now !== "all") way.value = now;
+    show();
+  });
+  const heading = el("div", { className: "heading" }, el("h2", { textContent: "Samples" }), back);
+  return el("section", { className: "samples-chosen", "data-control": "samples" }, heading, words, way, list);
+}
+
+// A chip a class; of many classes a list to select from.
+function classChoices(classes, chosen, choose) {
+  if (classes.length > MOST_CLASSES) {
+    const list = el("select", { multiple: true, size: 6, "aria-label": "classes" }, ...classes.map((name) => el("option", { value: name, textContent: name })));
+    list.addEventListener("change", () => choose([...list.selectedOptions].map(({ value }) => value)));
+    list.update = () => [...list.options].forEach((option) => (option.selected = chosen().includes(option.value)));
+    return [list];
+  }
+  const pending = new Set(); // among one class nothing can be predicted: the first waits for a second
+  return classes.map((name) => {
+    const button = el("button", { className: "chip", textContent: name, "data-class": name });
+    button.setAttribute("aria-label", `class ${name}`);
+    button.addEventListener("click", () => {
+      const names = new Set([...chosen(), ...pending]);
+      if (!names.delete(name)) names.add(name);
+      pending.clear();
+      if (names.size === 1) pending.add([...names][0]);
+      choose(classes.filter((one) => names.has(one)));
+      button.parentElement?.childNodes.forEach((other) => other.update());
+    });
+    button.update = () => {
+      if (chosen().length) pending.clear();
+      button.setAttribute("aria-pressed", chosen().includes(name) || pending.has(name));
+    };
+    return button;
+  });
 }
 
 // Two handles over the recorded epochs, which are dense in the beginning.

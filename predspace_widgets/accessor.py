@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from predspace_widgets.analysis import inspection
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.geometry.curves import LengthMethod
@@ -207,6 +208,33 @@ class PredspaceAccessor:
         (0.1, 0.1)
         """
         return self.analysis.comparison(first, second, metric=metric, n_points=n_points, progress_range=progress_range)
+
+    def why(self, first: inspection.Side, second: inspection.Side) -> xr.Dataset:
+        """How much each sample contributes to the distance of two predictions.
+
+        See `predspace_widgets.analysis.inspection.why` for what can be compared, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> found = random_trajectories().predspace.why(7, ("blue", {"step": 7}))
+        >>> found.share_of_class.sum().round(12).item()
+        1.0
+        """
+        return inspection.why(self.analysis, first, second)
+
+    def checkpoint(self, row: int) -> xr.Dataset:
+        """What one checkpoint is, where it lies, and which samples it gets right and wrong.
+
+        See `predspace_widgets.analysis.inspection.checkpoint` for the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.checkpoint(0).attrs["before"]
+        'the first checkpoint of its run: nothing came before it'
+        """
+        return inspection.checkpoint(self.analysis, row)
 
     def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""

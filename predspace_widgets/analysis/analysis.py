@@ -20,6 +20,7 @@ from predspace_widgets.analysis.cache import Cache
 from predspace_widgets.analysis.frame import Axes, axes_of, fit, make_picture, measure_for_frames, stored_picture
 from predspace_widgets.analysis.groups import Curves
 from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, Places, digest
+from predspace_widgets.analysis.points import Points
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
@@ -101,6 +102,10 @@ class Analysis:
         Place in `curve_names` of each checkpoint's curve.
     curves : array of str, shape (T,)
         Label of each checkpoint's curve.
+    measured : Measurements
+        What is computed on all checkpoints.
+    points : Points
+        Predictions of single checkpoints.
 
     Examples
     --------
@@ -120,6 +125,7 @@ class Analysis:
         self.curve_numbers: NDArray[np.intp] = self._curves.of_checkpoint
         self.curves: NDArray[np.str_] = np.array(self.curve_names)[self.curve_numbers]
         self.measured = Measurements(ds)
+        self.points = Points(self.measured)
         self._whole = Cache()
         self._selections = Cache(_MOST_SELECTIONS, _MOST_SELECTION_BYTES)
         self._axes = Cache(_MOST_AXES, _MOST_SELECTION_BYTES)
@@ -430,6 +436,16 @@ class Analysis:
         if one == other:
             raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
         return one, other, self._runs_of(one, selection), self._runs_of(other, selection)
+
+    def find_curve(self, curve: str | tuple[str, str]) -> int:
+        """Place of a curve in `curve_names`, by its label, its task and method, or a task that has one method.
+
+        Raises
+        ------
+        ValueError
+            There is no such curve, or the task has several methods.
+        """
+        return self._curves.find(curve)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 

@@ -209,7 +209,7 @@ class Measurements:
                 return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
             # All that progress depends on, 2 numbers of each sample instead of one a class.
             of_block = partial(_overlaps_with_ends, labels=labels)
-            overlaps = self._unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
+            overlaps = self.unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
             angle = angles(ignorance(1, n_classes), truth([0], n_classes))  # the same for all samples
             n = max(1, _FLOAT64_AT_A_TIME // n_samples)
             blocks = [overlaps[k : k + n] for k in range(0, len(overlaps), n)]
@@ -299,20 +299,26 @@ class Measurements:
         if probs.chunks is None:
             return probs
         if probs.nbytes <= _IN_MEMORY and active_client() is None:
-            return self._cache.get(("probs",), lambda: self._unchanged(probs.compute))
+            return self._cache.get(("probs",), lambda: self.unchanged(probs.compute))
         stored = source_of(self.ds["probs"])
         # float16 probabilities are quicker to read as they are, and whatever reads them normalises their rows.
         return probs if stored is None or stored.are_logarithms else stored.values
 
-    def _unchanged(self, read: Callable[[], _Result]) -> _Result:
-        """What a function reads of predictions on disk, if they are still those that were opened."""
+    def unchanged(self, read: Callable[[], _Result]) -> _Result:
+        """What a function reads of predictions on disk, if they are still those that were opened.
+
+        Raises
+        ------
+        StoreChangedError
+        """
         stored = source_of(self.ds["probs"])
         if stored is None:
             return read()
         stored.source.check_unchanged()
-        result = read()
-        stored.source.check_unchanged()
-        return result
+        try:
+            return read()
+        finally:  # whatever it made of files that changed meanwhile, an error too
+            stored.source.check_unchanged()
 
     def _labels(self) -> NDArray[Any]:
         self.check_predictions()  # without them there need be no labels
@@ -332,7 +338,7 @@ class Measurements:
             probs = self.probs()
             if probs.chunks is None:
                 return mean_over_samples(probs, of_block, shape)
-            return self._unchanged(lambda: mean_over_samples(probs, of_block, shape, name, results, show_progress))
+            return self.unchanged(lambda: mean_over_samples(probs, of_block, shape, name, results, show_progress))
 
         return self._stored(name, shape, keep, compute)
 

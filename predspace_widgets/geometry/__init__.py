@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from predspace_widgets.geometry.contributions import contributions
 from predspace_widgets.geometry.curves import (
     TrajectoryDistance,
     progress_records,
@@ -34,6 +35,7 @@ __all__ = [
     "as_probabilities",
     "bhattacharyya",
     "choose_landmarks",
+    "contributions",
     "explained_stress",
     "geodesic",
     "great_circle",

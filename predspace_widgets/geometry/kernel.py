@@ -1,5 +1,6 @@
 """The innermost loops, compiled by numba: of `pairwise`, the log product of the overlaps of all pairs of two tiles; of
-`progress`, the overlaps with two ends; of relabellings, the distances between means of runs.
+`progress`, the overlaps with two ends; of `contributions`, the overlaps of each sample; of relabellings, the distances
+between means of runs.
 
 A Bhattacharyya distance is a mean of logarithms, hence one logarithm of a product. The overlaps are multiplied where
 they arise, in the registers of the processor, and never written: with few classes, writing them would be most of the
@@ -224,6 +225,30 @@ def overlaps_with_two(P, root_start, root_end, tolerance, with_start, with_end):
             scale = math.sqrt(total)
             with_start[t, n] = start / scale
             with_end[t, n] = end / scale
+    return True
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def deficits_of_overlaps(P, Q, tolerance, deficits):  # type: ignore[no-untyped-def]
+    """1 - b_n (N,) of probabilities (N, C) and (N, C), as half the squared difference of their normalised roots.
+
+    False, with the deficits unfinished, if a row holds what is no probability or misses the sum of 1 by more than the
+    tolerance.
+    """
+    for n in range(P.shape[0]):
+        p_sum = q_sum = 0.0
+        for c in range(P.shape[1]):
+            p_sum += np.float64(P[n, c])
+            q_sum += np.float64(Q[n, c])
+        if not (abs(p_sum - 1) <= tolerance and abs(q_sum - 1) <= tolerance):
+            return False
+        p_scale, q_scale, total = 1 / p_sum, 1 / q_sum, 0.0
+        for c in range(P.shape[1]):  # the row is still in the first cache
+            difference = math.sqrt(np.float64(P[n, c]) * p_scale) - math.sqrt(np.float64(Q[n, c]) * q_scale)
+            total += difference * difference
+        if total != total:
+            return False
+        deficits[n] = min(total / 2, 1.0)
     return True
 
 

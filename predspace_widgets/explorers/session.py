@@ -216,7 +216,7 @@ class Session:
 
     def _arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
         """What every checkpoint has, and the picture of everything with what is known of its axes."""
-        named = {
+        named: dict[str, NDArray[Any]] = {
             "curve": self.analysis.curve_numbers.astype(np.uint16),
             "run": self._runs[1].astype(np.int32),
             **{name: _number(quantity(self.analysis, name)) for name in LABELS},
@@ -316,6 +316,7 @@ def _sent(drawing: Drawing) -> dict[str, Any]:
         "caption": drawing.caption,
         "message": drawing.message,
         "table": None if drawing.table is None else _columns(drawing.table),
+        "blocks": None if drawing.blocks is None else as_plain(drawing.blocks),
     }
 
 

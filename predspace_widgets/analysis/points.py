@@ -5,6 +5,7 @@ Of predictions on disk only the wanted checkpoints are held, up to a number of b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -176,10 +177,12 @@ def _blocks(probs: xr.DataArray, rows: list[int]) -> Iterator[tuple[slice, NDArr
     stored = source_of(probs)
     # As they are stored, for only of that the rows are cut out before anything is made of them.
     raw = probs if stored is None else stored.values
+    on_disk = raw.encoding.get("preferred_chunks", {}).get("checkpoint", 1 if stored else len(raw))
+    groups = [list(group) for _, group in itertools.groupby(rows, lambda row: row // on_disk)]  # of one file each
     start = 0
     for size in raw.chunksizes["sample"]:
         samples = slice(start, start + size)
-        block = raw.isel(checkpoint=rows, sample=samples).compute(scheduler="threads").values
+        block = np.concatenate([_few_rows(raw, group, samples) for group in groups])
         if stored is not None and stored.are_logarithms:
             block = from_logarithms(block, probs.dtype)
         elif stored is not None:
@@ -187,6 +190,13 @@ def _blocks(probs: xr.DataArray, rows: list[int]) -> Iterator[tuple[slice, NDArr
             block /= block.sum(axis=-1, keepdims=True)
         yield samples, block
         start += size
+
+
+def _few_rows(raw: xr.DataArray, rows: list[int], samples: slice) -> NDArray[Any]:
+    """Some rows (row, n, C) of a lazy array: of a slice of checkpoints dask reads no files but those that hold it."""
+    between = raw.isel(checkpoint=slice(rows[0], rows[-1] + 1), sample=samples).compute(scheduler="threads")
+    few: NDArray[Any] = between.values[[row - rows[0] for row in rows]]
+    return few
 
 
 def _normal(values: NDArray[Any]) -> NDArray[Any]:

@@ -10,6 +10,8 @@ import itertools
 import operator
 import threading
 import weakref
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,7 @@ from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, validate
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection, rows_of_runs
 
 _EVERYTHING = Selection()
+_Result = TypeVar("_Result")
 # The signs of so many axes come from one fit of the whole dataset, whatever number of them is asked for.
 _SIGNED_AXES = 8
 # Results of selections that are held, and how large they may be together.
@@ -430,6 +433,10 @@ class Analysis:
         if one == other:
             raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
         return one, other, self._runs_of(one, selection), self._runs_of(other, selection)
+
+    def once(self, key: tuple[Hashable, ...], compute: Callable[[], _Result]) -> _Result:
+        """A result on a selection, computed where nobody has asked for this key yet, and held for a while."""
+        return self._selections.get(key, compute)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 

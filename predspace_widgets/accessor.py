@@ -10,7 +10,9 @@ import xarray as xr
 
 from predspace_widgets.analysis import inspection
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
+from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.large.tiles import save_distances
+from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
@@ -235,6 +237,29 @@ class PredspaceAccessor:
         'the first checkpoint of its run: nothing came before it'
         """
         return inspection.checkpoint(self.analysis, row)
+
+    def matrix(
+        self,
+        of: Of = "progress",
+        by: By = "curve",
+        *,
+        selection: Selection | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """Which differ? Distances between all pairs of curves or runs, over one range, beside what chance makes.
+
+        See `predspace_widgets.analysis.matrix.matrix` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> differ = random_trajectories(n_seeds=3).predspace.matrix(of="end")
+        >>> bool(differ.within_floor.sel(curve="red", other="blue"))
+        False
+        """
+        return matrix(self.analysis, of, by, selection, n_points, metric, progress_range)
 
     def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""

@@ -10,6 +10,8 @@ import itertools
 import operator
 import threading
 import weakref
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,7 @@ from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, validate
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection, rows_of_runs
 
 _EVERYTHING = Selection()
+_Result = TypeVar("_Result")
 # The signs of so many axes come from one fit of the whole dataset, whatever number of them is asked for.
 _SIGNED_AXES = 8
 # Results of selections that are held, and how large they may be together.
@@ -446,6 +449,10 @@ class Analysis:
             There is no such curve, or the task has several methods.
         """
         return self._curves.find(curve)
+
+    def once(self, key: tuple[Hashable, ...], compute: Callable[[], _Result]) -> _Result:
+        """A result on a selection, computed where nobody has asked for this key yet, and held for a while."""
+        return self._selections.get(key, compute)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +19,7 @@ from predspace_widgets.analysis.large.blocks import (
     OfBlock,
     active_client,
     in_slices,
+    in_threads,
     mean_over_samples,
     of_each_sample,
     threads_of_a_task,
@@ -54,7 +53,6 @@ N_GEODESIC_POINTS = 33
 _IN_MEMORY = 2**28
 _FLOAT64_AT_A_TIME = 2**20  # probabilities of neighbouring checkpoints
 _PROBABILITIES_AT_A_TIME = 2**22  # of runs at equal progress
-_MOST_THREADS = 8  # each of which holds so many
 _Result = TypeVar("_Result")
 _Rows = NDArray[np.intp]
 _log = logging.getLogger(__name__)
@@ -62,7 +60,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Places:
-    """Where runs are read: at values of progress, or at their last checkpoints.
+    """Where runs are read: at values of progress, at their last checkpoints, or at each of them.
 
     Attributes
     ----------
@@ -72,23 +70,39 @@ class Places:
         Values of progress; None reads the last checkpoints, K = 1.
     progress : list of arrays of float, or None
         Of the checkpoints of each run.
+    each : bool
+        Read each of the K checkpoints of every run, which all have as many, rather than the last.
     """
 
     runs: Sequence[_Rows]
     grid: Array | None = None
     progress: Sequence[Array] | None = None
+    each: bool = False
 
     @property
     def size(self) -> int:
         """K."""
-        return 1 if self.grid is None else len(self.grid)
+        if self.grid is None:
+            return len(self.runs[0]) if self.each else 1
+        return len(self.grid)
+
+    @property
+    def weights(self) -> Array:
+        """Of each place (K,) in a mean over them, which over progress is the integral over the width of the range."""
+        weights = np.ones(self.size)
+        if self.grid is not None:
+            weights[[0, -1]] = 0.5  # trapezoids; the values are equally spaced
+        return weights / weights.sum()
 
     def read(self, block: NDArray[Any]) -> Array:
         """Predictions there, (R, K, n, C), of a block of samples (T, n, C)."""
+        if self.each:
+            return np.stack([as_probabilities(block[rows]) for rows in self.runs])
         if self.grid is None or self.progress is None:
             return as_probabilities(block[[rows[-1] for rows in self.runs]])[:, None]
         pairs = zip(self.runs, self.progress, strict=True)
-        return np.stack([reindex(block[rows], reached, self.grid) for rows, reached in pairs])
+        grid = self.grid
+        return np.stack(in_threads([partial(reindex, block[rows], reached, grid) for rows, reached in pairs]))
 
     def total(self, distances: Array) -> Array:
         """The integral over progress of distances (..., K); of last checkpoints the distances themselves."""
@@ -455,14 +469,7 @@ def _of_points(block: NDArray[Any], samples: slice, places: Places, of_points: C
 
 def _concatenated(block: NDArray[Any], samples: slice, of_blocks: Sequence[OfBlock]) -> Array:
     """What several functions give of a block, one after the other. Each thread holds the predictions of one."""
-    n_threads = min(threads_of_a_task() or os.cpu_count() or 1, _MOST_THREADS, len(of_blocks))
-    if n_threads == 1:
-        return np.concatenate([of_block(block, samples) for of_block in of_blocks])
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        return np.concatenate(list(pool.map(lambda of_block: of_block(block, samples), of_blocks)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return np.concatenate(in_threads([partial(of_block, block, samples) for of_block in of_blocks]))
 
 
 def _compared(points: Array, places: Places, n_first: int, is_first: NDArray[np.bool_]) -> Array:

@@ -18,8 +18,8 @@ from predspace_widgets.geometry.probabilities import (
 
 ProgressMetric = Literal["bhattacharyya", "great_circle"]
 
-# Below this angle (radians) the two ends of a great circle are one point.
-_COINCIDE = 1e-7
+#: Below this angle (radians) the two ends of a great circle are one point.
+COINCIDE = 1e-7
 # Probabilities that are worked on at a time: few to hold a copy of, many to search at once.
 _BLOCK = 2**21
 
@@ -65,7 +65,7 @@ def great_circle_points(p: Array, q: Array, times: Array) -> Array:
     root_p, root_q = np.sqrt(p), np.sqrt(q)
     half_chord = np.sqrt(np.square(root_p - root_q).sum(axis=-1, keepdims=True)) / 2  # (..., N, 1)
     angle = 2 * np.arcsin(np.minimum(half_chord, np.sqrt(0.5)))
-    apart = angle > _COINCIDE
+    apart = angle > COINCIDE
     sine = np.sin(np.where(apart, angle, 1.0))
     weight_p = np.where(apart, np.sin((1 - times) * angle) / sine, 1.0)
     weight_q = np.where(apart, np.sin(times * angle) / sine, 0.0)
@@ -142,10 +142,10 @@ def overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> t
 
 def nearest_by_overlaps(with_start: Array, with_end: Array, angle: Array, metric: ProgressMetric) -> Array:
     """Where on geodesics the nearest points lie, (T,): by overlaps (T, N) with the ends, which are an angle apart."""
-    if np.ptp(angle) < _COINCIDE**2:
+    if np.ptp(angle) < COINCIDE**2:
         angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
     # The overlap of P with P^t is cosine_part * cos(t g) + sine_part * sin(t g).
-    apart = angle > _COINCIDE
+    apart = angle > COINCIDE
     cosine_part = with_start
     sine_part = np.where(apart, with_end - with_start * np.cos(angle), 0.0) / np.where(apart, np.sin(angle), 1.0)
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -36,6 +38,8 @@ _PARTS = 32
 _PARTS_BYTES = 2**30
 _ADDED_AT_ONCE = 2  # shares; the fewer are added at once, the fewer are in memory
 _SHOWN_AFTER = 3.0  # seconds; shorter work needs no progress bar
+_MOST_THREADS = 8  # each of which holds predictions of its own
+_Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
@@ -124,6 +128,18 @@ def in_slices(block: NDArray[Any], samples: slice, of_block: OfBlock, n_samples:
         for k in starts
     )
     return np.asarray(sum(parts))
+
+
+def in_threads(tasks: Sequence[Callable[[], _Result]]) -> list[_Result]:
+    """Results of tasks that hold no lock of Python for long, on the threads that a task of ours may use."""
+    n_threads = min(threads_of_a_task() or os.cpu_count() or 1, _MOST_THREADS, len(tasks))
+    if n_threads < 2:
+        return [task() for task in tasks]
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        return list(pool.map(lambda task: task(), tasks))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def threads_of_a_task() -> int | None:

@@ -9,6 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+#: The coordinate that says which dataset a checkpoint came from, where several were joined.
+SOURCE = "source"
+
 
 class EmptySelectionError(ValueError):
     """No checkpoint is left; the message says which choice left none."""

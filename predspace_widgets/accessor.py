@@ -17,7 +17,7 @@ from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.trajectories.schema import validate
-from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.selection import CurveKey, Selection, attributes_of
 from predspace_widgets.trajectories.temperature import at_temperature
 
 if TYPE_CHECKING:
@@ -65,6 +65,37 @@ class PredspaceAccessor:
             epochs,
         )
         return self._ds.isel(checkpoint=selection.rows(self._ds))
+
+    def curves_by(self, *names: str) -> xr.Dataset:
+        """The dataset with curves that are also told apart by attributes of runs, not by task and method alone.
+
+        Parameters
+        ----------
+        names : str
+            Coordinates (checkpoint) that are constant within a run, such as "architecture". None takes back what was
+            told before.
+
+        Raises
+        ------
+        ValueError
+            There is no such attribute; the message names those there are.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> ds = random_trajectories(tasks=("red",))
+        >>> ds = ds.assign_coords(width=("checkpoint", ds.seed.values + 4))
+        >>> ds.predspace.curves_by("width").predspace.analysis.curve_names
+        ['red @ 4', 'red @ 5']
+        """
+        known = attributes_of(self._ds)
+        for name in names:
+            if name not in known:
+                there = f"; it has {', '.join(known)}" if known else ", which has none"
+                raise ValueError(f"no attribute {name!r} of runs in this dataset{there}")
+        ds = self._ds.copy(deep=False)
+        ds.attrs = {name: value for name, value in ds.attrs.items() if name != "curves_by"}
+        return ds.assign_attrs(curves_by=list(names)) if names else ds
 
     def at_temperature(self, temperature: float) -> xr.Dataset:
         """The dataset that imprinting at another temperature would have recorded, lazy where this one is.
@@ -191,8 +222,8 @@ class PredspaceAccessor:
 
     def trajectory_distance(
         self,
-        first: str | tuple[str, str],
-        second: str | tuple[str, str],
+        first: str | CurveKey,
+        second: str | CurveKey,
         *,
         metric: ProgressMetric = "bhattacharyya",
         n_points: int = 51,

@@ -28,8 +28,14 @@ from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, validate
-from predspace_widgets.trajectories.selection import EmptySelectionError, Selection, rows_of_runs
+from predspace_widgets.trajectories.schema import validate
+from predspace_widgets.trajectories.selection import (
+    CHECKPOINT_COORDS,
+    CurveKey,
+    EmptySelectionError,
+    Selection,
+    rows_of_runs,
+)
 
 _EVERYTHING = Selection()
 _Result = TypeVar("_Result")
@@ -66,7 +72,7 @@ def analysis_of(ds: xr.Dataset) -> Analysis:
     >>> analysis_of(ds) is analysis_of(ds)
     True
     """
-    variables = list(ds.variables.values())
+    variables = [*ds.variables.values(), ds.attrs.get("curves_by")]
     with _lock:
         known = _analyses.get(id(ds))
     if known is not None and len(known[0]) == len(variables) and all(map(operator.is_, known[0], variables)):
@@ -82,13 +88,14 @@ def analysis_of(ds: xr.Dataset) -> Analysis:
 
 
 _lock = threading.Lock()
-_analyses: dict[int, tuple[list[xr.Variable], Analysis]] = {}
+_analyses: dict[int, tuple[list[object], Analysis]] = {}
 
 
 class Analysis:
     """The measurements on one trajectories dataset.
 
-    A *curve* is what is drawn in one colour: all seeds of a task and method. See `groups.label_of` for its name.
+    A *curve* is what is drawn in one colour: all seeds of a task and method, of one source where datasets were joined.
+    See `groups.label_of` for its name.
 
     Parameters
     ----------
@@ -99,8 +106,10 @@ class Analysis:
     ----------
     curve_names : list of str
         Labels of the curves, in the order of the dataset.
-    curve_pairs : list of (task, method)
-        What the curves are, in the same order.
+    curve_coordinates : tuple of str
+        Names of what tells curves apart: "task", "method", and what else does, such as "source".
+    curve_pairs : list of (task, method, ...)
+        What the curves are, in the same order: the values of these.
     curve_numbers : array of int, shape (T,)
         Place in `curve_names` of each checkpoint's curve.
     curves : array of str, shape (T,)
@@ -124,7 +133,8 @@ class Analysis:
         self.ds = ds
         self._curves = Curves(ds)
         self.curve_names: list[str] = self._curves.labels
-        self.curve_pairs: list[tuple[str, str]] = self._curves.pairs
+        self.curve_coordinates: tuple[str, ...] = self._curves.coordinates
+        self.curve_pairs: list[CurveKey] = self._curves.pairs
         self.curve_numbers: NDArray[np.intp] = self._curves.of_checkpoint
         self.curves: NDArray[np.str_] = np.array(self.curve_names)[self.curve_numbers]
         self.measured = Measurements(ds)
@@ -292,8 +302,8 @@ class Analysis:
 
     def comparison(
         self,
-        first: str | tuple[str, str],
-        second: str | tuple[str, str],
+        first: str | CurveKey,
+        second: str | CurveKey,
         selection: Selection = _EVERYTHING,
         metric: ProgressMetric = "bhattacharyya",
         n_points: int = 51,
@@ -303,8 +313,8 @@ class Analysis:
 
         Parameters
         ----------
-        first, second : str or (task, method)
-            Curves: a label (`curve_names`), a pair, or a task that has one method.
+        first, second : str or (task, method, ...)
+            Curves: a label (`curve_names`), what it is (`curve_pairs`), or a task that has one curve.
         selection : Selection
             Its seeds and epochs count; the curves are named.
         metric : {"bhattacharyya", "great_circle"}
@@ -431,7 +441,7 @@ class Analysis:
         return result
 
     def two_curves(
-        self, first: str | tuple[str, str], second: str | tuple[str, str], selection: Selection = _EVERYTHING
+        self, first: str | CurveKey, second: str | CurveKey, selection: Selection = _EVERYTHING
     ) -> tuple[int, int, list[NDArray[np.intp]], list[NDArray[np.intp]]]:
         """Places of two different curves, and rows of the runs of each; for the errors see `comparison`."""
         self.measured.check_predictions()

@@ -16,6 +16,7 @@ from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import code_of, one_file
 from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.trajectories import join
 from predspace_widgets.views import VIEWS, Drawing, View
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Explorer:
 
     Parameters
     ----------
-    data : xarray.Dataset or Analysis
-        A trajectories dataset.
+    data : xarray.Dataset, list of them, or Analysis
+        A trajectories dataset. Several are joined, see `predspace_widgets.join`.
     state : ExplorerState, optional
         Of another explorer on this dataset, to share its choices.
     views : sequence of str or View, optional
@@ -51,7 +52,8 @@ class Explorer:
     TypeError
         No dataset, or an unknown choice; the message names those there are.
     ValueError
-        A value that the dataset does not have, an unknown view, or no valid trajectories dataset.
+        A value that the dataset does not have, an unknown view, no valid trajectories dataset, or several that do not
+        fit together.
 
     Examples
     --------
@@ -66,13 +68,15 @@ class Explorer:
 
     def __init__(
         self,
-        data: xr.Dataset | Analysis,
+        data: xr.Dataset | Sequence[xr.Dataset] | Analysis,
         *,
         state: ExplorerState | None = None,
         views: Sequence[str | View] | None = None,
         height: str = "720px",
         **choices: Any,
     ) -> None:
+        if isinstance(data, list | tuple):
+            data = join(data)
         if not isinstance(data, xr.Dataset | Analysis):
             raise TypeError(
                 f"an explorer shows a trajectories dataset, not a {type(data).__name__}: see pw.make_trajectories"

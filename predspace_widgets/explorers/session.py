@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.groups import within_task
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
@@ -148,26 +149,29 @@ class Session:
         """Facts of the dataset and of the views, as plain data."""
         analysis, ds = self.analysis, self.analysis.ds
         state = ExplorerState(analysis)
-        styles, meaning = curve_styles(analysis.curve_pairs)
+        styles, meaning = curve_styles(analysis.curve_pairs, analysis.curve_coordinates)
         curves = [
             {
                 "label": label,
                 "name": plain(label),
                 "short": plain(short(label)),
-                "task": task,
-                "method": method,
+                "task": key[0],
+                "method": key[1],
+                "apart": dict(zip(analysis.curve_coordinates, key, strict=True)),
+                "within": within_task(*key[1:]),
                 "color": style.color,
                 "faint": faint(style.color, 0.2),
                 "pale": tint(style.color, 0.5),
                 "dash": style.dash,
             }
-            for label, (task, method), style in zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
+            for label, key, style in zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
         ]
         return {
             "title": str(ds.attrs.get("title") or "trajectories"),
             "summary": summary_of(analysis),
             "source": self._source(),
             "curves": curves,
+            "curve_coordinates": analysis.curve_coordinates,
             "meaning": meaning,
             "references": references_of(analysis),
             "runs": self._runs[0].tolist(),

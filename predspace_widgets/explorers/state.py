@@ -267,7 +267,7 @@ class ExplorerState(param.Parameterized):
                 return rest
         curves = [
             label
-            for label, (task, method) in self._pairs.items()
+            for label, (task, method, *_) in self._pairs.items()
             if task in wanted["tasks"] and method in wanted["methods"]
         ]
         if "curves" in rest:

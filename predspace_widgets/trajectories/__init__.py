@@ -2,6 +2,7 @@
 
 from predspace_widgets.trajectories.build import make_trajectories
 from predspace_widgets.trajectories.demo import demo, demo_path
+from predspace_widgets.trajectories.join import join
 from predspace_widgets.trajectories.samples import restrict_classes
 from predspace_widgets.trajectories.schema import NoPredictionsError, TrajectoriesError, find_problems, validate
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection
@@ -18,6 +19,7 @@ __all__ = [
     "demo",
     "demo_path",
     "find_problems",
+    "join",
     "make_trajectories",
     "open_trajectories",
     "restrict_classes",

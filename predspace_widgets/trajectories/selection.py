@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+
+#: Coordinates that name a checkpoint.
+CHECKPOINT_COORDS = ("run", "task", "method", "seed", "epoch", "step")
+#: The coordinate that says which dataset a checkpoint came from, where several were joined.
+SOURCE = "source"
+
+
+#: What a curve is: its task, its method, and what else tells curves apart; see `curve_coordinates`.
+CurveKey = tuple[str, ...]
 
 
 class EmptySelectionError(ValueError):
@@ -24,7 +34,8 @@ class Selection:
     seeds : tuple of int, optional
     epochs : pair of float, optional
         First and last epoch, both included.
-    curves : tuple of (task, method), optional
+    curves : tuple of (task, method, ...), optional
+        What `curve_coordinates` names, in this order. One with fewer parts is all curves that begin with these.
 
     Examples
     --------
@@ -39,7 +50,7 @@ class Selection:
     methods: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     epochs: tuple[float, float] | None = None
-    curves: tuple[tuple[str, str], ...] | None = None
+    curves: tuple[CurveKey, ...] | None = None
 
     def rows(self, ds: xr.Dataset) -> NDArray[np.intp]:
         """Indices of the chosen checkpoints, in the order of the dataset.
@@ -109,24 +120,86 @@ def places_by_name(names: ArrayLike) -> dict[str, NDArray[np.intp]]:
     return {name: np.array(rows, dtype=np.intp) for name, rows in places.items()}
 
 
-def _of_curves(ds: xr.Dataset, curves: Collection[tuple[str, str]]) -> NDArray[np.bool_]:
-    """Which checkpoints (T,) are of one of some curves, each a task and a method."""
+def attributes_of(ds: xr.Dataset) -> list[str]:
+    """Names of the attributes of runs: coordinates along checkpoints besides those that name a checkpoint.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import geodesic_run
+    >>> attributes_of(geodesic_run().assign_coords(architecture=("checkpoint", ["cnn"] * 5)))
+    ['architecture']
+    """
+    return [
+        str(name)
+        for name, column in ds.coords.items()
+        if column.dims == ("checkpoint",) and name not in (*CHECKPOINT_COORDS, "checkpoint")
+    ]
+
+
+def curve_coordinates(ds: xr.Dataset) -> tuple[str, ...]:
+    """Names of the coordinates that tell curves apart.
+
+    These are task and method, the source where several datasets were joined, and the attributes of runs that
+    `ds.attrs["curves_by"]` names. An attribute of which all runs have the same value tells nothing apart.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> curve_coordinates(random_trajectories())
+    ('task', 'method')
+    """
+    given = ds.attrs.get("curves_by", ())
+    names = dict.fromkeys((SOURCE, *([given] if isinstance(given, str) else given)))
+    further = [name for name in names if name in ds.coords and ds[name].dims == ("checkpoint",)]
+    return ("task", "method", *(name for name in further if len(set(texts_of(ds[name].values))) > 1))
+
+
+def curve_keys(ds: xr.Dataset) -> list[CurveKey]:
+    """What the curve of each checkpoint is: the values of `curve_coordinates`, as text.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import geodesic_run
+    >>> curve_keys(geodesic_run(n_checkpoints=2))
+    [('geodesic', 'synthetic'), ('geodesic', 'synthetic')]
+    """
+    return list(zip(*(texts_of(ds[name].values) for name in curve_coordinates(ds)), strict=True))
+
+
+def texts_of(values: NDArray[Any]) -> list[str]:
+    """Values as people read them: numbers as short as they can be, "" for NaN.
+
+    Examples
+    --------
+    >>> texts_of(np.array([0.1, 3.0, np.nan])), texts_of(np.array(["cnn"]))
+    (['0.1', '3', ''], ['cnn'])
+    """
+    if values.dtype.kind != "f":
+        return [str(value) for value in values.tolist()]
+    return ["" if value != value else repr(value).removesuffix(".0") for value in values.tolist()]
+
+
+def _of_curves(ds: xr.Dataset, curves: Collection[CurveKey]) -> NDArray[np.bool_]:
+    """Which checkpoints (T,) are of one of some curves."""
     if not curves:
         raise EmptySelectionError("no curve is chosen: choose at least one")
     # One pass over the names, however many curves there are.
-    pairs = list(zip(ds["task"].values.tolist(), ds["method"].values.tolist(), strict=True))
-    wanted, known = {tuple(pair) for pair in curves}, dict.fromkeys(pairs)
-    unknown = [pair for pair in curves if tuple(pair) not in known]
+    keys = curve_keys(ds)
+    known = dict.fromkeys(keys)
+    beginnings = {key[:n]: None for key in known for n in range(2, len(key) + 1)}
+    unknown = [curve for curve in curves if tuple(curve) not in beginnings]
     if unknown:
         raise EmptySelectionError(
-            f"no curve {_pair(unknown[0])} in this dataset; it has {', '.join(map(_pair, known))}"
+            f"no curve {_named(unknown[0])} in this dataset; it has {', '.join(map(_named, known))}"
         )
-    return np.fromiter((pair in wanted for pair in pairs), dtype=bool, count=len(pairs))
+    wanted = {tuple(curve) for curve in curves}
+    chosen = {key for key in known if any(key[:n] in wanted for n in range(2, len(key) + 1))}
+    return np.fromiter((key in chosen for key in keys), dtype=bool, count=len(keys))
 
 
-def _pair(curve: tuple[str, str]) -> str:
-    task, method = curve
-    return f"{task!r} by {method!r}"
+def _named(curve: CurveKey) -> str:
+    task, method, *further = curve
+    return " of ".join([f"{task!r} by {method!r}", *map(repr, further)])
 
 
 def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:

@@ -387,7 +387,7 @@ class Tables:
         return [float(values.min()) - room, float(values.max()) + room]
 
     def _fact_meaning(self) -> str:
-        return curve_styles(self.analysis.curve_pairs)[1]
+        return curve_styles(self.analysis.curve_pairs, self.analysis.curve_coordinates)[1]
 
     def _fact_references(self) -> str:
         return references_of(self.analysis)

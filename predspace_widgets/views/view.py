@@ -161,7 +161,8 @@ class CheckpointView(View):
         named: dict[str, Any] = {}
         if table.curve is not None:
             pairs = [tables.analysis.curve_pairs[curve] for curve in table.curve]
-            named = {"task": [task for task, _ in pairs], "method": [method for _, method in pairs]}
+            coordinates = tables.analysis.curve_coordinates
+            named = {name: [pair[part] for pair in pairs] for part, name in enumerate(coordinates)}
         if len(table.rows) and (table.rows >= 0).all():
             named = {"row": table.rows, "run": ds["run"].values[table.rows], **named}
             named["seed"] = ds["seed"].values[table.rows]

@@ -62,7 +62,7 @@ export function curveList(stage) {
   );
   const rows = [...tasks].flatMap(([task, members]) => {
     if (members.length === 1) return [curveRow(stage, members[0], members[0].label, false)];
-    return [taskRow(stage, task, members), ...members.map((curve) => curveRow(stage, curve, curve.method, true))];
+    return [taskRow(stage, task, members), ...members.map((curve) => curveRow(stage, curve, curve.within, true))];
   });
   return el("section", { className: "curves" }, heading, el("div", { className: "rows", role: "group" }, ...rows));
 }

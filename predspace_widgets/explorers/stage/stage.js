@@ -393,8 +393,7 @@ class Stage {
       result.run = rows.map((row) => about.runs[arrays.run[row]]);
     }
     if (table.curve) {
-      result.task = table.curve.map((curve) => about.curves[curve].task);
-      result.method = table.curve.map((curve) => about.curves[curve].method);
+      for (const name of about.curve_coordinates) result[name] = table.curve.map((curve) => about.curves[curve].apart[name]);
     }
     if (result.row) result.seed = rows.map((row) => arrays.seed[row]);
     for (const column of view.columns) result[formatted(column, texts)] = Array.from(table.column(formatted(column, texts)));

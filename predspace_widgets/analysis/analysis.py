@@ -244,7 +244,7 @@ class Analysis:
             what = "is chosen: a picture needs" if fitted is rows else "is what the axes are fitted on: they need"
             raise EmptySelectionError(f"only one checkpoint {what} at least two")
         key = (digest(fitted), n_components)
-        axes = self._axes.get(("axes", *key), lambda: self._axes_of(fitted, n_components))
+        axes = self._axes_of(fitted, n_components)
         if np.isin(rows, fitted).all():
             embedding = axes.fitted[np.searchsorted(fitted, rows)]
         else:  # of all at once, so that whatever is shown next is there
@@ -256,9 +256,22 @@ class Analysis:
             picture.attrs["landmarks"] = len(axes.frame.landmarks)
         return picture
 
+    def axes_of_everything(self, n_components: int = 3) -> Axes:
+        """The axes of the picture of all checkpoints.
+
+        Raises
+        ------
+        ValueError
+            There is a single checkpoint.
+        """
+        return self._axes_of(np.arange(self.ds.sizes["checkpoint"]), n_components)
+
     def _axes_of(self, fitted: NDArray[np.intp], n_components: int) -> Axes:
-        whole = self._whole_embedding(max(n_components, _SIGNED_AXES))
-        return axes_of(self.measured, fitted, n_components, whole)
+        def compute() -> Axes:
+            whole = self._whole_embedding(max(n_components, _SIGNED_AXES))
+            return axes_of(self.measured, fitted, n_components, whole)
+
+        return self._axes.get(("axes", digest(fitted), n_components), compute)
 
     def _whole_embedding(self, n_components: int) -> Array:
         """Coordinates of all checkpoints, whose signs follow from the rule of `InPCA`, (T, component)."""

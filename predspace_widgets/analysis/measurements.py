@@ -207,6 +207,11 @@ class Measurements:
         of_block = partial(distances_of_block, rows=rows, columns=columns)
         return self._mean("", of_block, (len(rows), len(columns)), keep=False)
 
+    def distances_from(self, points: NDArray[Any], columns: _Rows) -> Array:
+        """Bhattacharyya distances from points (n, N, C), of the samples of this dataset, to some checkpoints, (n, m)."""
+        of_block = partial(_distances_from, points=points, columns=columns)
+        return self._mean("", of_block, (len(points), len(columns)), keep=False, show_progress=False)
+
     def geodesic_distances(self) -> Array:
         """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
         shape = (N_GEODESIC_POINTS, self.ds.sizes["checkpoint"])
@@ -417,6 +422,11 @@ def distances_of_block(
     chosen = block if rows is None else block[rows]
     others = None if columns is None else block[columns]
     return pairwise(chosen, others, metric=metric, device=device, threads=threads_of_a_task())
+
+
+def _distances_from(block: NDArray[Any], samples: slice, points: NDArray[Any], columns: _Rows) -> Array:
+    every = len(columns) == len(block)  # all checkpoints are not copied
+    return pairwise(points[:, samples], block if every else block[columns], threads=threads_of_a_task())
 
 
 def digest(rows: _Rows) -> str:

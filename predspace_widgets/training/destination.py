@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
 from predspace_widgets.trajectories import check_path, make_trajectories
 from predspace_widgets.trajectories.appending import append_checkpoints, array_of, open_grown
+from predspace_widgets.trajectories.recording import SignOfLife
 from predspace_widgets.trajectories.schema import predictions_name
 from predspace_widgets.trajectories.storage import Store, StoredDtype
 
@@ -70,6 +72,8 @@ class Destination:
         self._described = described
         self._dtype, self._store = dtype, store
         self._same_as_stored = False
+        self._sign = SignOfLife(path)
+        weakref.finalize(self, self._sign.end)  # also of a training that ends without closing its recorder
         self.n_classes = None if described["classes"] is None else len(described["classes"])
         # Bad descriptions are found before the first prediction: the dataset itself says what is wrong.
         labels = described["label"]
@@ -135,6 +139,7 @@ class Destination:
             )
         ds = self._dataset(stored, epoch, step, metrics)
         with self._locked():
+            self._sign.begin()
             group = self._open()
             if _end_of(group, self.run) != after:
                 raise ValueError(
@@ -143,6 +148,10 @@ class Destination:
                 )
             append_checkpoints(ds, self.path, store=store, dtype=dtype, group=group)
         self.n_classes = stored.shape[1]
+
+    def close(self) -> None:
+        """Show that no more is written: see `predspace_widgets.trajectories.recording`."""
+        self._sign.end()
 
     def _describe(self, n_classes: int) -> xr.Dataset:
         """A valid dataset of one checkpoint that has all but the predictions."""

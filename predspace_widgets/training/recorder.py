@@ -232,6 +232,7 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
+        self._destination.close()
         if self._pending is not None:
             raise ValueError(self._pending.what_is_missing(self.sample_ids))
 
@@ -242,6 +243,7 @@ class Recorder:
         if kind is None:
             self.close()
         self._closed = True  # after an error nothing is checked: that error is the one to see
+        self._destination.close()
 
     @property
     def share(self) -> tuple[int, int]:

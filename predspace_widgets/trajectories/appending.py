@@ -20,6 +20,7 @@ from predspace_widgets.trajectories.schema import check_predictions, predictions
 from predspace_widgets.trajectories.storage import (
     Store,
     StoredDtype,
+    as_read,
     check_path,
     chunk_sizes,
     form_on_disk,
@@ -120,6 +121,30 @@ def open_grown(path: str | os.PathLike[str]) -> zarr.Group:
     if not grown:
         raise ValueError(f"{path} is there but was not recorded checkpoint by checkpoint: record into a new path")
     return group
+
+
+def read_checkpoints(group: zarr.Group, rows: slice) -> xr.Dataset:
+    """Some checkpoints of what `open_grown` gave, in memory, at the cost of these alone.
+
+    Parameters
+    ----------
+    group : zarr.Group
+    rows : slice
+        Of its checkpoints.
+
+    Returns
+    -------
+    xarray.Dataset
+        `probs` (checkpoint, sample, class), float32 or wider, and every variable that has one value a checkpoint.
+    """
+    values: dict[str, Any] = {}
+    for name, array in group.arrays():
+        if _grows(array) and array.ndim == 1:
+            column = np.asarray(array[rows])
+            values[name] = ("checkpoint", column.astype(object) if column.dtype.kind == "T" else column)
+    name = predictions_name(group)
+    stored = np.asarray(array_of(group, name)[rows])  # (n, N, C)
+    return xr.Dataset({**values, "probs": (("checkpoint", "sample", "class"), as_read(stored, name))})
 
 
 def _form_of(group: zarr.Group, dtype: DTypeLike | None, store: str | None, where: Path) -> tuple[str, np.dtype[Any]]:

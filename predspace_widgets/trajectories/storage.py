@@ -6,7 +6,7 @@ import os
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -251,10 +251,25 @@ def with_text(ds: xr.Dataset, kinds: str, *dtypes: type) -> xr.Dataset:
 
 def _read(stored: xr.DataArray) -> xr.DataArray:
     """Probabilities whose rows sum to 1, lazily, from how they are stored."""
-    read = from_logarithms if stored.name == "log_probs" else _normal_rows
+    read = _reader_of(str(stored.name))
     probs = map_rows(stored, read, np.promote_types(stored.dtype, np.float32)).rename("probs")
     probs.encoding = {"dtype": stored.dtype, "store": stored.name}  # what `save_trajectories` keeps by default
     return probs
+
+
+def as_read(stored: NDArray[Any], name: str) -> NDArray[Any]:
+    """Probabilities whose rows sum to 1, from an array as it is stored by a name of predictions.
+
+    Examples
+    --------
+    >>> as_read(np.array([[1.0, 3.0]], dtype=np.float16), "probs")
+    array([[0.25, 0.75]], dtype=float32)
+    """
+    return _reader_of(name)(stored, np.promote_types(stored.dtype, np.float32))
+
+
+def _reader_of(name: str) -> Callable[[NDArray[Any], DTypeLike], NDArray[Any]]:
+    return from_logarithms if name == "log_probs" else _normal_rows
 
 
 def _normal_rows(probs: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

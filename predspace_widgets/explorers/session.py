@@ -110,8 +110,8 @@ class Session:
         Parameters
         ----------
         request : mapping
-            `kind` is "view" (with `view` and the `choices` that it depends on), "picture" or "samples" (with `choices`), "quantity"
-            (with `name`, and `choices` of samples) or "ahead".
+            `kind` is "view" (with `view` and the `choices` it depends on), "picture" or "samples" (with `choices`),
+            "quantity" (with `name`, and `choices` of samples) or "ahead".
         state : ExplorerState
             Of the stage; it is not changed.
 

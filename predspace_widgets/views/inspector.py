@@ -40,7 +40,7 @@ _MOST_PAIRS = 8
 # Classes of a strip of probabilities that are told apart, besides the true one.
 _TOLD_APART = 5
 _ERRORS = "#D55E00"
-_CLOSE = ("close", {"selected": [], "sample": None})
+_CLOSE: blocks.Link = ("close", {"selected": [], "sample": None})
 
 
 # -- measured ----------------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def _of_pair(result: Mapping[str, Any], analysis: Analysis, choices: Any) -> lis
         ("half of it", f"{n_half:,} of {n_samples:,} samples make it"),
     ]
     first, second = ([row] for row in choices.selected)
-    on = [("A alone", {"selected": first}), ("B alone", {"selected": second}), _CLOSE]
+    on: list[blocks.Link] = [("A alone", {"selected": first}), ("B alone", {"selected": second}), _CLOSE]
     shown = [blocks.facts("Why these two differ", rows, on)]
     if not pair.attrs["distance"]:
         return [*shown, blocks.text("They predict the same on every sample.")]

@@ -25,7 +25,7 @@ def ds() -> xr.Dataset:
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_figure_of_each_view_is_that_of_the_view(ds: xr.Dataset, name: str) -> None:
-    explorer = Explorer(ds, curves=["red", "blue"], dimensions="2-D")
+    explorer = Explorer(ds, curves=["red", "blue"], dimensions="2-D", selected=[0, 9])
     drawing = VIEWS[name].compose(explorer.session.analysis, explorer.state)
     figure = explorer.figure(name)
     assert isinstance(figure, go.Figure)
@@ -157,7 +157,7 @@ def test_a_state_that_was_made_before(ds: xr.Dataset) -> None:
 
 
 def test_an_explorer_of_several_datasets_joins_them(ds: xr.Dataset) -> None:
-    explorer = Explorer([ds, ds.isel(sample=slice(None, None, -1))], color_by="curve")
+    explorer = Explorer([ds, ds.isel(sample=slice(None, None, -1))], color_by="curve", selected=[0, 9])
     first, second = "synthetic trainings 1", "synthetic trainings 2"
     assert explorer.session.about["title"] == f"{first} + {second}"
     assert explorer.state.curves[:2] == [f"red @ {first}", f"green @ {first}"]

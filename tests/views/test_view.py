@@ -32,7 +32,7 @@ OF_RESULTS = [view for view in VIEWS.values() if isinstance(view, ResultView)]
 
 
 def test_the_views_in_their_order() -> None:
-    assert list(VIEWS) == ["inpca", "progress", "comparison", "lengths", "stress"]
+    assert list(VIEWS) == ["inpca", "progress", "comparison", "lengths", "stress", "inspector"]
     assert all(view.name == name for name, view in VIEWS.items())
 
 
@@ -71,7 +71,8 @@ def test_views_name_choices_and_values_that_there_are(view: View, analysis: Anal
 
 @pytest.mark.parametrize("view", OF_RESULTS, ids=lambda view: view.name)
 def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, analysis: Analysis) -> None:
-    first = as_plain(view.draw(analysis, ExplorerState(analysis)).figure)
+    chosen = {"selected": [0, 9]} if "selected" in view.depends else {}
+    first = as_plain(view.draw(analysis, ExplorerState(analysis, **chosen)).figure)
     others = {
         "curves": ["blue"],
         "dimensions": "2-D",
@@ -83,7 +84,7 @@ def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, an
     }
     assert not set(others) & set(view.depends)
     for name, value in others.items():
-        assert as_plain(view.draw(analysis, ExplorerState(analysis, **{name: value})).figure) == first, name
+        assert as_plain(view.draw(analysis, ExplorerState(analysis, **chosen, **{name: value})).figure) == first, name
     changes: dict[str, Any] = {
         "compared": ["red", "blue"],
         "seeds": [0],
@@ -212,7 +213,8 @@ def strings(value: Any) -> list[str]:
 @pytest.mark.parametrize("dimensions", ["2-D", "3-D", "pairs"])
 def test_names_reach_figures_as_plain_text_and_never_a_template(color_by: str, dimensions: str) -> None:
     analysis = hostile()
-    figures = [figure_of(analysis, view.name, color_by=color_by, dimensions=dimensions) for view in VIEWS.values()]
+    choices = {"color_by": color_by, "dimensions": dimensions, "selected": [0, 9], "sample": 0}
+    figures = [figure_of(analysis, view.name, **choices) for view in VIEWS.values()]
     texts = strings(figures)
     assert any("&lt;script&gt;" in text for text in texts)
     assert not any(name in text for name in NAMES for text in texts)

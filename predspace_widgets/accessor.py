@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from predspace_widgets.analysis import inspection
-from predspace_widgets.analysis.analysis import Analysis, analysis_of
+from predspace_widgets.analysis.analysis import Analysis, analysis_of, dataset_of_samples
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.trajectories.samples import Samples
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import CurveKey, Selection, attributes_of
 from predspace_widgets.trajectories.temperature import at_temperature
@@ -96,6 +97,44 @@ class PredspaceAccessor:
         ds = self._ds.copy(deep=False)
         ds.attrs = {name: value for name, value in ds.attrs.items() if name != "curves_by"}
         return ds.assign_attrs(curves_by=list(names)) if names else ds
+
+    def of_samples(
+        self,
+        classes: str | Iterable[str] | None = None,
+        samples: Iterable[Any] | None = None,
+        among: Iterable[str] | None = None,
+    ) -> xr.Dataset:
+        """The dataset of all checkpoints on some samples only: their geometry is that of these samples.
+
+        Pictures have the signs of axes of those of all samples. See `predspace_widgets.analysis.Analysis.of_samples`.
+
+        Parameters
+        ----------
+        classes : str or iterable of str, optional
+            Samples of these true classes.
+        samples : iterable, optional
+            Ids of samples.
+        among : iterable of str, optional
+            Samples of these classes, predicted among these classes only.
+
+        Returns
+        -------
+        xarray.Dataset
+            Of the samples that fit all that is given, lazy where this one is.
+
+        Raises
+        ------
+        NoPredictionsError
+        ValueError
+            An unknown class or id, fewer than two classes to predict among, or no sample is left.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.of_samples(classes="class 4").predspace.progress().sizes
+        Frozen({'checkpoint': 48})
+        """
+        return dataset_of_samples(self._ds, Samples.of(self._ds, classes, samples, among))
 
     def at_temperature(self, temperature: float) -> xr.Dataset:
         """The dataset that imprinting at another temperature would have recorded, lazy where this one is.

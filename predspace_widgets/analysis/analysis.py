@@ -19,15 +19,24 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.cache import Cache
-from predspace_widgets.analysis.frame import Axes, axes_of, fit, make_picture, measure_for_frames, stored_picture
+from predspace_widgets.analysis.frame import (
+    Axes,
+    axes_of,
+    fit,
+    make_picture,
+    measure_for_frames,
+    signs_like,
+    stored_picture,
+)
 from predspace_widgets.analysis.groups import Curves
-from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, Places, digest
+from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, PartOf, Places, digest
 from predspace_widgets.analysis.points import Points
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.samples import Samples, class_names
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import (
     CHECKPOINT_COORDS,
@@ -46,6 +55,8 @@ _MOST_SELECTIONS = 64
 _MOST_SELECTION_BYTES = 2**28
 # Axes that are held: what is shown changes more often than what they are fitted on.
 _MOST_AXES = 16
+# Choices of samples whose measurements are held.
+_MOST_SAMPLES = 4
 
 
 def analysis_of(ds: xr.Dataset) -> Analysis:
@@ -80,11 +91,36 @@ def analysis_of(ds: xr.Dataset) -> Analysis:
     validate(ds, values=False)
     # Of a copy, which shares the variables: the analysis must not keep the dataset itself alive.
     analysis = Analysis(ds.copy(deep=False))
+    _remember(ds, analysis)
+    return analysis
+
+
+def dataset_of_samples(ds: xr.Dataset, samples: Samples) -> xr.Dataset:
+    """The dataset of some samples, whose `analysis_of` is the `Analysis.of_samples` of that of `ds`.
+
+    Raises
+    ------
+    NoPredictionsError
+    ValueError
+        See `predspace_widgets.trajectories.Samples.places`.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> dataset_of_samples(random_trajectories(), Samples(rows=(0, 2))).sizes["sample"]
+    2
+    """
+    analysis = analysis_of(ds).of_samples(samples)
+    part = analysis.ds.copy(deep=False)
+    _remember(part, analysis)
+    return part
+
+
+def _remember(ds: xr.Dataset, analysis: Analysis) -> None:
     with _lock:
         if id(ds) not in _analyses:
             weakref.finalize(ds, _analyses.pop, id(ds), None)
-        _analyses[id(ds)] = variables, analysis
-    return analysis
+        _analyses[id(ds)] = list(ds.variables.values()), analysis
 
 
 _lock = threading.Lock()
@@ -101,6 +137,10 @@ class Analysis:
     ----------
     ds : xarray.Dataset
         A valid trajectories dataset.
+    measured : Measurements, optional
+        On this dataset.
+    like : Analysis, optional
+        Of the same checkpoints: signs of axes are those of its pictures.
 
     Attributes
     ----------
@@ -129,19 +169,21 @@ class Analysis:
     32
     """
 
-    def __init__(self, ds: xr.Dataset) -> None:
+    def __init__(self, ds: xr.Dataset, measured: Measurements | None = None, like: Analysis | None = None) -> None:
         self.ds = ds
+        self._like = like
         self._curves = Curves(ds)
         self.curve_names: list[str] = self._curves.labels
         self.curve_coordinates: tuple[str, ...] = self._curves.coordinates
         self.curve_pairs: list[CurveKey] = self._curves.pairs
         self.curve_numbers: NDArray[np.intp] = self._curves.of_checkpoint
         self.curves: NDArray[np.str_] = np.array(self.curve_names)[self.curve_numbers]
-        self.measured = Measurements(ds)
+        self.measured = measured or Measurements(ds)
         self.points = Points(self.measured)
         self._whole = Cache()
         self._selections = Cache(_MOST_SELECTIONS, _MOST_SELECTION_BYTES)
         self._axes = Cache(_MOST_AXES, _MOST_SELECTION_BYTES)
+        self._samples = Cache(_MOST_SAMPLES)
 
     # -- on all checkpoints, computed once -----------------------------------------------------------------------------
 
@@ -180,6 +222,48 @@ class Analysis:
             self.measured.step_lengths()
             if self.ds.sizes["checkpoint"] > 1:
                 self._whole_embedding(_SIGNED_AXES)
+
+    def of_samples(self, samples: Samples | None) -> Analysis:
+        """The measurements of the same checkpoints on some samples only, or predicted among some classes.
+
+        Parameters
+        ----------
+        samples : Samples or None
+            None gives this analysis itself.
+
+        Returns
+        -------
+        Analysis
+            The last four choices are kept. Signs of axes are those of the pictures of all samples, so that nothing
+            flips. Of predictions on disk, whole classes are answered from what the first pass kept of each class (see
+            `predspace_widgets.analysis.large.by_class`), without reading them again.
+
+        Raises
+        ------
+        NoPredictionsError
+        ValueError
+            See `predspace_widgets.trajectories.Samples.places`.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> of_two = Analysis(random_trajectories()).of_samples(Samples(classes=("class 1", "class 4")))
+        >>> of_two.ds.sizes["sample"], of_two.picture().sizes["checkpoint"]
+        (11, 48)
+        """
+        if samples is None:
+            return self
+
+        def make() -> Analysis:
+            samples.places(self.ds)  # before anything is read
+            here = self.measured.probs()
+            ds = samples.apply(self.ds if here.chunks is not None else self.ds.assign(probs=here))
+            names = class_names(self.ds)
+            classes = tuple(names.index(name) for name in samples.classes or ())
+            part_of = PartOf(self.measured, classes) if samples.by_class_alone else None
+            return Analysis(ds, Measurements(ds, part_of), like=self)
+
+        return self._samples.get(samples, make)
 
     # -- on a selection ------------------------------------------------------------------------------------------------
 
@@ -274,9 +358,16 @@ class Analysis:
         return self._axes.get(("axes", digest(fitted), n_components), compute)
 
     def _whole_embedding(self, n_components: int) -> Array:
-        """Coordinates of all checkpoints, whose signs follow from the rule of `InPCA`, (T, component)."""
+        """Coordinates of all checkpoints, (T, component), with signs by the rule of `InPCA` or those of `like`."""
         every = np.arange(self.ds.sizes["checkpoint"])
-        return self._whole.get(n_components, lambda: fit(self.measured, every, n_components).inpca.embedding_)
+
+        def compute() -> Array:
+            embedding = fit(self.measured, every, n_components).inpca.embedding_
+            if self._like is None:
+                return embedding
+            return np.asarray(embedding * signs_like(embedding, every, self._like._whole_embedding(n_components)))
+
+        return self._whole.get(n_components, compute)
 
     def progress_curves(
         self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya"

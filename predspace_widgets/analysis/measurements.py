@@ -23,7 +23,9 @@ from predspace_widgets.analysis.large.blocks import (
     mean_over_samples,
     of_each_sample,
     threads_of_a_task,
+    whole_rows,
 )
+from predspace_widgets.analysis.large.by_class import OfMembers, SumsByClass, edges_of_blocks, is_small_enough
 from predspace_widgets.analysis.large.kept import Results
 from predspace_widgets.geometry import (
     angles,
@@ -53,6 +55,8 @@ N_GEODESIC_POINTS = 33
 _IN_MEMORY = 2**28
 _FLOAT64_AT_A_TIME = 2**20  # probabilities of neighbouring checkpoints
 _PROBABILITIES_AT_A_TIME = 2**22  # of runs at equal progress
+# Means that a first pass over large predictions keeps by class.
+_OF_FIRST_PASS = ("distances-bhattacharyya", "distances-to-geodesic", "accuracy", "squared-steps-bhattacharyya")
 _Result = TypeVar("_Result")
 _Rows = NDArray[np.intp]
 _log = logging.getLogger(__name__)
@@ -130,6 +134,32 @@ class ComparedCurves(NamedTuple):
     exact: bool
 
 
+@dataclass(frozen=True)
+class PartOf:
+    """That a dataset holds all samples of some classes of another one, and nothing else of it is changed.
+
+    Attributes
+    ----------
+    whole : Measurements
+        On the other dataset.
+    classes : tuple of int
+    """
+
+    whole: Measurements
+    classes: tuple[int, ...]
+
+    @property
+    def places(self) -> _Rows:
+        """Places of the samples in the other dataset."""
+        return np.flatnonzero(np.isin(self.whole.labels(), self.classes))
+
+    def mean(self, name: str) -> Array | None:
+        """A mean over these samples from what is kept of each class; None where it is not."""
+        sums = self.whole.sums_by_class()
+        shares = None if sums is None else sums.shares(name, self.classes)
+        return None if shares is None else shares * (len(self.whole.labels()) / len(self.places))
+
+
 class Measurements:
     """Results on all checkpoints of one dataset, each computed once.
 
@@ -140,10 +170,13 @@ class Measurements:
     ----------
     ds : xarray.Dataset
         A valid trajectories dataset.
+    part_of : PartOf, optional
+        Where results are looked for before they are computed.
     """
 
-    def __init__(self, ds: xr.Dataset) -> None:
+    def __init__(self, ds: xr.Dataset, part_of: PartOf | None = None) -> None:
         self.ds = ds
+        self._part_of = part_of
         self._cache = Cache()  # several sessions of one server share the results
 
     # -- results -------------------------------------------------------------------------------------------------------
@@ -163,6 +196,10 @@ class Measurements:
 
         def compute() -> Array:
             _check_memory(n_points)
+            if metric == "bhattacharyya" and self._part_of is not None:
+                self._part_of.whole.distances(metric, device, show_progress=show_progress)  # its first pass
+            elif metric == "bhattacharyya":
+                self._first_pass(name, n_condensed, device, keep, show_progress)
             of_block = partial(_condensed_distances, metric=metric, device=device)
             return _squareform(self._mean(name, of_block, (n_condensed,), keep, show_progress))
 
@@ -215,23 +252,25 @@ class Measurements:
     def geodesic_distances(self) -> Array:
         """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
         shape = (N_GEODESIC_POINTS, self.ds.sizes["checkpoint"])
-        of_block = partial(_geodesic_distances, labels=self._labels())
+        of_block = partial(_geodesic_distances, labels=self.labels())
         return self._cache.get(("geodesic",), lambda: self._mean("distances-to-geodesic", of_block, shape))
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> Array:
         """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
 
         def compute() -> Array:
-            probs, labels = self.probs(), self._labels()
-            n_samples, n_classes = probs.shape[1:]
-            if probs.chunks is None:
-                return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
-            # All that progress depends on, 2 numbers of each sample instead of one a class.
-            of_block = partial(_overlaps_with_ends, labels=labels)
-            overlaps = self.unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
+            n_samples, n_classes = self.ds.sizes["sample"], self.ds.sizes["class"]
+            overlaps: NDArray[Any] | None = self._kept_overlaps()
+            if overlaps is None:
+                probs, labels = self.probs(), self.labels()
+                if probs.chunks is None:
+                    return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
+                # All that progress depends on, 2 numbers of each sample instead of one a class.
+                of_block = partial(_overlaps_with_ends, labels=labels)
+                overlaps = self.unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
             angle = angles(ignorance(1, n_classes), truth([0], n_classes))  # the same for all samples
             n = max(1, _FLOAT64_AT_A_TIME // n_samples)
-            blocks = [overlaps[k : k + n] for k in range(0, len(overlaps), n)]
+            blocks = [overlaps[k : k + n].astype(np.float64) for k in range(0, len(overlaps), n)]
             return np.concatenate([nearest_by_overlaps(b[..., 0], b[..., 1], angle, metric) for b in blocks])
 
         name = f"progress-{metric}"
@@ -241,7 +280,7 @@ class Measurements:
 
     def accuracy(self) -> Array:
         """Share of samples whose most probable class is the true one, (T,)."""
-        of_block = partial(_accuracy, labels=self._labels())
+        of_block = partial(_accuracy, labels=self.labels())
         return self._cache.get(("accuracy",), lambda: self._mean("accuracy", of_block, (self.ds.sizes["checkpoint"],)))
 
     def step_lengths(self, method: LengthMethod = "bhattacharyya") -> Array:
@@ -249,9 +288,7 @@ class Measurements:
         check_length_method(method)
 
         def compute() -> Array:
-            runs = rows_of_runs(self.ds).values()
-            before = np.concatenate([rows[:-1] for rows in runs])
-            after = np.concatenate([rows[1:] for rows in runs])
+            before, after = self._steps()
             lengths = np.zeros(self.ds.sizes["checkpoint"])
             if len(after):
                 lengths[after] = np.sqrt(self.squared_steps(before, after, method, f"squared-steps-{method}"))
@@ -309,6 +346,65 @@ class Measurements:
         of_block = partial(_squared_steps, before=before, after=after, method=method)
         return self._mean(name, of_block, (len(after),), keep=None if name else False)
 
+    # -- by class ------------------------------------------------------------------------------------------------------
+
+    def sums_by_class(self) -> SumsByClass | None:
+        """What is kept of each class, of predictions that do not fit in memory; None where it is not to be kept."""
+
+        def find() -> SumsByClass | None:
+            n_points, probs = self.ds.sizes["checkpoint"], self.ds["probs"]
+            n_pairs, n_steps = n_points * (n_points - 1) // 2, len(self._steps()[1])
+            numbers = (n_pairs, N_GEODESIC_POINTS * n_points, n_points, n_steps)
+            sizes = dict(zip(_OF_FIRST_PASS, numbers, strict=True))
+            results = self._results("accuracy", n_points, None) if probs.nbytes > _IN_MEMORY else None
+            if results is None or not is_small_enough(self.labels(), n_points, sizes, probs.nbytes):
+                return None
+            return SumsByClass(results, self.labels(), n_points, sizes, edges_of_blocks(whole_rows(self.probs())))
+
+        return self._cache.get(("sums by class",), find)
+
+    def _first_pass(self, name: str, size: int, device: str, keep: bool | None, show_progress: bool) -> None:
+        """Measure all that is kept by class in one pass, where it is to be kept and nothing is there yet.
+
+        What fails here is measured without it.
+        """
+        if active_client() is not None or keep is False or self.ds.sizes["checkpoint"] < 2:
+            return
+        results = self._results(name, size, keep)
+        sums = None if results is None else self.sums_by_class()
+        if results is None or sums is None or results.has(name) or sums.is_complete:
+            return
+        labels = self.labels()
+        before, after = self._steps()
+        functions: tuple[OfMembers, ...] = (
+            partial(_condensed_distances, metric="bhattacharyya", device=device),
+            partial(_geodesic_distances, labels=labels),
+            partial(_accuracy, labels=labels),
+            partial(_squared_steps, before=before, after=after, method="bhattacharyya"),
+        )
+        of_members = dict(zip(_OF_FIRST_PASS, functions, strict=True))
+        ends = partial(_overlaps_with_ends, labels=labels)
+        try:
+            self.unchanged(lambda: sums.measure(whole_rows(self.probs()), of_members, ends, show_progress))
+        except StoreChangedError:
+            raise
+        except OSError as error:
+            _log.warning("sums by class are not kept: %s", error)
+
+    def _kept_overlaps(self) -> NDArray[np.float32] | None:
+        """Overlaps (T, N, 2) with ignorance and truth that a first pass has kept, or None."""
+        self.check_predictions()
+        part = self._part_of
+        sums = (self if part is None else part.whole).sums_by_class()
+        if sums is None or not sums.is_complete:
+            return None
+        return sums.overlaps_with_ends(np.arange(self.ds.sizes["sample"]) if part is None else part.places)
+
+    def _steps(self) -> tuple[_Rows, _Rows]:
+        """Rows of the checkpoints before and after each step of a run."""
+        runs = rows_of_runs(self.ds).values()
+        return np.concatenate([rows[:-1] for rows in runs]), np.concatenate([rows[1:] for rows in runs])
+
     # -- how they are computed -----------------------------------------------------------------------------------------
 
     def probs(self) -> xr.DataArray:
@@ -339,7 +435,8 @@ class Measurements:
         finally:  # whatever it made of files that changed meanwhile, an error too
             stored.source.check_unchanged()
 
-    def _labels(self) -> NDArray[Any]:
+    def labels(self) -> NDArray[Any]:
+        """Index of the true class of each sample, (N,)."""
         self.check_predictions()  # without them there need be no labels
         return self._cache.get(("labels",), lambda: np.asarray(self.ds["label"].values))
 
@@ -354,6 +451,10 @@ class Measurements:
         """The mean over samples of what a function gives for blocks of them."""
 
         def compute(results: Results | None) -> Array:
+            sums = self.sums_by_class() if results is not None and name in _OF_FIRST_PASS else None
+            kept = None if sums is None else sums.shares(name)
+            if kept is not None:
+                return kept.reshape(shape)
             probs = self.probs()
             if probs.chunks is None:
                 return mean_over_samples(probs, of_block, shape)
@@ -366,6 +467,9 @@ class Measurements:
     ) -> Array:
         """A result, taken from disk if it is there; computed, and written there, if it is to be kept."""
         self.check_predictions()
+        of_classes = self._part_of.mean(name) if self._part_of is not None and name else None
+        if of_classes is not None:
+            return of_classes.reshape(shape)
         results = self._results(name, int(np.prod(shape)), keep)
         if results is None:
             return compute(None)

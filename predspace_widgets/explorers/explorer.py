@@ -18,6 +18,7 @@ from predspace_widgets.explorers.sharing import code_of, one_file
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import join
 from predspace_widgets.views import VIEWS, Drawing, View
+from predspace_widgets.views.style import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -130,7 +131,10 @@ class Explorer:
         """
         import plotly.graph_objects as go
 
-        return go.Figure(self._drawing(view).figure)
+        figure = go.Figure(self._drawing(view).figure)
+        if self.state.samples is not None:
+            figure.update_layout(title={"text": plain(self.state.of_what), "font": {"size": 14}}, margin={"t": 36})
+        return figure
 
     def data(self, view: str = "inpca") -> pd.DataFrame:
         """The numbers of a view, a row for what is drawn.

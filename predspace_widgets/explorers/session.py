@@ -231,7 +231,7 @@ class Session:
     def _of_samples(self, choices: ExplorerState) -> bytes:
         """What of it is another on the samples that count."""
         measured, everything = _measured(choices.on_samples)
-        about = {"everything": everything, "samples": choices.on_samples.of_what, "replaces": _MEASURED}
+        about = {"everything": everything, "samples": choices.of_what, "replaces": _MEASURED}
         return compress(pack(about, measured))
 
     def _ahead(self) -> dict[str, list[dict[str, Any]]]:

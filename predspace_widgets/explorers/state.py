@@ -20,7 +20,7 @@ from predspace_widgets.explorers.choices import (
     unknown_name,
 )
 from predspace_widgets.trajectories import Selection
-from predspace_widgets.trajectories.samples import class_names
+from predspace_widgets.trajectories.samples import Samples, class_names
 
 #: Choices that last for a look, not to be kept in an address or in code.
 FLEETING = ("selected", "sample")
@@ -194,9 +194,19 @@ class ExplorerState(param.Parameterized):
         ValueError
             They cannot be analysed, and why; or the dataset holds an embedding only.
         """
+        return self.analysis.of_samples(self._which_samples)
+
+    @property
+    def of_what(self) -> str:
+        """Which samples count and how many they are, in words; nothing where all do."""
+        which = self._which_samples
+        return "" if which is None else which.describe(self.analysis.ds)
+
+    @property
+    def _which_samples(self) -> Samples | None:
         if self.samples is None:
-            return self.analysis
-        return self.analysis.of_samples(Samples(**{name: tuple(members) for name, members in self.samples.items()}))
+            return None
+        return Samples(**{name: tuple(members) for name, members in self.samples.items()})
 
     @property
     def tasks(self) -> list[str]:

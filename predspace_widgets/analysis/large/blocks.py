@@ -80,7 +80,7 @@ def mean_over_samples(
     """
     if probs.chunks is None:
         return of_block(probs.values, slice(0, probs.sizes["sample"]))
-    lazy = _whole_rows(probs)
+    lazy = whole_rows(probs)
     size = int(np.prod(shape))
     shares = da.map_blocks(
         _share_of_block,
@@ -109,7 +109,7 @@ def of_each_sample(probs: xr.DataArray, of_block: OfBlock, n_values: int, show_p
     """
     if probs.chunks is None:
         return of_block(probs.values, slice(0, probs.sizes["sample"]))
-    lazy = _whole_rows(probs)
+    lazy = whole_rows(probs)
     chunks = (lazy.chunks[0], lazy.chunks[1], (n_values,))
     values = da.map_blocks(_call, lazy, of_block, dtype=np.float64, chunks=chunks, meta=np.empty((0, 0, 0)))
     return _compute(values, show_progress)
@@ -179,7 +179,7 @@ def check_workers(client: Any) -> None:
             raise OSError(f"the worker {worker} {has} {package}: install version {here} there, as it is here")
 
 
-def _whole_rows(probs: xr.DataArray) -> da.Array:
+def whole_rows(probs: xr.DataArray) -> da.Array:
     """The lazy array with whole checkpoints and classes in every block."""
     lazy: da.Array = probs.transpose("checkpoint", "sample", "class").data
     if lazy.numblocks[2] > 1:

@@ -90,6 +90,9 @@ class ExplorerState(param.Parameterized):
     pinned: Any = _Choice([], doc="Labels of curves that stand out.")
     camera: Any = _Choice(None, doc="From where the picture in 3-D is seen, as plotly has it.")
     selected: Any = _Choice([], doc="Rows of the dataset that are looked at.")
+    matrix_of: Any = _Choice("progress", doc="Where all pairs are compared: at equal progress, the end, equal steps.")
+    matrix_by: Any = _Choice("curve", doc="What all pairs are of: curves, or runs.")
+    spectrum: Any = _Choice("share", doc="Of each axis, the stress that it explains, or its eigenvalue.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
         self.analysis: Analysis = data if isinstance(data, Analysis) else analysis_of(data)

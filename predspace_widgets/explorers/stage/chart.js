@@ -24,9 +24,10 @@ export class Chart {
     const { width, height } = this.size();
     if (!width || !height) return; // drawn once there is room
     const own = figure.data.some((trace) => trace.meta?.role);
+    const mapped = figure.data.some(({ type }) => type === "heatmap"); // whose cells plotly tells by itself
     const data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;
-    const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
+    const layout = { ...figure.layout, annotations, width, height, hovermode: own && !mapped ? false : "closest" };
     if (this.tool) layout.dragmode = this.tool;
     await this.plotly.react(this.plot, data, layout, CONFIG);
     adoptStyles(this.root);

@@ -27,7 +27,7 @@ LEAST_WIDTH = 0.1
 #: Steps that are shared, at least: step 0 alone is the untrained network.
 LEAST_STEPS = 2
 # Labels that a sentence names, at most.
-_MOST_NAMED = 6
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.views.inpca import COLORINGS
 from predspace_widgets.views.tables import N_AXES
 
@@ -21,6 +22,7 @@ AXES_FITTED_ON = ("everything", "shown", "frozen")
 DIMENSIONS = ("3-D", "2-D", "pairs")
 PROGRESS_METRICS = ("bhattacharyya", "great_circle")
 TIMES = ("epoch", "step", "progress")
+SPECTRA = ("share", "eigenvalues")
 
 #: What those choices can be that are one of a few.
 OPTIONS: dict[str, Collection[Any]] = {
@@ -31,6 +33,9 @@ OPTIONS: dict[str, Collection[Any]] = {
     "color_by": COLORINGS,
     "progress_metric": PROGRESS_METRICS,
     "time_by": TIMES,
+    "matrix_of": get_args(Of),
+    "matrix_by": get_args(By),
+    "spectrum": SPECTRA,
 }
 
 # Of a name that somebody sent: the most characters that a message repeats.
@@ -305,4 +310,7 @@ READERS: dict[str, Callable[[Any, Known, list[Problem]], Any]] = {
     "sample": _sample,
     "tabs": _tabs,
     "selected": _selected,
+    "matrix_of": _one_of("matrix_of"),
+    "matrix_by": _one_of("matrix_by"),
+    "spectrum": _one_of("spectrum"),
 }

@@ -94,6 +94,9 @@ class ExplorerState(param.Parameterized):
     sample: Any = _Choice(None, doc="Place of the sample that is looked at.")
     tabs: Any = _Choice([], doc="Names of the views that are in front of those at the same place.")
     selected: Any = _Choice([], doc="Rows of the dataset that are looked at.")
+    matrix_of: Any = _Choice("progress", doc="Where all pairs are compared: at equal progress, the end, equal steps.")
+    matrix_by: Any = _Choice("curve", doc="What all pairs are of: curves, or runs.")
+    spectrum: Any = _Choice("share", doc="Of each axis, the stress that it explains, or its eigenvalue.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
         self.analysis: Analysis = data if isinstance(data, Analysis) else analysis_of(data)

@@ -141,7 +141,7 @@ def test_a_dataset_of_one_checkpoint_is_sent() -> None:
     about, arrays = sent(Session(Analysis(random_trajectories(("red",), 1, 1))), ahead=True)
     assert about["everything"] is None
     assert arrays["epoch"].shape == (1,)
-    assert about["ahead"] == {"comparison": []}
+    assert about["ahead"] == {"comparison": [], "matrix": []}
 
 
 def test_a_summary_in_words() -> None:

@@ -25,9 +25,9 @@ from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import (
-    CHECKPOINT_COORDS,
     CurveKey,
     EmptySelectionError,
     Selection,
@@ -374,7 +374,7 @@ class Analysis:
         >>> [(pair, round(result.attrs["mean_distance"], 3)) for pair, result in compared.items()]
         [((0, 1), 0.158), ((0, 2), 0.232), ((1, 2), 0.23)]
         """
-        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        rows = selection.of_all_curves().rows(self.ds)
         self.measured.progress(metric)
         if n_points < 2:
             raise ValueError(f"n_points must be at least 2, got {n_points}")
@@ -445,7 +445,7 @@ class Analysis:
 
     def _runs_of(self, curve: int, selection: Selection) -> list[NDArray[np.intp]]:
         """Rows of each run of a curve, in the seeds and epochs of a selection."""
-        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        rows = selection.of_all_curves().rows(self.ds)
         runs = list(rows_of_runs(self.ds, rows[self._curves.of_checkpoint[rows] == curve]).values())
         if not runs:
             raise EmptySelectionError(f"no checkpoint of {self.curve_names[curve]!r} is chosen")

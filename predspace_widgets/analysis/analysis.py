@@ -25,7 +25,7 @@ from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, attribute, attributes_of
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import (
     CurveKey,
@@ -110,6 +110,8 @@ class Analysis:
         Place in `curve_names` of each checkpoint's curve.
     curves : array of str, shape (T,)
         Label of each checkpoint's curve.
+    attributes : dict of str to Attribute
+        The attributes of runs and their values.
 
     Examples
     --------
@@ -129,6 +131,7 @@ class Analysis:
         self.curve_pairs: list[CurveKey] = self._curves.pairs
         self.curve_numbers: NDArray[np.intp] = self._curves.of_checkpoint
         self.curves: NDArray[np.str_] = np.array(self.curve_names)[self.curve_numbers]
+        self.attributes = {name: attribute(ds, name) for name in attributes_of(ds)}
         self.measured = Measurements(ds)
         self._whole = Cache()
         self._selections = Cache(_MOST_SELECTIONS, _MOST_SELECTION_BYTES)

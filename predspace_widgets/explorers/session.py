@@ -168,7 +168,12 @@ class Session:
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
             "defaults": state.defaults(),
-            "options": {name: list(options) for name, options in OPTIONS.items()},
+            "options": {name: list(options) for name, options in OPTIONS.items()}
+            | {"color_by": list(state.known.colorings)},
+            "attributes": {
+                name: {"values": known.values, "numbers": as_plain(known.numbers)}
+                for name, known in analysis.attributes.items()
+            },
             "info": axes_info(analysis),
             "views": [view.describe() for view in self.views],
         }
@@ -208,6 +213,7 @@ class Session:
             "curve": analysis.curve_numbers.astype(np.uint16),
             "run": self._runs[1].astype(np.int32),
         }
+        arrays |= {f"attribute {name}": known.codes.astype(np.int32) for name, known in analysis.attributes.items()}
         everything, few = None, ds.sizes["checkpoint"] <= MOST_SENT
         # Of large datasets the rest is measured when a choice asks for it.
         names = [*QUANTITIES, *(PROGRESS if few else PROGRESS[:1])]

@@ -1,8 +1,8 @@
 // The stage: cards with views, the list of curves, the time, and what links them. It knows no view by name.
 import { Chart } from "./chart.js";
 import { Choices, fromQuery, toQuery } from "./choices.js";
-import { curveList, el, epochRange, seedList, select, timeBar } from "./controls.js";
-import { applies, fill, formatted, textsOf } from "./fill.js";
+import { attributeLists, curveList, el, epochRange, seedList, select, timeBar } from "./controls.js";
+import { applies, fill, formatted, textsOf, withColoring } from "./fill.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
 import { Scene } from "./scene.js";
@@ -108,7 +108,7 @@ class Stage {
       "div",
       { className: "stage" },
       header(this),
-      el("aside", {}, curveList(this), seedList(this), epochRange(this)),
+      el("aside", {}, curveList(this), seedList(this), ...attributeLists(this), epochRange(this)),
       el("main", {}, el("div", { className: "middle" }, first.node, column("below", below)), column("right", right)),
       this.notice,
       this.tip,
@@ -282,6 +282,10 @@ class Stage {
     const shares = [["progress", arrays[metric]], ["accuracy", arrays.accuracy]];
     const known = shares.filter(([, values]) => values).map(([name, values]) => `${name} ${values[row].toFixed(3)}`);
     if (known.length) lines.push(known.join(" · "));
+    const { attributes } = this.data.about;
+    const named = Object.entries(attributes).map(([name, { values }]) => [name, values[arrays[`attribute ${name}`][row]]]);
+    const given = named.filter(([, value]) => value);
+    if (given.length) lines.push(given.map((pair) => pair.join(" ")).join(" · "));
     const intervals = this.intervals(row);
     return intervals ? [...lines, intervals] : lines;
   }
@@ -633,7 +637,7 @@ class Card {
       const onRuns = mark.table === "runs";
       const from = ["checkpoints", "means", "past"].includes(mark.table) ? "checkpoints" : onRuns ? "runs" : null;
       const panel = mark.trace.xaxis ?? "";
-      if (!from || mark.kind !== "trace" || seen.has(panel) || !applies(mark.when, stage.choices.now)) return [];
+      if (!from || mark.kind !== "trace" || seen.has(panel) || !applies(mark.when, withColoring(stage.choices.now, stage.data.about))) return [];
       const table = stage.tables.get(from);
       const { run } = stage.data.arrays;
       const runs = new Set([...selected].map((row) => run[row]));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -16,9 +16,10 @@ from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.trajectories.attributes import check_known_attribute
 from predspace_widgets.trajectories.samples import Samples
 from predspace_widgets.trajectories.schema import validate
-from predspace_widgets.trajectories.selection import CurveKey, Selection, attributes_of
+from predspace_widgets.trajectories.selection import CurveKey, Selection
 from predspace_widgets.trajectories.temperature import at_temperature
 
 if TYPE_CHECKING:
@@ -51,19 +52,35 @@ class PredspaceAccessor:
         methods: str | Iterable[str] | None = None,
         seeds: Iterable[int] | None = None,
         epochs: tuple[float, float] | None = None,
+        where: Mapping[str, Any] | None = None,
+        **attributes: Any,
     ) -> xr.Dataset:
         """The dataset of these checkpoints only.
+
+        Parameters
+        ----------
+        tasks, methods, seeds : a value or several, optional
+        epochs : pair of float, optional
+            First and last, both included.
+        where : mapping, optional
+            Values of attributes of runs, one or several of each: {"architecture": ["cnn", "mlp"]}.
+        attributes
+            The same as keywords: `architecture="cnn"`, `source="mine"`.
 
         Raises
         ------
         EmptySelectionError
-            None is left.
+            None is left, or there is no such value.
+        ValueError
+            There is no such attribute.
         """
+        chosen = {**(where or {}), **attributes}
         selection = Selection(
             None if tasks is None else _several(tasks),
             None if methods is None else _several(methods),
             None if seeds is None else tuple(seeds),
             epochs,
+            where=tuple((name, _values(values)) for name, values in chosen.items()) or None,
         )
         return self._ds.isel(checkpoint=selection.rows(self._ds))
 
@@ -89,11 +106,8 @@ class PredspaceAccessor:
         >>> ds.predspace.curves_by("width").predspace.analysis.curve_names
         ['red @ 4', 'red @ 5']
         """
-        known = attributes_of(self._ds)
         for name in names:
-            if name not in known:
-                there = f"; it has {', '.join(known)}" if known else ", which has none"
-                raise ValueError(f"no attribute {name!r} of runs in this dataset{there}")
+            check_known_attribute(self._ds, name)
         ds = self._ds.copy(deep=False)
         ds.attrs = {name: value for name, value in ds.attrs.items() if name != "curves_by"}
         return ds.assign_attrs(curves_by=list(names)) if names else ds
@@ -336,6 +350,10 @@ class PredspaceAccessor:
         from predspace_widgets.explorers.explorer import Explorer  # late: it brings ipywidgets along
 
         return Explorer(self._ds)
+
+
+def _values(values: Any) -> tuple[Any, ...]:
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
 
 
 def _several(names: str | Iterable[str]) -> tuple[str, ...]:

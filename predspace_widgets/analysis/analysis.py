@@ -36,10 +36,10 @@ from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, attribute, attributes_of
 from predspace_widgets.trajectories.samples import Samples, class_names
 from predspace_widgets.trajectories.schema import validate
 from predspace_widgets.trajectories.selection import (
-    CHECKPOINT_COORDS,
     CurveKey,
     EmptySelectionError,
     Selection,
@@ -154,6 +154,8 @@ class Analysis:
         Place in `curve_names` of each checkpoint's curve.
     curves : array of str, shape (T,)
         Label of each checkpoint's curve.
+    attributes : dict of str to Attribute
+        The attributes of runs and their values.
     measured : Measurements
         What is computed on all checkpoints.
     points : Points
@@ -178,6 +180,7 @@ class Analysis:
         self.curve_pairs: list[CurveKey] = self._curves.pairs
         self.curve_numbers: NDArray[np.intp] = self._curves.of_checkpoint
         self.curves: NDArray[np.str_] = np.array(self.curve_names)[self.curve_numbers]
+        self.attributes = {name: attribute(ds, name) for name in attributes_of(ds)}
         self.measured = measured or Measurements(ds)
         self.points = Points(self.measured)
         self._whole = Cache()
@@ -487,7 +490,7 @@ class Analysis:
         >>> [(pair, round(result.attrs["mean_distance"], 3)) for pair, result in compared.items()]
         [((0, 1), 0.158), ((0, 2), 0.232), ((1, 2), 0.23)]
         """
-        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        rows = selection.of_all_curves().rows(self.ds)
         self.measured.progress(metric)
         if n_points < 2:
             raise ValueError(f"n_points must be at least 2, got {n_points}")
@@ -572,7 +575,7 @@ class Analysis:
 
     def _runs_of(self, curve: int, selection: Selection) -> list[NDArray[np.intp]]:
         """Rows of each run of a curve, in the seeds and epochs of a selection."""
-        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        rows = selection.of_all_curves().rows(self.ds)
         runs = list(rows_of_runs(self.ds, rows[self._curves.of_checkpoint[rows] == curve]).values())
         if not runs:
             raise EmptySelectionError(f"no checkpoint of {self.curve_names[curve]!r} is chosen")

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.trajectories.attributes import text_of
 from predspace_widgets.views.inpca import COLORINGS
 from predspace_widgets.views.tables import N_AXES
 
@@ -30,7 +31,6 @@ OPTIONS: dict[str, Collection[Any]] = {
     "dimensions": DIMENSIONS,
     "horizontal": range(1, N_AXES + 1),
     "vertical": range(1, N_AXES + 1),
-    "color_by": COLORINGS,
     "progress_metric": PROGRESS_METRICS,
     "time_by": TIMES,
     "matrix_of": get_args(Of),
@@ -44,13 +44,19 @@ _MOST_REPEATED = 60
 
 @dataclass(frozen=True)
 class Known:
-    """What a dataset has to choose from: labels of curves, seeds, classes, numbers of checkpoints and samples."""
+    """What a dataset has to choose from: labels of curves, seeds, classes, attributes, and how much there is."""
 
     curves: list[str]
     seeds: list[int]
     n_checkpoints: int
     classes: list[str] = field(default_factory=list)
     n_samples: int = 0
+    attributes: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def colorings(self) -> tuple[str, ...]:
+        """What colours can mean: what every dataset has, and attributes of runs."""
+        return (*COLORINGS, *(name for name in self.attributes if name not in COLORINGS))
 
 
 @dataclass(frozen=True)
@@ -217,6 +223,40 @@ def _epochs(value: Any, known: Known, problems: list[Problem]) -> list[float]:
     return [first, last]
 
 
+def _where(value: Any, known: Known, problems: list[Problem]) -> dict[str, list[str]]:
+    """Values of attributes that count, as text, in the order of the dataset; an attribute of which all do is left out.
+
+    Raises
+    ------
+    ImpossibleError
+        It is no mapping, or none of its attributes or of their values is known.
+    """
+    if not isinstance(value, Mapping):
+        raise ImpossibleError(Problem(f"where must be a mapping of attributes to values, not {repeated(value)}"))
+    chosen: dict[str, list[str]] = {}
+    for name, wanted in value.items():
+        if not isinstance(name, str) or name not in known.attributes:
+            there_is = f"; it has {', '.join(known.attributes)}" if known.attributes else ", which has none"
+            problems.append(Problem(f"no attribute {repeated(name)} of runs in this dataset", there_is))
+            continue
+        single = isinstance(wanted, bool | float | np.generic) or wanted is None
+        given = [wanted] if single else _plain_list(name, wanted)
+        texts = [text_of(member) if _is_plain(member) else member for member in given]
+        try:
+            chosen[str(name)] = members_of(name, texts, name, known.attributes[name], problems)
+        except ImpossibleError as error:
+            problems.append(error.problem)
+    if value and problems and not chosen:
+        raise ImpossibleError(problems.pop())
+    every = known.attributes
+    ordered = {name: [text for text in every[name] if text in chosen[name]] for name in every if name in chosen}
+    return {name: texts for name, texts in ordered.items() if texts != every[name]}
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool | int | float | np.generic)
+
+
 def _one_of(name: str) -> Callable[[Any, Known, list[Problem]], Any]:
     return partial(_option, name=name, options=OPTIONS[name])
 
@@ -238,9 +278,11 @@ def _frozen(value: Any, known: Known, problems: list[Problem]) -> dict[str, Any]
     if value is None:
         return None
     parts: dict[str, Any] = {"curves": _curves, "seeds": _seeds, "epochs": _epochs}
-    if not isinstance(value, Mapping) or set(value) != set(parts):
+    if not isinstance(value, Mapping) or {*value} - {"where"} != {*parts}:
         raise ImpossibleError(Problem(f"frozen must be a mapping of {', '.join(parts)}, not {repeated(value)}"))
-    return {name: of_part(value[name], known, problems) for name, of_part in parts.items()}
+    frozen = {name: of_part(value[name], known, problems) for name, of_part in parts.items()}
+    where = _where(value.get("where", {}), known, problems)
+    return {**frozen, "where": where} if where else frozen
 
 
 def _samples(value: Any, known: Known, problems: list[Problem]) -> dict[str, list[Any]] | None:
@@ -294,12 +336,13 @@ READERS: dict[str, Callable[[Any, Known, list[Problem]], Any]] = {
     "curves": _curves,
     "seeds": _seeds,
     "epochs": _epochs,
+    "where": _where,
     "axes_fitted_on": _one_of("axes_fitted_on"),
     "frozen": _frozen,
     "dimensions": _one_of("dimensions"),
     "horizontal": _one_of("horizontal"),
     "vertical": _one_of("vertical"),
-    "color_by": _one_of("color_by"),
+    "color_by": lambda value, known, problems: _option(value, known, problems, "color_by", known.colorings),
     "progress_metric": _one_of("progress_metric"),
     "compared": _compared,
     "time": _time,

@@ -185,7 +185,12 @@ class Session:
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
             "defaults": state.defaults(),
-            "options": {name: list(options) for name, options in OPTIONS.items()},
+            "options": {name: list(options) for name, options in OPTIONS.items()}
+            | {"color_by": list(state.known.colorings)},
+            "attributes": {
+                name: {"values": known.values, "numbers": as_plain(known.numbers)}
+                for name, known in analysis.attributes.items()
+            },
             "info": axes_info(analysis),
             "views": [view.describe() for view in self.views],
         }
@@ -225,6 +230,7 @@ class Session:
             "run": self._runs[1].astype(np.int32),
             **{name: _number(quantity(self.analysis, name)) for name in LABELS},
         }
+        named |= {f"attribute {name}": known.codes.astype(np.int32) for name, known in self.analysis.attributes.items()}
         measured, everything = _measured(self.analysis)
         return named | measured, everything
 

@@ -78,8 +78,9 @@ class ExplorerState(param.Parameterized):
     curves: Any = _Choice([], doc="Labels of the curves that are shown, in the order of the dataset.")
     seeds: Any = _Choice([], doc="Seeds whose runs are shown.")
     epochs: Any = _Choice([0.0, 1.0], doc="First and last epoch, both included.")
+    where: Any = _Choice({}, doc="Values of attributes of runs that are shown, by name; of others all are.")
     axes_fitted_on: Any = _Choice("everything", doc="What the axes come from: everything, what is shown, or frozen.")
-    frozen: Any = _Choice(None, doc="Curves, seeds and epochs that were shown when the axes were frozen.")
+    frozen: Any = _Choice(None, doc="Curves, seeds, epochs and attributes that were shown when axes froze.")
     dimensions: Any = _Choice("3-D", doc="Axes 1 to 3, two chosen ones, or all pairs.")
     horizontal: Any = _Choice(1, doc="The InPCA axis drawn to the right in 2-D.")
     vertical: Any = _Choice(2, doc="The InPCA axis drawn upwards in 2-D.")
@@ -104,7 +105,8 @@ class ExplorerState(param.Parameterized):
         seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
         n_samples = ds.sizes.get("sample", 0)
         classes = class_names(ds) if "class" in ds.sizes else []
-        self.known = Known(list(labels), seeds, ds.sizes["checkpoint"], classes, n_samples)
+        attributes = {name: known.values for name, known in self.analysis.attributes.items()}
+        self.known = Known(list(labels), seeds, ds.sizes["checkpoint"], classes, n_samples, attributes)
         self._pairs = dict(zip(labels, self.analysis.curve_pairs, strict=True))
         super().__init__()
         self.param.update(**self.defaults())
@@ -179,7 +181,7 @@ class ExplorerState(param.Parameterized):
     @property
     def selection(self) -> Selection:
         """The checkpoints that are shown."""
-        return self._selection(self.curves, self.seeds, self.epochs)
+        return self._selection(self.curves, self.seeds, self.epochs, self.where)
 
     @property
     def fitted_on(self) -> Selection | None:
@@ -296,13 +298,16 @@ class ExplorerState(param.Parameterized):
             return rest
         return {**rest, "curves": curves}
 
-    def _selection(self, curves: list[str], seeds: list[int], epochs: list[float]) -> Selection:
+    def _selection(
+        self, curves: list[str], seeds: list[int], epochs: list[float], where: dict[str, list[str]] | None = None
+    ) -> Selection:
         """Of everything there is, nothing is said: a dataset that grows is shown as it grows."""
         every, (first, last) = self.defaults(), epochs
         return Selection(
             seeds=None if seeds == every["seeds"] else tuple(seeds),
             epochs=None if epochs == every["epochs"] else (first, last),
             curves=None if curves == every["curves"] else tuple(self._pairs[curve] for curve in curves),
+            where=tuple((name, tuple(values)) for name, values in (where or {}).items()) or None,
         )
 
     def _keep_axes_apart(self, *changes: Any) -> None:
@@ -313,7 +318,8 @@ class ExplorerState(param.Parameterized):
     def _keep_frozen(self, *changes: Any) -> None:
         told = {change.name: change for change in changes}
         if self.axes_fitted_on == "frozen" and self.frozen is None:
-            self.frozen = {name: getattr(self, name) for name in ("curves", "seeds", "epochs")}
+            shown = {name: getattr(self, name) for name in ("curves", "seeds", "epochs")}
+            self.frozen = {**shown, "where": self.where} if self.where else shown
         elif "axes_fitted_on" in told and told["axes_fitted_on"].old == "frozen" and "frozen" not in told:
             self.frozen = None
 

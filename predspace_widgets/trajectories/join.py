@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, SOURCE
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, TrajectoriesError, find_problems
-from predspace_widgets.trajectories.selection import CHECKPOINT_COORDS, SOURCE
 from predspace_widgets.trajectories.temperature import temperature_of
 
 #: Which samples count: those of all datasets, which must be the same, or those that all of them have.

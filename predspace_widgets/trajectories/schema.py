@@ -15,7 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
-from predspace_widgets.trajectories.selection import CHECKPOINT_COORDS, attributes_of, rows_of_runs, texts_of
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, attributes_of, texts_of
+from predspace_widgets.trajectories.selection import rows_of_runs
 
 SCHEMA_VERSION = "1"
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-#: Coordinates that name a checkpoint.
-CHECKPOINT_COORDS = ("run", "task", "method", "seed", "epoch", "step")
-#: The coordinate that says which dataset a checkpoint came from, where several were joined.
-SOURCE = "source"
-
+from predspace_widgets.trajectories.attributes import SOURCE, attribute, check_known_attribute, text_of, texts_of
 
 #: What a curve is: its task, its method, and what else tells curves apart; see `curve_coordinates`.
 CurveKey = tuple[str, ...]
@@ -36,6 +32,8 @@ class Selection:
         First and last epoch, both included.
     curves : tuple of (task, method, ...), optional
         What `curve_coordinates` names, in this order. One with fewer parts is all curves that begin with these.
+    where : tuple of (name, values), optional
+        Attributes of runs, each with the values that count.
 
     Examples
     --------
@@ -51,6 +49,11 @@ class Selection:
     seeds: tuple[int, ...] | None = None
     epochs: tuple[float, float] | None = None
     curves: tuple[CurveKey, ...] | None = None
+    where: tuple[tuple[str, tuple[Any, ...]], ...] | None = None
+
+    def of_all_curves(self) -> Selection:
+        """The same choice of seeds, epochs and attributes, of whatever curve."""
+        return replace(self, tasks=None, methods=None, curves=None)
 
     def rows(self, ds: xr.Dataset) -> NDArray[np.intp]:
         """Indices of the chosen checkpoints, in the order of the dataset.
@@ -58,7 +61,9 @@ class Selection:
         Raises
         ------
         EmptySelectionError
-            None is left, or a task, method, seed or curve is not in the dataset.
+            None is left, or a task, method, seed, curve or value is not in the dataset.
+        ValueError
+            It has no such attribute.
         """
         chosen = np.ones(ds.sizes["checkpoint"], dtype=bool)
         for name, wanted in (("task", self.tasks), ("method", self.methods), ("seed", self.seeds)):
@@ -69,8 +74,12 @@ class Selection:
             chosen &= np.isin(values, np.asarray(wanted))
         if self.curves is not None:
             chosen &= _of_curves(ds, self.curves)
+        for attribute_name, of_attribute in self.where or ():
+            chosen &= _of_attribute(ds, attribute_name, of_attribute)
         if not chosen.any():
             what = "task, method and seed" if self.curves is None else "task, method, seed and curve"
+            if self.where:
+                what = f"task, method, seed, curve and {', '.join(name for name, _ in self.where)}"
             raise EmptySelectionError(f"no checkpoint has this combination of {what}")
         if self.epochs is not None:
             epoch, (first, last) = ds["epoch"].values, self.epochs
@@ -120,22 +129,6 @@ def places_by_name(names: ArrayLike) -> dict[str, NDArray[np.intp]]:
     return {name: np.array(rows, dtype=np.intp) for name, rows in places.items()}
 
 
-def attributes_of(ds: xr.Dataset) -> list[str]:
-    """Names of the attributes of runs: coordinates along checkpoints besides those that name a checkpoint.
-
-    Examples
-    --------
-    >>> from predspace_widgets.trajectories.testing import geodesic_run
-    >>> attributes_of(geodesic_run().assign_coords(architecture=("checkpoint", ["cnn"] * 5)))
-    ['architecture']
-    """
-    return [
-        str(name)
-        for name, column in ds.coords.items()
-        if column.dims == ("checkpoint",) and name not in (*CHECKPOINT_COORDS, "checkpoint")
-    ]
-
-
 def curve_coordinates(ds: xr.Dataset) -> tuple[str, ...]:
     """Names of the coordinates that tell curves apart.
 
@@ -166,17 +159,13 @@ def curve_keys(ds: xr.Dataset) -> list[CurveKey]:
     return list(zip(*(texts_of(ds[name].values) for name in curve_coordinates(ds)), strict=True))
 
 
-def texts_of(values: NDArray[Any]) -> list[str]:
-    """Values as people read them: numbers as short as they can be, "" for NaN.
-
-    Examples
-    --------
-    >>> texts_of(np.array([0.1, 3.0, np.nan])), texts_of(np.array(["cnn"]))
-    (['0.1', '3', ''], ['cnn'])
-    """
-    if values.dtype.kind != "f":
-        return [str(value) for value in values.tolist()]
-    return ["" if value != value else repr(value).removesuffix(".0") for value in values.tolist()]
+def _of_attribute(ds: xr.Dataset, name: str, wanted: Collection[Any]) -> NDArray[np.bool_]:
+    """Which checkpoints (T,) have one of some values of an attribute."""
+    check_known_attribute(ds, name)
+    known = attribute(ds, name)
+    texts = [text_of(value) for value in ([wanted] if isinstance(wanted, str) else wanted)]
+    _check_known(name, texts, np.array(known.values))
+    return np.isin(known.codes, [place for place, value in enumerate(known.values) if value in texts])
 
 
 def _of_curves(ds: xr.Dataset, curves: Collection[CurveKey]) -> NDArray[np.bool_]:

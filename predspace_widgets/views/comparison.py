@@ -158,7 +158,7 @@ VIEW = ResultView(
         "of the runs that differ as much."
     ),
     controls=_SIDES,
-    depends=("compared", "seeds", "epochs", "progress_metric"),
+    depends=("compared", "seeds", "epochs", "where", "progress_metric"),
     measure=_measure,
     figure=lambda comparison, analysis, choices: comparison_figure(comparison),
     numbers=lambda comparison: comparison.to_dataframe().reset_index(),

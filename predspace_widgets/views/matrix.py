@@ -190,7 +190,7 @@ VIEW = ResultView(
         "more than that."
     ),
     controls=(OF, BY),
-    depends=("curves", "seeds", "epochs", "progress_metric", "matrix_of", "matrix_by"),
+    depends=("curves", "seeds", "epochs", "where", "progress_metric", "matrix_of", "matrix_by"),
     measure=_measure,
     figure=lambda differ, analysis, choices: matrix_figure(differ),
     numbers=_numbers,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.views.style import EpochScale, curve_styles, percent, plain, short
+from predspace_widgets.trajectories.attributes import Attribute
+from predspace_widgets.views.style import MUTED, PALETTE, EpochScale, curve_styles, percent, plain, short
 from predspace_widgets.views.thinning import ordinal, thin
 
 #: Axes that a picture is computed with: what the spectrum shows, and what any two axes are chosen from.
@@ -79,6 +80,9 @@ def quantity(analysis: Analysis, name: str) -> NDArray[Any]:
         return np.asarray(analysis.accuracy().values)
     if name == "step length":
         return analysis.measured.step_lengths()
+    if name.startswith("attribute "):
+        known = analysis.attributes[name.removeprefix("attribute ")]
+        return np.asarray(known.codes if known.numbers is None else known.numbers[known.codes], dtype=float)
     if name in PROGRESS:
         return np.asarray(analysis.progress(name.removeprefix("progress ")).values)  # type: ignore[arg-type]
     raise ValueError(f"checkpoints have no {name!r}")
@@ -107,6 +111,25 @@ def axes_info(analysis: Analysis) -> dict[str, dict[str, Any]]:
         "accuracy": {"title": "accuracy", "low": 0.0, "high": 1.0},
         **dict.fromkeys(PROGRESS, progress),
         "length": {"title": "Riemann length"},
+        **{f"attribute {name}": _attribute_info(name, known) for name, known in analysis.attributes.items()},
+    }
+
+
+def _attribute_info(name: str, known: Attribute) -> dict[str, Any]:
+    """Of an attribute of runs: numbers have a scale, text a colour for each value, which the scale's ticks name."""
+    if known.numbers is not None:
+        finite = known.numbers[np.isfinite(known.numbers)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        return {"title": plain(name), "low": low, "high": high}
+    n = len(known.values)
+    colors = [PALETTE[place % len(PALETTE)] if value else MUTED for place, value in enumerate(known.values)]
+    texts = [plain(short(value)) if value else "none" for value in known.values]
+    return {
+        "title": plain(name),
+        "low": -0.5,
+        "high": n - 0.5,
+        "ticks": {"tickmode": "array", "tickvals": list(range(n)), "ticktext": texts},
+        "colorscale": [[(place + end) / n, color] for place, color in enumerate(colors) for end in (0, 1)],
     }
 
 

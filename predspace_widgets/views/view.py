@@ -32,8 +32,8 @@ class Control:
         Its name in the state.
     label : str
         What it is called.
-    options : tuple of (value, text), or "curves" or "axes"
-        What there is to choose from: the curves of the dataset, the axes of the picture.
+    options : tuple of (value, text), or "curves", "axes" or "colorings"
+        What there is to choose from: the curves of the dataset, the axes of the picture, what colours can mean.
     when : mapping of choice to values
         Shown only where each of these choices has one of these values.
     place : int, optional

@@ -35,7 +35,7 @@ from predspace_widgets.trajectories import (
     Selection,
     make_trajectories,
 )
-from predspace_widgets.trajectories.selection import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, meeting_runs, random_trajectories
 from tests.trajectories.samples import embedding_only, random_probs
 

@@ -92,7 +92,7 @@ def test_results_ahead_are_those_of_the_analysis(session: Session) -> None:
     assert {tuple(result["choices"]["compared"]) for result in results} >= {("red", "green"), ("green", "red")}
     for result in results:
         choices = result["choices"]
-        assert set(choices) == {"compared", "seeds", "epochs", "progress_metric", "samples"}
+        assert set(choices) == {"compared", "seeds", "epochs", "where", "samples", "progress_metric"}
         comparison = session.analysis.comparison(*choices["compared"])
         np.testing.assert_allclose(result["drawing"]["table"]["distance"], comparison["distance"].values)
         state = ExplorerState(session.analysis, **choices)

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
-from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.session import as_plain
 from predspace_widgets.explorers.stage.packing import unpack
@@ -23,7 +23,7 @@ from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS, CheckpointView, ResultView, View
 from predspace_widgets.views.comparison import comparison_figure
-from predspace_widgets.views.marks import applies
+from predspace_widgets.views.marks import COLORING_KINDS, applies
 from predspace_widgets.views.style import curve_styles, plain
 from tests.views.conftest import figure_of, traces
 
@@ -62,15 +62,16 @@ def test_views_name_choices_and_values_that_there_are(view: View, analysis: Anal
             for value, _ in control.options:
                 state.read_strictly(control.choice, value)
     for name in choices_named_by(view) if isinstance(view, CheckpointView) else ():
-        assert name in state.choices()
+        assert name in {*state.choices(), "coloring"}
     for part in (*view.marks, *view.controls) if isinstance(view, CheckpointView) else view.controls:
         for name, values in part.when.items():
             for value in values:
-                state.read_strictly(name, value)
+                assert value in COLORING_KINDS if name == "coloring" else state.read_strictly(name, value) == value
 
 
 @pytest.mark.parametrize("view", OF_RESULTS, ids=lambda view: view.name)
 def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, analysis: Analysis) -> None:
+    analysis = analysis_of(analysis.ds.assign_coords(width=("checkpoint", analysis.ds["seed"].values)))
     start = {"selected": [0, 9]}
     first = _drawn(view, analysis, **start)
     others: dict[str, Any] = {
@@ -84,6 +85,7 @@ def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, an
         "compared": ["red", "blue"],
         "seeds": [0],
         "epochs": [0, 8],
+        "where": {"width": [1]},
         "progress_metric": "great_circle",
         "matrix_of": "end",
         "matrix_by": "run",
@@ -140,7 +142,7 @@ def test_styles_depend_on_the_whole_dataset() -> None:
 A_PANEL = '''
 """How accurate is each network at each step?"""
 
-from predspace_widgets.views.marks import Mark
+from predspace_widgets.views.marks import COLORING_KINDS, Mark
 from predspace_widgets.views.style import axis, common_layout
 from predspace_widgets.views.view import CheckpointView
 

@@ -2,7 +2,7 @@
 import { Blocks } from "./blocks.js";
 import { Chart } from "./chart.js";
 import { el, select } from "./controls.js";
-import { applies, fill, formatted, textsOf } from "./fill.js";
+import { applies, fill, formatted, textsOf, withColoring } from "./fill.js";
 import { Scene } from "./scene.js";
 import { cardMenu } from "./sharing.js";
 import { Tables } from "./tables.js";
@@ -339,7 +339,7 @@ export class Card {
       const onRuns = mark.table === "runs";
       const from = ["checkpoints", "means", "past"].includes(mark.table) ? "checkpoints" : onRuns ? "runs" : null;
       const panel = mark.trace.xaxis ?? "";
-      if (!from || mark.kind !== "trace" || seen.has(panel) || !applies(mark.when, stage.choices.now)) return [];
+      if (!from || mark.kind !== "trace" || seen.has(panel) || !applies(mark.when, withColoring(stage.choices.now, stage.data.about))) return [];
       const table = stage.tables.get(from);
       const { run } = stage.data.arrays;
       const runs = new Set([...selected].map((row) => run[row]));

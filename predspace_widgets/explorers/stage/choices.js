@@ -28,8 +28,9 @@ export class Choices {
       changed.push(other);
     }
     if (changed.includes("axes_fitted_on") && !("frozen" in changes)) {
-      const { curves, seeds, epochs } = this.now;
-      this.now.frozen = this.now.axes_fitted_on === "frozen" ? structuredClone({ curves, seeds, epochs }) : null;
+      const { curves, seeds, epochs, where } = this.now;
+      const shown = Object.keys(where).length ? { curves, seeds, epochs, where } : { curves, seeds, epochs };
+      this.now.frozen = this.now.axes_fitted_on === "frozen" ? structuredClone(shown) : null;
       changed.push("frozen");
     }
     if (changed.length) for (const listen of this.listeners) listen(changed, from);
@@ -62,6 +63,7 @@ export class Choices {
       return known.filter((item) => members.includes(item)); // in the order of the dataset
     }
     if (known) return known.includes(value) ? value : refuse(`${name} cannot be “${value}”; it is one of ${known.join(", ")}.`);
+    if (name === "where") return this.whereOf(value, refuse);
     if (name === "epochs") return isRange(value) ? value : refuse("epochs: a first and a last number are needed.");
     if (name === "time") return value === null || Number.isFinite(value) ? value : refuse("time: a number is needed.");
     if (name === "camera") return value === null || isCamera(value) ? value : refuse("camera: numbers are needed.");
@@ -97,10 +99,32 @@ export class Choices {
     return parts.every(([, list]) => list) ? Object.fromEntries(parts) : undefined;
   }
 
+  // Values of attributes in the order of the dataset; an attribute of which all count is left out.
+  whereOf(value, refuse) {
+    const { attributes } = this.about;
+    if (value === null || typeof value !== "object" || Array.isArray(value)) return refuse("where: attributes with values are needed.");
+    const chosen = {};
+    for (const [name, wanted] of Object.entries(value)) {
+      if (!Object.hasOwn(attributes, name)) {
+        refuse(`where: this dataset has no attribute “${name}”.`);
+        continue;
+      }
+      const { values } = attributes[name];
+      const list = (Array.isArray(wanted) ? wanted : [wanted]).map((item) => (item === null ? "" : item === true ? "True" : item === false ? "False" : String(item)));
+      const unknown = list.find((item) => !values.includes(item));
+      if (unknown !== undefined) refuse(`${name}: this dataset has no “${unknown}”.`);
+      if (!list.length || list.some((item) => values.includes(item))) chosen[name] = list;
+    }
+    if (Object.keys(value).length && !Object.keys(chosen).length) return undefined;
+    const ordered = Object.keys(attributes).filter((name) => Object.hasOwn(chosen, name));
+    const limits = ordered.map((name) => [name, attributes[name].values.filter((item) => chosen[name].includes(item))]);
+    return Object.fromEntries(limits.filter(([name, list]) => list.length < attributes[name].values.length));
+  }
+
   isSelection(value) {
-    const { curves, seeds, epochs } = value ?? {};
+    const { curves, seeds, epochs, where = {} } = value ?? {};
     const within = (list, name) => Array.isArray(list) && list.every((item) => this.options(name).includes(item));
-    return within(curves, "curves") && within(seeds, "seeds") && isRange(epochs);
+    return within(curves, "curves") && within(seeds, "seeds") && isRange(epochs) && same(this.whereOf(where, () => {}), where);
   }
 }
 

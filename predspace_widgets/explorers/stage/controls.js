@@ -13,7 +13,7 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-const MOST_CHIPS = 12; // more seeds are a list to select from
+const MOST_CHIPS = 12; // more values are a list to select from
 const MOST_CLASSES = 20;
 
 // A choice of one of several values; of a choice that is a list, the member at a place.
@@ -41,6 +41,7 @@ export function select(stage, { choice, label, options, when, place, prefix = ""
 
 function optionsOf(about, options) {
   if (options === "curves") return about.curves.map(({ label }) => [label, label]);
+  if (options === "colorings") return about.options.color_by.map((name) => [name, name]);
   if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, String(n + 1)]);
   return options;
 }
@@ -146,30 +147,43 @@ function eye(stage, labels, what) {
 export function seedList(stage) {
   const { choices } = stage;
   const { seeds } = choices.about;
-  const toggled = (seed) => {
-    const { now } = choices;
-    return now.seeds.includes(seed) ? now.seeds.filter((other) => other !== seed) : [...now.seeds, seed];
-  };
-  const chip = (seed) => {
-    const button = el("button", { className: "chip", textContent: seed, onclick: () => stage.set({ seeds: toggled(seed) }) });
-    button.setAttribute("aria-label", `seed ${seed}`);
-    stage.shows.push(() => button.setAttribute("aria-pressed", choices.now.seeds.includes(seed)));
+  const entries = seeds.map((seed) => ({ value: seed, text: seed, label: `seed ${seed}` }));
+  const read = () => choices.now.seeds;
+  return chipList(stage, { title: "Seeds", control: "seeds", entries, read, write: (some) => stage.set({ seeds: some }) });
+}
+
+// Of each attribute of runs that tells some apart, its values.
+export function attributeLists(stage) {
+  const { choices } = stage;
+  const several = Object.entries(choices.about.attributes).filter(([, { values }]) => values.length > 1);
+  return several.map(([name, { values }]) => {
+    const entries = values.map((value) => ({ value, text: value || "none", label: `${name} ${value || "none"}` }));
+    const read = () => choices.now.where[name] ?? values;
+    const write = (some) => stage.set({ where: { ...choices.now.where, [name]: some } });
+    return chipList(stage, { title: name, control: `where ${name}`, entries, read, write });
+  });
+}
+
+// A list to choose several of: chips, or of many values a list to select from.
+function chipList(stage, { title, control, entries, read, write }) {
+  const toggled = (value) => (read().includes(value) ? read().filter((other) => other !== value) : [...read(), value]);
+  const chip = ({ value, text, label }) => {
+    const button = el("button", { className: "chip", textContent: text, onclick: () => write(toggled(value)) });
+    button.setAttribute("aria-label", label);
+    stage.shows.push(() => button.setAttribute("aria-pressed", read().includes(value)));
     return button;
   };
   const many = () => {
-    const list = el(
-      "select",
-      { multiple: true, size: 6, "aria-label": "seeds" },
-      ...seeds.map((seed) => el("option", { value: seed, textContent: seed })),
-    );
-    list.addEventListener("change", () => stage.set({ seeds: [...list.selectedOptions].map(({ value }) => Number(value)) }));
+    const options = entries.map(({ value, text }) => el("option", { value, textContent: text }));
+    const list = el("select", { multiple: true, size: 6, "aria-label": control }, ...options);
+    list.addEventListener("change", () => write([...list.selectedOptions].map(({ index }) => entries[index].value)));
     stage.shows.push(() => {
-      for (const option of list.options) option.selected = choices.now.seeds.includes(Number(option.value));
+      for (const option of list.options) option.selected = read().includes(entries[option.index].value);
     });
     return list;
   };
-  const body = seeds.length > MOST_CHIPS ? [many()] : seeds.map(chip);
-  return el("section", { className: "seeds", "data-control": "seeds" }, el("h2", { textContent: "Seeds" }), ...body);
+  const body = entries.length > MOST_CHIPS ? [many()] : entries.map(chip);
+  return el("section", { className: "seeds", "data-control": control }, el("h2", { textContent: title }), ...body);
 }
 
 // Which samples count: all, those of some classes, or all that are predicted among some classes. What else is chosen, such

@@ -39,8 +39,8 @@ export class Pictures {
   }
 
   // The choices that a picture depends on.
-  dependsOn({ curves, seeds, epochs, axes_fitted_on, frozen }) {
-    return { curves, seeds, epochs, axes_fitted_on, frozen };
+  dependsOn({ curves, seeds, epochs, where, axes_fitted_on, frozen }) {
+    return { curves, seeds, epochs, where, axes_fitted_on, frozen };
   }
 
   key(choices) {

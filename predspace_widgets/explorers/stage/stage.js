@@ -1,7 +1,7 @@
 // The stage: cards with views, the list of curves, the time, and what links them. It knows no view by name.
 import { Card, dependsOf } from "./card.js";
 import { Choices, fromQuery, toQuery } from "./choices.js";
-import { curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
+import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
 import { fill, formatted, textsOf } from "./fill.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
@@ -111,7 +111,7 @@ class Stage {
       "div",
       { className: "stage" },
       header(this),
-      el("aside", {}, curveList(this), seedList(this), epochRange(this), sampleList(this)),
+      el("aside", {}, curveList(this), seedList(this), ...attributeLists(this), epochRange(this), sampleList(this)),
       el("main", {}, el("div", { className: "middle" }, first.node, column("below")), column("right")),
       this.notice,
       this.tip,
@@ -342,6 +342,10 @@ class Stage {
     const shares = [["progress", arrays[metric]], ["accuracy", arrays.accuracy]];
     const known = shares.filter(([, values]) => values).map(([name, values]) => `${name} ${values[row].toFixed(3)}`);
     if (known.length) lines.push(known.join(" · "));
+    const { attributes } = this.data.about;
+    const named = Object.entries(attributes).map(([name, { values }]) => [name, values[arrays[`attribute ${name}`][row]]]);
+    const given = named.filter(([, value]) => value);
+    if (given.length) lines.push(given.map((pair) => pair.join(" ")).join(" · "));
     const intervals = this.intervals(row);
     return intervals ? [...lines, intervals] : lines;
   }

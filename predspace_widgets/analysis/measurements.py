@@ -194,7 +194,7 @@ class Measurements:
         return self._mean("", of_block, (len(rows), len(columns)), keep=False)
 
     def distances_from(self, points: NDArray[Any], columns: _Rows) -> Array:
-        """Bhattacharyya distances from points (n, N, C), of the samples of this dataset, to some checkpoints, (n, m)."""
+        """Bhattacharyya distances from points (n, N, C) of the same samples to some checkpoints, (n, m)."""
         of_block = partial(_distances_from, points=points, columns=columns)
         return self._mean("", of_block, (len(points), len(columns)), keep=False, show_progress=False)
 

@@ -1,8 +1,9 @@
 // The stage: cards with views, the list of curves, the time, and what links them. It knows no view by name.
 import { Chart } from "./chart.js";
-import { Choices, fromQuery, toQuery } from "./choices.js";
+import { Choices, fromQuery, same, toQuery } from "./choices.js";
 import { curveList, el, epochRange, seedList, select, timeBar } from "./controls.js";
 import { applies, fill, formatted, textsOf } from "./fill.js";
+import { startLive, withLater } from "./live.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
 import { Scene } from "./scene.js";
@@ -21,12 +22,13 @@ const soon = () => new Promise((done) => setTimeout(done));
 const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
 // host: payload(), choices, plotly(), ask(kind, request), save(choices) if it can, tell(choices), on(listener of choices),
-// address (whether that of the page is ours).
+// address (whether that of the page is ours), live (whether new checkpoints may come, and a listener to that) if they can.
 export async function mount(root, host) {
   const bytes = await host.payload();
   const stage = new Stage(root, host, await unpack(bytes));
   const registry = (globalThis.predspace ??= { stages: [] });
   registry.stages.push((stage.known = stage.face()));
+  startLive(stage);
   return stage;
 }
 
@@ -49,7 +51,32 @@ class Stage {
   destroy() {
     const { stages } = globalThis.predspace;
     stages.splice(0, stages.length, ...stages.filter((face) => face !== this.known));
+    this.live?.end();
     for (const card of this.cards) card.destroy();
+  }
+
+  // New checkpoints are there.
+  grown(hasNewNames) {
+    const { about } = this.data;
+    this.choices.renew(about);
+    const summary = this.body.querySelector("header .summary");
+    if (summary) summary.textContent = summary.title = about.summary;
+    if (hasNewNames) this.body.querySelector("aside").replaceChildren(curveList(this), seedList(this), epochRange(this));
+    this.show();
+    this.drawn = this.draw();
+  }
+
+  // All numbers are other ones now.
+  replace(data) {
+    for (const card of this.cards) card.destroy();
+    Object.assign(this, { data, shows: [], lit: null, lastPicture: null, pending: null, answers: new Map(), problems: [] });
+    this.choices.renew(data.about);
+    this.pictures = new Pictures(data);
+    this.learn(data.about.ahead);
+    this.build();
+    this.live.place();
+    this.drawn = this.draw();
+    if (!Object.keys(data.about.ahead).length) this.drawn.then(() => this.askAhead());
   }
 
   // Results that were measured ahead answer for the choices that they are of.
@@ -116,7 +143,7 @@ class Stage {
     this.root.replaceChildren(this.body);
     first.message.after(timeBar(this));
     this.retheme();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
+    if (!this.drawn) matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
     this.body.addEventListener("keydown", (event) => this.key(event));
     if (this.problems.length) this.say(`${this.problems.join(" ")} The rest of the address is applied.`, true);
     this.show();
@@ -348,7 +375,14 @@ class Stage {
   }
 
   keyOf(view, choices = {}) {
-    return `${view.name} ${JSON.stringify(view.depends.map((name) => choices[name] ?? this.choices.now[name]))}`;
+    return `${view.name} ${JSON.stringify(view.depends.map((name) => this.measuredAs(name, choices[name] ?? this.choices.now[name])))}`;
+  }
+
+  // Results are of the checkpoints that were there at first: whoever chooses everything means these.
+  measuredAs(name, value) {
+    if (!["curves", "seeds", "epochs"].includes(name)) return value;
+    const first = this.data.first ?? this.data.about.defaults;
+    return same(value, first[name]) || same(value, this.choices.defaults[name]) ? "everything" : value;
   }
 
   // Asks Python for what only predictions can tell; only the newest request of each kind is answered.
@@ -524,6 +558,7 @@ class Card {
         else return;
       } else {
         Object.assign(stage.data.arrays, (await stage.host.ask(what, { kind: "quantity", name: what })).arrays);
+        withLater(stage.data, what);
       }
       if (isNewest()) await this.draw(isNewest);
     } catch (error) {

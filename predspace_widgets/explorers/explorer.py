@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis, analysis_of
+from predspace_widgets.explorers.live import Following, follow_snapshots, follow_source, follow_store
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import code_of, one_file
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import join
+from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.views import VIEWS, Drawing, View
 from predspace_widgets.views.style import plain
 
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
 
     from predspace_widgets.explorers.notebook import StageWidget
     from predspace_widgets.explorers.page import StageComponent
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """What records into a dataset, such as `predspace_widgets.Recorder`."""
+
+    path: Path
+
+    def record(self, predictions: Any, *, epoch: float) -> None:
+        """Add a checkpoint."""
 
 
 class Explorer:
@@ -91,6 +103,7 @@ class Explorer:
             state.param.update(**choices)
         self.state, self.height = state, height
         self.session = Session(analysis, [_view(view) for view in (VIEWS if views is None else views)])
+        self.following: Following | None = None
 
     # -- choices and what is selected ----------------------------------------------------------------------------------
 
@@ -118,6 +131,74 @@ class Explorer:
         if not self.state.selected:
             raise ValueError("no checkpoint is selected: click one, or draw a box or a lasso in the 2-D picture")
         return self.session.analysis.ds.isel(checkpoint=np.array(self.state.selected))
+
+    # -- what goes on --------------------------------------------------------------------------------------------------
+
+    def follow(
+        self,
+        snapshots: Iterable[Any] | Recorded | None = None,
+        *,
+        task: str = "live",
+        method: str = "supervised",
+        seed: int = 0,
+    ) -> Self:
+        """Show new checkpoints while they come, from a thread: the cell goes on at once.
+
+        They are placed into the axes as these are; `following` is what goes on, and its `error` what ended it early.
+
+        Parameters
+        ----------
+        snapshots : iterable of (probs, epoch), Recorder, or None
+            Predictions (N, C) on the samples of this dataset, as probabilities, and the epoch that they are of: a
+            training as a generator, which the thread runs. A `Recorder` is followed where it records. Without it, the
+            dataset is followed where it was opened from.
+        task, method, seed : str, str, int
+            Whose run an iterable is.
+
+        Returns
+        -------
+        Explorer
+            This one: as the last expression of a cell it shows itself.
+
+        Raises
+        ------
+        ValueError
+            Something is followed already; the dataset has this run, or was not recorded checkpoint by checkpoint.
+        NoPredictionsError
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import geodesic_run
+        >>> ds = geodesic_run(5)
+        >>> explorer = Explorer(ds).follow((probs, epoch) for epoch, probs in enumerate(ds["probs"].values))
+        >>> explorer.stop()
+        >>> explorer.following.is_running
+        False
+        """
+        if self.following is not None and self.following.is_running:
+            raise ValueError("this explorer follows something already: call its stop() first")
+        if snapshots is None:
+            self.following = follow_source(self.session)
+            if self.following is None:
+                raise ValueError("this dataset was not opened from a .zarr directory that is recorded into")
+        elif isinstance(snapshots, Recorded):
+            stored = source_of(self.session.opened["probs"])
+            is_own = stored is not None and Path(stored.source.url) == Path(snapshots.path).absolute()
+            self.following = follow_store(self.session, snapshots.path, is_own)
+        else:
+            self.following = follow_snapshots(self.session, snapshots, task, method, seed)
+        return self
+
+    def stop(self) -> None:
+        """End what `follow` began.
+
+        Raises
+        ------
+        Exception
+            What ended it early, such as the error of the training that was followed.
+        """
+        if self.following is not None:
+            self.following.stop()
 
     # -- figures and numbers -------------------------------------------------------------------------------------------
 

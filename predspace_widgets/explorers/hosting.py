@@ -13,6 +13,8 @@ from predspace_widgets.explorers.stage.stage import plotly_script
 from predspace_widgets.explorers.state import ExplorerState
 
 _log = logging.getLogger(__name__)
+# What may take long, or must not wait for what takes long.
+_HOLDS_NOBODY_UP = ("ahead", "news", "refit", "payload")
 Send = Callable[[dict[str, Any], bytes | None], None]
 
 
@@ -29,6 +31,26 @@ class Answers:
         self._session, self._state = session, state
         self._newest: dict[Any, int] = {}
         self._working = threading.Lock()  # one measurement at a time: what has become stale meanwhile is left out
+        self._listens = False
+
+    def follow(self, tell: Callable[[], None]) -> None:
+        """Let the state grow with what its session follows, and call `tell` once it follows something."""
+
+        def begin() -> None:
+            news = self._session.news
+            if news is not None and not self._listens:
+                self._listens = True
+                news.listeners.append(self._grow)
+                self._grow()
+                tell()
+
+        self._session.on_follow.append(begin)
+        begin()
+
+    def _grow(self) -> None:
+        session, news = self._session, self._session.news
+        if news is not None:
+            self._state.grow(session.analysis, news.new_curves, news.seeds, news.epochs, news.n_new)
 
     def settings(self) -> dict[str, Any]:
         """The choices that differ from the first ones, with what is selected."""
@@ -45,7 +67,7 @@ class Answers:
             return
         number, kind = request["number"], tuple(str(request.get(name))[:80] for name in ("kind", "view"))
         self._newest[kind] = max(number, self._newest.get(kind, 0))
-        if request.get("kind") == "ahead":  # may take long, and holds nobody up
+        if request.get("kind") in _HOLDS_NOBODY_UP:
             message, content = answer_to(request, self._session, self._state)
         else:
             with self._working:

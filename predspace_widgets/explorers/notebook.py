@@ -38,6 +38,7 @@ class StageWidget(anywidget.AnyWidget):
     choices = traitlets.Dict().tag(sync=True)
     payload = traitlets.Bytes().tag(sync=True)
     height = traitlets.Unicode().tag(sync=True)
+    live = traitlets.Bool(False).tag(sync=True)  # whether new checkpoints may come
 
     def __init__(self, session: Session, state: ExplorerState, height: str = "720px") -> None:
         self._session, self._state = session, state
@@ -46,12 +47,16 @@ class StageWidget(anywidget.AnyWidget):
         self.observe(self._to_state, "choices")
         state.param.watch(self._from_state, list(state.choices()))
         self.on_msg(self._on_message)
+        self._answers.follow(self._begin_following)
 
     def _to_state(self, change: Any) -> None:
         self._answers.choose(change.new)
 
     def _from_state(self, *_: Any) -> None:
         self.choices = self._answers.settings()
+
+    def _begin_following(self) -> None:
+        self.live = True
 
     def _on_message(self, _: Any, message: Any, buffers: Any) -> None:
         # In a thread: the kernel goes on, and of several questions of one kind the newest is answered.

@@ -20,6 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.hosting import Answers, answer_to
+from predspace_widgets.explorers.live import follow_source
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
@@ -47,6 +48,7 @@ class StageComponent(JSComponent):
     data_address = param.String(
         default="", doc="Where a page of our own finds numbers and answers; else they are sent."
     )
+    live = param.Boolean(default=False, doc="Whether new checkpoints may come.")
     plotly_address = param.String(default="", doc="Where the page finds plotly.js; by default it is sent.")
 
     _esm = module()
@@ -58,6 +60,15 @@ class StageComponent(JSComponent):
         super().__init__(choices=self._answers.settings(), **options)
         self.param.watch(self._to_state, "choices")
         state.param.watch(self._from_state, list(state.choices()))
+        if not self.data_address:  # a page of our own asks for itself
+            document = pn.state.curdoc
+            self._answers.follow(lambda: self._begin_following(document))
+
+    def _begin_following(self, document: Document | None) -> None:
+        if document is None:
+            self.live = True
+        else:
+            document.add_next_tick_callback(lambda: setattr(self, "live", True))
 
     def _to_state(self, event: Any) -> None:
         self._answers.choose(event.new)
@@ -101,6 +112,8 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
         The port is taken; the message names it.
     """
     sessions = {name: Session(Analysis(ds)) for name, ds in datasets.items()}
+    for session in sessions.values():
+        follow_source(session)
     titles = {f"/{quote(name, safe='')}": name for name in sessions}
     for name, session in sessions.items():
         if len(sessions) > 1:

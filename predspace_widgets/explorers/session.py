@@ -14,14 +14,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.analysis.groups import within_task
+from predspace_widgets.analysis.groups import label_of, within_task
 from predspace_widgets.explorers.choices import OPTIONS
+from predspace_widgets.explorers.news import N_AXES as _MOST_AXES
+from predspace_widgets.explorers.news import News
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.demo import demo_path
+from predspace_widgets.trajectories.selection import CurveKey
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
-from predspace_widgets.views.style import curve_styles, faint, plain, short, tint
+from predspace_widgets.views.style import Style, curve_styles, faint, next_style, plain, short, tint
 from predspace_widgets.views.tables import (
     LABELS,
     N_AXES,
@@ -39,8 +42,6 @@ from predspace_widgets.views.view import Drawing
 MOST_SENT = 3_000
 # Of up to so many, as float32: their picture may be of late checkpoints alone, which are close. Of more, in 24 bits.
 _MOST_WHOLE = 1_000
-#: Axes of the picture of everything: other pictures take their signs, and their computation its start.
-_MOST_AXES = 8
 
 # What of the numbers of a stage is another on other samples.
 _MEASURED = [name for name in (*QUANTITIES, *PROGRESS) if name not in LABELS]
@@ -76,6 +77,11 @@ class Session:
 
     def __init__(self, analysis: Analysis, views: Sequence[View] = tuple(VIEWS.values())) -> None:
         self.analysis, self.views = analysis, list(views)
+        self.opened = analysis.ds  # before anything came
+        self.news: News | None = None
+        self.on_follow: list[Callable[[], None]] = []  # called when it begins to be followed
+        self.watches: list[Any] = []  # of what is followed, see `live`
+        self._generation = 0
         self._kept: dict[str, Any] = {}
         self._locks = {name: threading.Lock() for name in ("numbers", "ahead")}  # who comes meanwhile waits for it
 
@@ -89,6 +95,7 @@ class Session:
         """
         numbers, everything = self._once("numbers", self._arrays)
         about = self.about | {"everything": everything, "ahead": self.ahead() if ahead else {}}
+        about |= {"live": self.news is not None and not ahead, "generation": self._generation}
         if ahead:
             return compress(pack(about, numbers))
         return bytes(self._once("numbers", lambda: compress(pack(about, numbers)), "payload"))
@@ -104,6 +111,75 @@ class Session:
                 self._kept[name] = make()
             return self._kept[name]
 
+    # -- what comes later ----------------------------------------------------------------------------------------------
+
+    def follow(self) -> News:
+        """Be ready for new checkpoints: stages ask for them from now on.
+
+        Raises
+        ------
+        NoPredictionsError
+            The dataset holds an embedding only: nothing can be placed in it.
+        """
+        if self.news is None:
+            self.analysis.measured.check_predictions()
+            few = self.analysis.ds.sizes["checkpoint"] <= MOST_SENT
+            with self._locks["numbers"]:
+                self.news = News(self.analysis, few, self.renew)
+                self._kept.pop("payload", None)
+            for listen in self.on_follow:
+                listen()
+        return self.news
+
+    def renew(self, analysis: Analysis, generation: int) -> None:
+        """Go on with another dataset; its numbers are measured before anybody waits for them."""
+        fresh = Session(analysis, self.views)
+        fresh.news, fresh._generation = self.news, generation
+        if "others" in self.about:
+            fresh.about["others"] = self.about["others"]
+        fresh.about["source"] = self.about["source"]
+        fresh.payload()
+        with self._locks["ahead"], self._locks["numbers"]:
+            for name in ("about", "_runs"):
+                self.__dict__[name] = fresh.__dict__[name]
+            self.analysis, self._kept, self._generation = analysis, fresh._kept, generation
+
+    def _tell_news(self, request: Mapping[str, Any]) -> Answer:
+        if self.news is None:
+            raise ValueError("nothing is recorded into this dataset")
+        if request.get("kind") == "refit":
+            self.news.refit(self._generation_of(request))
+        facts, arrays = self.news.since(request.get("since"), request.get("generation"))
+        if arrays:
+            pairs, n_known = facts.pop("pairs"), len(self.analysis.curve_names)
+            styles = [next_style(n_known + place) for place in range(len(pairs))]
+            facts["curves"] = [
+                curve_of(label_of(*pair), pair, style, self.analysis.curve_coordinates)
+                for pair, style in zip(pairs, styles, strict=True)
+            ]
+            facts["summary"] = summary_of(self.analysis, len(facts["runs"]), facts["n_new"])
+        return Answer(content=pack(facts, arrays), packed=True)
+
+    def _generation_of(self, request: Mapping[str, Any]) -> int:
+        generation = request.get("generation")
+        return generation if type(generation) is int else self._generation
+
+    def _check_measured(self, wanted: Mapping[str, Any]) -> None:
+        """Raise ValueError where choices name what came after the axes were fitted: its predictions are not kept."""
+        if self.news is None or not self.news.n_new:
+            return
+        new = {label_of(*pair) for pair in self.news.new_curves}
+        named = wanted.get("compared")
+        for label in named if isinstance(named, list) else []:
+            if label in new:
+                raise ValueError(f"{label} is new: fit the axes anew to compare it")
+        rows = wanted.get("selected")
+        n_fitted = self.analysis.ds.sizes["checkpoint"]
+        if isinstance(rows, list) and any(type(row) is int and row >= n_fitted for row in rows):
+            raise ValueError("this checkpoint is new: fit the axes anew to look into it")
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
     def answer(self, request: Mapping[str, Any], state: ExplorerState) -> Answer:
         """Answer a question of a stage, whose choices are not trusted.
 
@@ -111,7 +187,8 @@ class Session:
         ----------
         request : mapping
             `kind` is "view" (with `view` and the `choices` it depends on), "picture" or "samples" (with `choices`),
-            "quantity" (with `name`, and `choices` of samples) or "ahead".
+            "quantity" (with `name`, and `choices` of samples), "ahead", or "news" and "refit" (with `since`, the number
+            of new checkpoints that the stage knows, and its `generation`).
         state : ExplorerState
             Of the stage; it is not changed.
 
@@ -123,10 +200,13 @@ class Session:
         kind = request.get("kind")
         if kind == "ahead":
             return Answer(plain=self.ahead())
+        if kind in ("news", "refit"):
+            return self._tell_news(request)
         choices = ExplorerState(self.analysis, **state.settings())
         wanted = request.get("choices") or {}
         if not isinstance(wanted, Mapping):
             raise ValueError("choices must be given by their names")
+        self._check_measured(wanted)
         choices.apply(dict(wanted))
         if kind == "quantity":
             name = request.get("name")
@@ -150,22 +230,8 @@ class Session:
         analysis, ds = self.analysis, self.analysis.ds
         state = ExplorerState(analysis)
         styles, meaning = curve_styles(analysis.curve_pairs, analysis.curve_coordinates)
-        curves = [
-            {
-                "label": label,
-                "name": plain(label),
-                "short": plain(short(label)),
-                "task": key[0],
-                "method": key[1],
-                "apart": dict(zip(analysis.curve_coordinates, key, strict=True)),
-                "within": within_task(*key[1:]),
-                "color": style.color,
-                "faint": faint(style.color, 0.2),
-                "pale": tint(style.color, 0.5),
-                "dash": style.dash,
-            }
-            for label, key, style in zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
-        ]
+        named = zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
+        curves = [curve_of(label, key, style, analysis.curve_coordinates) for label, key, style in named]
         return {
             "title": str(ds.attrs.get("title") or "trajectories"),
             "summary": summary_of(analysis),
@@ -286,10 +352,30 @@ def _measured(analysis: Analysis) -> tuple[dict[str, NDArray[Any]], dict[str, An
     return arrays, everything
 
 
-def summary_of(analysis: Analysis) -> str:
-    """How much there is, in words."""
+def curve_of(label: str, key: CurveKey, style: Style, coordinates: Sequence[str]) -> dict[str, Any]:
+    """A curve as the stage has it: its names, what tells it apart, how it is drawn."""
+    return {
+        "label": label,
+        "name": plain(label),
+        "short": plain(short(label)),
+        "task": key[0],
+        "method": key[1],
+        "apart": dict(zip(coordinates, key, strict=True)),
+        "within": within_task(*key[1:]),
+        "color": style.color,
+        "faint": faint(style.color, 0.2),
+        "pale": tint(style.color, 0.5),
+        "dash": style.dash,
+    }
+
+
+def summary_of(analysis: Analysis, more_runs: int = 0, more_checkpoints: int = 0) -> str:
+    """How much there is, in words; with what came after the dataset was opened."""
     ds = analysis.ds
-    counts = [(len(set(ds["run"].values.tolist())), "network"), (ds.sizes["checkpoint"], "checkpoint")]
+    counts = [
+        (len(set(ds["run"].values.tolist())) + more_runs, "network"),
+        (ds.sizes["checkpoint"] + more_checkpoints, "checkpoint"),
+    ]
     counts += [(ds.sizes[name], name) for name in ("sample", "class") if name in ds.sizes]
     return " · ".join(f"{number:,} {_plural(noun) if number != 1 else noun}" for number, noun in counts)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import param
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis, analysis_of
+from predspace_widgets.analysis.groups import label_of
 from predspace_widgets.explorers.choices import (
     READERS,
     ImpossibleError,
@@ -21,6 +22,7 @@ from predspace_widgets.explorers.choices import (
 )
 from predspace_widgets.trajectories import Selection
 from predspace_widgets.trajectories.samples import Samples, class_names
+from predspace_widgets.trajectories.selection import CurveKey
 
 #: Choices that last for a look, not to be kept in an address or in code.
 FLEETING = ("selected", "sample")
@@ -100,20 +102,67 @@ class ExplorerState(param.Parameterized):
     spectrum: Any = _Choice("share", doc="Of each axis, the stress that it explains, or its eigenvalue.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
-        self.analysis: Analysis = data if isinstance(data, Analysis) else analysis_of(data)
-        ds, labels = self.analysis.ds, self.analysis.curve_names
-        seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
-        n_samples = ds.sizes.get("sample", 0)
-        classes = class_names(ds) if "class" in ds.sizes else []
-        attributes = {name: known.values for name, known in self.analysis.attributes.items()}
-        self.known = Known(list(labels), seeds, ds.sizes["checkpoint"], classes, n_samples, attributes)
-        self._pairs = dict(zip(labels, self.analysis.curve_pairs, strict=True))
+        self._learn(data if isinstance(data, Analysis) else analysis_of(data))
         super().__init__()
         self.param.update(**self.defaults())
         # The first who are told of a change: nobody sees a state that breaks the rules.
         self.param.watch(self._keep_axes_apart, ["horizontal", "vertical"])
         self.param.watch(self._keep_frozen, ["axes_fitted_on", "frozen"])
         self.param.update(**self._read_all(choices))
+
+    # -- what there is to choose from ----------------------------------------------------------------------------------
+
+    def _learn(
+        self,
+        analysis: Analysis,
+        new_curves: Sequence[CurveKey] = (),
+        seeds: Sequence[int] | None = None,
+        epochs: tuple[float, float] | None = None,
+        n_new: int = 0,
+    ) -> None:
+        ds = analysis.ds
+        self.analysis = analysis
+        pairs = [*analysis.curve_pairs, *new_curves]
+        self._pairs = {label_of(*pair): pair for pair in pairs}
+        if seeds is None:
+            seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
+        n_samples = ds.sizes.get("sample", 0)
+        classes = class_names(ds) if "class" in ds.sizes else []
+        attributes = {name: known.values for name, known in analysis.attributes.items()}
+        n_checkpoints = ds.sizes["checkpoint"] + n_new
+        self.known = Known(list(self._pairs), list(seeds), n_checkpoints, classes, n_samples, attributes)
+        self._epochs = epochs or (float(ds["epoch"].values.min()), float(ds["epoch"].values.max()))
+
+    def grow(
+        self,
+        analysis: Analysis,
+        new_curves: Sequence[CurveKey] = (),
+        seeds: Sequence[int] | None = None,
+        epochs: tuple[float, float] | None = None,
+        n_new: int = 0,
+    ) -> None:
+        """Go on while a dataset grows: who sees everything goes on seeing everything, and other choices stay.
+
+        Parameters
+        ----------
+        analysis : Analysis
+            Of what is measured.
+        new_curves : sequence of (task, method, ...)
+            Curves that it does not have yet.
+        seeds : sequence of int, optional
+            All that there are; by default those of the analysis.
+        epochs : pair of float, optional
+            The first and the last of all; by default those of the analysis.
+        n_new : int
+            Checkpoints that it does not have yet.
+        """
+        before = self.defaults()
+        follows = [name for name in ("curves", "seeds", "epochs") if getattr(self, name) == before[name]]
+        self._learn(analysis, new_curves, seeds, epochs, n_new)
+        after = self.defaults()
+        with param.parameterized.discard_events(self):  # nothing was chosen
+            for name in follows:
+                setattr(self, name, after[name])
 
     # -- choices as plain values ---------------------------------------------------------------------------------------
 
@@ -123,12 +172,12 @@ class ExplorerState(param.Parameterized):
 
     def defaults(self) -> dict[str, Any]:
         """What is chosen at first on this dataset."""
-        epochs, curves = self.analysis.ds["epoch"].values, self.known.curves
+        curves = self.known.curves
         fixed = {name: copy.deepcopy(type(self).param[name].default) for name in READERS}
         return fixed | {
             "curves": list(curves),
             "seeds": list(self.known.seeds),
-            "epochs": [float(epochs.min()), float(epochs.max())],
+            "epochs": list(self._epochs),
             # A dataset with a single curve has nothing to compare with: both are the same, and the view says so.
             "compared": [curves[0], curves[min(1, len(curves) - 1)]],
         }

@@ -91,6 +91,17 @@ def curve_styles(
     return [Style(PALETTE[color], DASHES[dash]) for color, dash in places], meaning
 
 
+def next_style(place: int) -> Style:
+    """A style for a curve that comes when others are drawn already, by its place behind them.
+
+    Examples
+    --------
+    >>> next_style(1), next_style(14)
+    (Style(color='#D55E00', dash='solid'), Style(color='#D55E00', dash='dash'))
+    """
+    return Style(PALETTE[place % len(PALETTE)], DASHES[place // len(PALETTE) % len(DASHES)])
+
+
 def plain(text: object) -> str:
     """A name from data for plotly, which shows it letter by letter.
 

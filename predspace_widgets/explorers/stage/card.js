@@ -3,6 +3,7 @@ import { Blocks } from "./blocks.js";
 import { Chart } from "./chart.js";
 import { el, select } from "./controls.js";
 import { applies, fill, formatted, textsOf, withColoring } from "./fill.js";
+import { withLater } from "./live.js";
 import { Scene } from "./scene.js";
 import { cardMenu } from "./sharing.js";
 import { Tables } from "./tables.js";
@@ -217,6 +218,7 @@ export class Card {
         const { samples } = stage.choices.now;
         const answer = await stage.host.ask(what, { kind: "quantity", name: what, choices: { samples } });
         if (answer) Object.assign(data.arrays, answer.arrays);
+        if (answer) withLater(data, what);
       }
       if (isNewest()) await this.draw(isNewest);
     } catch (error) {

@@ -37,6 +37,18 @@ export class Choices {
     return problems;
   }
 
+  // There is more, or other things, to choose from: who sees everything goes on seeing everything, other choices stay.
+  renew(about) {
+    const { epochs } = this.defaults;
+    const kept = this.settings();
+    if (kept.epochs) kept.epochs = kept.epochs.map((end, n) => (end === epochs[n] ? about.defaults.epochs[n] : end));
+    Object.assign(this, { about, defaults: about.defaults, now: structuredClone(about.defaults) });
+    const { listeners } = this;
+    this.listeners = [];
+    this.set(kept);
+    this.listeners = listeners;
+  }
+
   // Those that differ from the defaults.
   settings() {
     const kept = Object.keys(this.defaults).filter((name) => !same(this.now[name], this.defaults[name]));

@@ -254,26 +254,29 @@ function classChoices(classes, chosen, choose) {
 // Two handles over the recorded epochs, which are dense in the beginning.
 export function epochRange(stage) {
   const { choices } = stage;
-  const { epochs } = choices.about;
-  const last = epochs.length - 1;
+  const epochsNow = () => choices.about.epochs; // there may be more, later
   const title = el("h2");
   const handle = (which) => {
-    const input = el("input", { type: "range", min: 0, max: last, step: 1, "aria-label": `${which} epoch`, disabled: !last });
+    const input = el("input", { type: "range", min: 0, step: 1, "aria-label": `${which} epoch` });
     input.addEventListener("input", () => {
       const [from, to] = [Math.min(first.valueAsNumber, end.valueAsNumber), Math.max(first.valueAsNumber, end.valueAsNumber)];
-      stage.set({ epochs: [epochs[from], epochs[to]] });
+      stage.set({ epochs: [epochsNow()[from], epochsNow()[to]] });
     });
     return input;
   };
   const [first, end] = [handle("first"), handle("last")];
   const track = el("div", { className: "track" });
   stage.shows.push(() => {
+    const epochs = epochsNow();
+    const last = epochs.length - 1;
+    const hasGrown = Number(first.max) !== last;
+    for (const input of [first, end]) Object.assign(input, { max: last, disabled: !last });
     const [low, high] = choices.now.epochs;
     const from = Math.max(0, epochs.findIndex((epoch) => epoch >= low));
     const to = Math.max(from, epochs.findLastIndex((epoch) => epoch <= high));
     title.textContent = `Epochs ${general(low, 3)} to ${general(high, 3)}`;
     for (const [input, place] of [[first, from], [end, to]]) {
-      if (document.activeElement !== input && input.getRootNode().activeElement !== input) input.value = place;
+      if (hasGrown || (document.activeElement !== input && input.getRootNode().activeElement !== input)) input.value = place;
       input.setAttribute("aria-valuetext", `epoch ${general(epochs[place], 3)}`);
     }
     track.style.setProperty("--from", last ? from / last : 0);

@@ -152,6 +152,7 @@ async function inNotebook(model, root) {
       model.save_changes();
     },
     on: (listen) => model.on("change:choices", () => listen(model.get("choices"))),
+    live: { now: () => model.get("live"), on: (listen) => model.on("change:live", listen) },
     address: false,
   });
 }
@@ -176,6 +177,7 @@ async function inPanel(model, root) {
       if (!address) model.choices = choices;
     },
     on: (listen) => model.on("choices", () => listen(model.choices)),
+    live: { now: () => model.live, on: (listen) => model.on("live", listen) },
     address: Boolean(address),
   });
 }

@@ -5,6 +5,7 @@ import { chosenRows, count, percent } from "./tables.js";
 
 const MOST_KEPT = 8; // frames
 const ROOM = 0.03; // of the extent of an axis, at either end
+const ALL_NEW = "the axes have less than two checkpoints to be fitted on: new ones count once the axes are fitted anew";
 const TOO_FEW = "only one checkpoint is chosen: a picture needs at least two";
 
 export class Pictures {
@@ -22,12 +23,14 @@ export class Pictures {
     if (published || choices.axes_fitted_on === "everything") {
       return new Picture(data, rows, rows, data.arrays.everything, data.arrays.geodesic, everything, choices);
     }
-    const fitted = choices.axes_fitted_on === "shown" ? rows : chosenRows(data, choices.frozen);
-    if (fitted.length < 2) throw new Error(TOO_FEW);
+    const chosen = choices.axes_fitted_on === "shown" ? rows : chosenRows(data, choices.frozen);
+    const fitted = chosen.filter((row) => row < data.about.n_checkpoints); // those that came later are projected
+    if (fitted.length < 2) throw new Error(fitted.length < chosen.length ? ALL_NEW : TOO_FEW);
     if (!data.arrays.distances) {
       const answer = this.answers.get(this.key(choices));
       if (!answer) throw Object.assign(new Error("the picture is asked for"), { needs: "picture" });
-      return new Picture(data, rows, null, answer.arrays.embedding, answer.arrays.geodesic, answer.about, choices);
+      const places = rows.some((row) => row >= data.about.n_checkpoints) ? placesOfKnown(rows, data.about.n_checkpoints) : null;
+      return new Picture(data, rows, places, answer.arrays.embedding, answer.arrays.geodesic, answer.about, choices);
     }
     const frame = this.frame(fitted);
     const inside = rows.every((row) => frame.places.has(row));
@@ -60,7 +63,8 @@ export class Pictures {
     const T = about.n_checkpoints;
     this.square ??= squareOf(arrays.distances, T);
     const rounding = arrays.distances instanceof Float32Array ? 2 ** -25 : undefined;
-    const axes = fitAxes(this.square, T, fitted, about.n_axes, arrays.everything, rounding);
+    const reference = arrays.everything.subarray(0, T * arrays.everything.shape[1]); // without those that came later
+    const axes = fitAxes(this.square, T, fitted, about.n_axes, reference, rounding);
     const own = axes.stress.map((sum, n) => sum - (n ? axes.stress[n - 1] : 0));
     return this.keep(this.frames, key, {
       axes,
@@ -72,15 +76,25 @@ export class Pictures {
 
   // Coordinates of all checkpoints: of the fitted as they were fitted, of the rest projected.
   projectAll(frame) {
-    if (frame.all) return;
+    const later = this.data.arrays["new distances"] ?? [];
+    if (frame.all && frame.later === later.length) return;
+    frame.later = later.length;
     const { axes, places } = frame;
     const T = this.data.about.n_checkpoints;
-    const all = project(axes, this.square, T);
+    const all = new Float32Array((T + later.length / T) * axes.k);
+    all.set(project(axes, this.square, T));
+    if (later.length) all.set(project(axes, later, T), T * axes.k);
     for (const [row, place] of places) {
       for (let k = 0; k < axes.k; k++) all[row * axes.k + k] = axes.coordinates[place * axes.k + k];
     }
     frame.all = shaped(all, axes.k);
   }
+}
+
+// Where Python's coordinates of rows stand that it knows; of those that came later it has none.
+function placesOfKnown(rows, T) {
+  let place = 0;
+  return Array.from(rows, (row) => (row < T ? place++ : NaN));
 }
 
 const shaped = (values, k) => Object.assign(values, { shape: [values.length / k, k] });

@@ -1,8 +1,9 @@
 // The stage: cards with views, the list of curves, the time, and what links them. It knows no view by name.
 import { Card, dependsOf } from "./card.js";
-import { Choices, fromQuery, toQuery } from "./choices.js";
+import { Choices, fromQuery, same, toQuery } from "./choices.js";
 import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
 import { fill, formatted, textsOf } from "./fill.js";
+import { NEW_DISTANCES, startLive } from "./live.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
 import { header } from "./sharing.js";
@@ -22,12 +23,13 @@ const soon = () => new Promise((done) => setTimeout(done));
 const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
 // host: payload(), choices, plotly(), ask(kind, request), save(choices) if it can, tell(choices), on(listener of choices),
-// address (whether that of the page is ours).
+// address (whether that of the page is ours), live (whether new checkpoints may come, and a listener to that) if they can.
 export async function mount(root, host) {
   const bytes = await host.payload();
   const stage = new Stage(root, host, await unpack(bytes));
   const registry = (globalThis.predspace ??= { stages: [] });
   registry.stages.push((stage.known = stage.face()));
+  startLive(stage);
   return stage;
 }
 
@@ -50,7 +52,33 @@ class Stage {
   destroy() {
     const { stages } = globalThis.predspace;
     stages.splice(0, stages.length, ...stages.filter((face) => face !== this.known));
+    this.live?.end();
     for (const card of this.cards) card.destroy();
+  }
+
+  // New checkpoints are there.
+  grown(hasNewNames) {
+    const { about } = this.whole;
+    this.choices.renew(about);
+    const summary = this.body.querySelector("header .summary");
+    if (summary) summary.textContent = summary.title = about.summary;
+    if (hasNewNames) this.body.querySelector("aside").replaceChildren(...this.lists());
+    this.show();
+    this.drawn = this.draw();
+  }
+
+  // All numbers are other ones now.
+  replace(data) {
+    for (const card of this.cards) card.destroy();
+    Object.assign(this, { data, shows: [], lit: null, lastPicture: null, pending: null, problems: [] });
+    Object.assign(this, { whole: data, ahead: new Map(), answers: new Map(), ofSamples: new Map() });
+    this.choices.renew(data.about);
+    this.pictures = new Pictures(data);
+    this.learn(data.about.ahead);
+    this.build();
+    this.live.place();
+    this.drawn = this.draw();
+    if (!Object.keys(data.about.ahead).length) this.drawn.then(() => this.askAhead());
   }
 
   // Results that were measured ahead answer for the choices that they are of.
@@ -111,7 +139,7 @@ class Stage {
       "div",
       { className: "stage" },
       header(this),
-      el("aside", {}, curveList(this), seedList(this), ...attributeLists(this), epochRange(this), sampleList(this)),
+      el("aside", {}, ...this.lists()),
       el("main", {}, el("div", { className: "middle" }, first.node, column("below")), column("right")),
       this.notice,
       this.tip,
@@ -119,10 +147,15 @@ class Stage {
     this.root.replaceChildren(this.body);
     first.message.after(timeBar(this));
     this.retheme();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
+    if (!this.drawn) matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
     this.body.addEventListener("keydown", (event) => this.key(event));
     if (this.problems.length) this.say(`${this.problems.join(" ")} The rest of the address is applied.`, true);
     this.show();
+  }
+
+  lists() {
+    const lists = [curveList(this), seedList(this), ...attributeLists(this), epochRange(this), sampleList(this)];
+    return lists.filter((list) => list !== null);
   }
 
   show() {
@@ -274,7 +307,10 @@ class Stage {
 
   withNumbers({ about, arrays }, key) {
     const { whole } = this;
-    const without = Object.fromEntries(Object.entries(whole.arrays).filter(([name]) => !about.replaces.includes(name)));
+    const n = whole.about.n_checkpoints; // those that are measured: others may have come
+    const first = (values) => (values.length > n ? values.subarray(0, n) : values);
+    const others = Object.entries(whole.arrays).filter(([name]) => !about.replaces.includes(name) && name !== NEW_DISTANCES);
+    const without = Object.fromEntries(others.map(([name, values]) => [name, first(values)]));
     return { key, about: { ...whole.about, ...about }, arrays: { ...without, ...arrays } };
   }
 
@@ -422,7 +458,14 @@ class Stage {
   }
 
   keyOf(view, choices = {}) {
-    return `${view.name} ${JSON.stringify(dependsOf(view).map((name) => choices[name] ?? this.choices.now[name] ?? null))}`;
+    return `${view.name} ${JSON.stringify(dependsOf(view).map((name) => this.measuredAs(name, choices[name] ?? this.choices.now[name] ?? null)))}`;
+  }
+
+  // Results are of the checkpoints that were there at first: whoever chooses everything means these.
+  measuredAs(name, value) {
+    if (!["curves", "seeds", "epochs"].includes(name)) return value;
+    const first = this.data.first ?? this.data.about.defaults;
+    return same(value, first[name]) || same(value, this.choices.defaults[name]) ? "everything" : value;
   }
 
   // Asks Python for what only predictions can tell; only the newest request of each kind is answered.

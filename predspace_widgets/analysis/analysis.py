@@ -83,7 +83,7 @@ def analysis_of(ds: xr.Dataset) -> Analysis:
     >>> analysis_of(ds) is analysis_of(ds)
     True
     """
-    variables = [*ds.variables.values(), ds.attrs.get("curves_by")]
+    variables = _parts_of(ds)
     with _lock:
         known = _analyses.get(id(ds))
     if known is not None and len(known[0]) == len(variables) and all(map(operator.is_, known[0], variables)):
@@ -120,7 +120,12 @@ def _remember(ds: xr.Dataset, analysis: Analysis) -> None:
     with _lock:
         if id(ds) not in _analyses:
             weakref.finalize(ds, _analyses.pop, id(ds), None)
-        _analyses[id(ds)] = list(ds.variables.values()), analysis
+        _analyses[id(ds)] = _parts_of(ds), analysis
+
+
+def _parts_of(ds: xr.Dataset) -> list[object]:
+    """What a dataset is made of: with another part it is another dataset."""
+    return [*ds.variables.values(), ds.attrs.get("curves_by")]
 
 
 _lock = threading.Lock()

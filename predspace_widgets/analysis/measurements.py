@@ -368,6 +368,7 @@ class Measurements:
 
         What fails here is measured without it.
         """
+        self.check_predictions()
         if active_client() is not None or keep is False or self.ds.sizes["checkpoint"] < 2:
             return
         results = self._results(name, size, keep)

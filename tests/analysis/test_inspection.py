@@ -203,6 +203,8 @@ def test_what_changed_since_the_checkpoint_before(row: int) -> None:
     before, now = (P[k].argmax(axis=-1) == LABELS for k in (row - 1, row))
     np.testing.assert_array_equal(found["change"] == 1, now & ~before)
     np.testing.assert_array_equal(found["change"] == -1, before & ~now)
+    counts = int((now & ~before).sum()), int((before & ~now).sum())
+    assert (found.attrs["n_became_right"], found.attrs["n_became_wrong"]) == counts
     assert float(found["step_contribution"].mean()) == pytest.approx(
         float(bhattacharyya(P[row - 1], P[row])), abs=1e-12
     )

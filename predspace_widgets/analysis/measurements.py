@@ -31,14 +31,19 @@ from predspace_widgets.geometry import (
     geodesic,
     ignorance,
     pairwise,
-    progress,
     reindex,
     truth,
 )
 from predspace_widgets.geometry.curves import LengthMethod, check_length_method, common_grid, squared_step_lengths
 from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.geometry.floor import matched_floor, relabelled_distances, relabellings
-from predspace_widgets.geometry.geodesic import ProgressMetric, nearest_by_overlaps, overlaps_with_ends
+from predspace_widgets.geometry.geodesic import (
+    ProgressMetric,
+    along_geodesic,
+    check_progress_metric,
+    overlaps_with_ends,
+    progress_and_distance,
+)
 from predspace_widgets.geometry.landmarks import choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.schema import NoPredictionsError
@@ -215,24 +220,32 @@ class Measurements:
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> Array:
         """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
+        return self._along_geodesic(metric)[0]
+
+    def tube_distance(self) -> Array:
+        """d_B of all checkpoints to the geodesic from ignorance to truth, (T,): to its point at their own progress."""
+        return self._along_geodesic("bhattacharyya")[1]
+
+    def _along_geodesic(self, metric: ProgressMetric) -> Array:
+        """Progress and d_B to the point of the geodesic there, (2, T), of one pass."""
 
         def compute() -> Array:
             probs, labels = self.probs(), self._labels()
             n_samples, n_classes = probs.shape[1:]
             if probs.chunks is None:
-                return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
-            # All that progress depends on, 2 numbers of each sample instead of one a class.
+                ends = ignorance(n_samples, n_classes), truth(labels, n_classes)
+                return np.stack(progress_and_distance(probs.values, *ends, metric))
+            # All that both depend on, 2 numbers of each sample instead of one a class.
             of_block = partial(_overlaps_with_ends, labels=labels)
             overlaps = self._unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
             angle = angles(ignorance(1, n_classes), truth([0], n_classes))  # the same for all samples
             n = max(1, _FLOAT64_AT_A_TIME // n_samples)
             blocks = [overlaps[k : k + n] for k in range(0, len(overlaps), n)]
-            return np.concatenate([nearest_by_overlaps(b[..., 0], b[..., 1], angle, metric) for b in blocks])
+            return np.concatenate([along_geodesic(b[..., 0], b[..., 1], angle, metric) for b in blocks], axis=1)
 
-        name = f"progress-{metric}"
-        return self._cache.get(
-            (name,), lambda: self._stored(name, (self.ds.sizes["checkpoint"],), None, lambda _: compute())
-        )
+        check_progress_metric(metric)
+        name, shape = f"along-geodesic-{metric}", (2, self.ds.sizes["checkpoint"])
+        return self._cache.get((name,), lambda: self._stored(name, shape, None, lambda _: compute()))
 
     def accuracy(self) -> Array:
         """Share of samples whose most probable class is the true one, (T,)."""

@@ -21,7 +21,16 @@ from predspace_widgets.trajectories.demo import demo_path
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
 from predspace_widgets.views.style import curve_styles, faint, plain, short, tint
-from predspace_widgets.views.tables import N_AXES, PROGRESS, QUANTITIES, axes_info, epoch_scale, quantity, references_of
+from predspace_widgets.views.tables import (
+    N_AXES,
+    N_SPECTRUM,
+    PROGRESS,
+    QUANTITIES,
+    axes_info,
+    epoch_scale,
+    quantity,
+    references_of,
+)
 from predspace_widgets.views.thinning import MOST_DRAWN
 from predspace_widgets.views.view import Drawing
 
@@ -30,7 +39,7 @@ MOST_SENT = 3_000
 # Of up to so many, as float32: their picture may be of late checkpoints alone, which are close. Of more, in 24 bits.
 _MOST_WHOLE = 1_000
 #: Axes of the picture of everything: other pictures take their signs, and their computation its start.
-_MOST_AXES = 8
+_MOST_AXES = N_SPECTRUM
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,7 @@ class Session:
             "clocks": self._clocks(),
             "n_checkpoints": ds.sizes["checkpoint"],
             "n_axes": N_AXES,
+            "n_spectrum": N_SPECTRUM,
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
             "defaults": state.defaults(),
@@ -208,13 +218,15 @@ class Session:
         # Of large datasets the rest is measured when a choice asks for it.
         names = [*QUANTITIES, *(PROGRESS if few else PROGRESS[:1])]
         for name in names:
-            if analysis.has_predictions or name not in ("accuracy", "step length", *PROGRESS):
+            if analysis.has_predictions or name not in ("accuracy", "step length", "tube distance", *PROGRESS):
                 arrays[name] = _number(quantity(analysis, name))
         if "accuracy" in ds:
             arrays["accuracy"] = _number(ds["accuracy"].values)
         if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
             picture = analysis.picture(n_components=_MOST_AXES)
             everything = _about_picture(picture)
+            if not analysis.has_predictions:  # of the spectrum all that was published
+                everything["eigenvalues"] = ds["eigenvalue"].values.astype(float).tolist()
             arrays |= _coordinates(picture, "everything")
             if few and analysis.has_predictions:
                 distances = analysis.measured.distances()

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.views.style import EpochScale, curve_styles, percent, plain, short
+from predspace_widgets.views.style import INK, EpochScale, curve_styles, percent, plain, short
 from predspace_widgets.views.thinning import ordinal, thin
 
 #: Axes that a picture is computed with: what the spectrum shows, and what any two axes are chosen from.
 N_AXES = 5
+#: Axes that a spectrum shows; a published picture has those that were published.
+N_SPECTRUM = 8
 #: What every checkpoint has, besides its coordinates in a picture.
-QUANTITIES = ("epoch", "log epoch", "step", "seed", "accuracy", "step length")
+QUANTITIES = ("epoch", "log epoch", "step", "seed", "accuracy", "step length", "tube distance")
 PROGRESS = ("progress bhattacharyya", "progress great_circle")
 
 # Of the extent of an axis: what is left free at either end.
@@ -78,6 +80,8 @@ def quantity(analysis: Analysis, name: str) -> NDArray[Any]:
         return np.asarray(analysis.accuracy().values)
     if name == "step length":
         return analysis.measured.step_lengths()
+    if name == "tube distance":
+        return analysis.measured.tube_distance()
     if name in PROGRESS:
         return np.asarray(analysis.progress(name.removeprefix("progress ")).values)  # type: ignore[arg-type]
     raise ValueError(f"checkpoints have no {name!r}")
@@ -106,6 +110,7 @@ def axes_info(analysis: Analysis) -> dict[str, dict[str, Any]]:
         "accuracy": {"title": "accuracy", "low": 0.0, "high": 1.0},
         **dict.fromkeys(PROGRESS, progress),
         "length": {"title": "Riemann length"},
+        "tube distance": {"title": "distance to the<br>shortest path"},
     }
 
 
@@ -158,6 +163,7 @@ class Tables:
                 "runs": self._runs,
                 "curves": self._curves,
                 "axes": self._axes,
+                "spectrum": self._spectrum,
                 "geodesic": lambda: self._geodesic(slice(None)),
                 "ignorance": lambda: self._geodesic(slice(0, 1)),
                 "truth": lambda: self._geodesic(slice(-1, None)),
@@ -355,6 +361,21 @@ class Tables:
             "percent": np.array([percent(share) for share in together], dtype=object),
         }
         return Table(columns.__getitem__, None, np.full(len(own), -1))
+
+    def _spectrum(self) -> Table:
+        """All axes that are known, but those with the eigenvalue 0, which a logarithm does not have."""
+        n_axes = N_SPECTRUM if self.analysis.has_predictions else self.analysis.ds.sizes["component"]
+        picture = self.analysis.picture(self.choices.selection, n_axes, fitted_on=self.choices.fitted_on)
+        eigenvalues = picture["eigenvalue"].values
+        axes = np.flatnonzero(eigenvalues)
+        imaginary = eigenvalues[axes] < 0
+        columns = {
+            "axis": axes + 1,
+            "magnitude": np.abs(eigenvalues[axes]),
+            "fill": np.where(imaginary, "white", INK).astype(object),
+            "sign": np.where(imaginary, "i", "").astype(object),
+        }
+        return Table(columns.__getitem__, None, np.full(len(axes), -1))
 
     def _geodesic(self, which: slice) -> Table:
         if "geodesic" not in self.picture:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import psutil
@@ -112,6 +112,28 @@ class Places:
     def total(self, distances: Array) -> Array:
         """The integral over progress of distances (..., K); of last checkpoints the distances themselves."""
         return distances[..., 0] if self.grid is None else np.asarray(np.trapezoid(distances, self.grid, axis=-1))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Which of the runs at some places are compared: the first so many with so many that follow.
+
+    Attributes
+    ----------
+    n_first, n_second : int
+    of_first, of_second : tuple of int
+        Places, among all runs that are read, of those on which is measured what chance makes of a run of either side.
+    """
+
+    n_first: int
+    n_second: int
+    of_first: tuple[int, ...]
+    of_second: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, n_first: int, n_second: int) -> Self:
+        """Two curves, with what chance makes measured on the very runs that are compared."""
+        return cls(n_first, n_second, tuple(range(n_first)), tuple(range(n_first, n_first + n_second)))
 
 
 class ComparedCurves(NamedTuple):
@@ -279,24 +301,25 @@ class Measurements:
         progress_of_runs = [reached[rows] for rows in runs]
         return Places(runs, common_grid(progress_of_runs, n_points, progress_range), progress_of_runs)
 
-    def compare(self, places: Places, n_first: int) -> ComparedCurves:
-        """Two curves: the first so many of the runs, and all others."""
-        return self.compare_all([(places, n_first)])[0]
+    def compare(self, places: Places, sides: Sides) -> ComparedCurves:
+        """Two curves or runs, whose runs are at these places."""
+        return self.compare_all([(places, sides)])[0]
 
-    def compare_all(self, pairs: Sequence[tuple[Places, int]]) -> list[ComparedCurves]:
-        """Several pairs of curves, as `compare` has each. A block of samples is read once for all of them."""
-        splits = [relabellings(n_first, len(places.runs) - n_first) for places, n_first in pairs]
+    def compare_all(self, pairs: Sequence[tuple[Places, Sides]]) -> list[ComparedCurves]:
+        """Several pairs, as `compare` has each. A block of samples is read once for all of them."""
+        splits = [relabellings(sides.n_first, sides.n_second) for _, sides in pairs]
         of_blocks = [
-            self._of_places(places, partial(_compared, places=places, n_first=n_first, is_first=split.is_first))
-            for (places, n_first), split in zip(pairs, splits, strict=True)
+            self._of_places(places, partial(_compared, places=places, sides=sides, is_first=split.is_first))
+            for (places, sides), split in zip(pairs, splits, strict=True)
         ]
         sizes = [2 * places.size + len(split.is_first) for (places, _), split in zip(pairs, splits, strict=True)]
         values = self._mean("", partial(_concatenated, of_blocks=of_blocks), (sum(sizes),), keep=False)
         results = []
-        for (places, _), split, size in zip(pairs, splits, sizes, strict=True):
+        for (places, sides), split, size in zip(pairs, splits, sizes, strict=True):
             of_pair, values = values[:size], values[size:]
             distance, floor, relabelled = np.split(of_pair, [places.size, 2 * places.size])
-            results.append(ComparedCurves(distance, floor if len(places.runs) > 2 else None, relabelled, split.exact))
+            has_floor = max(len(sides.of_first), len(sides.of_second)) > 1
+            results.append(ComparedCurves(distance, floor if has_floor else None, relabelled, split.exact))
         return results
 
     def mean_at(self, places: Places, of_points: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
@@ -479,10 +502,11 @@ def _concatenated(block: NDArray[Any], samples: slice, of_blocks: Sequence[OfBlo
     return np.concatenate(in_threads([partial(of_block, block, samples) for of_block in of_blocks]))
 
 
-def _compared(points: Array, places: Places, n_first: int, is_first: NDArray[np.bool_]) -> Array:
+def _compared(points: Array, places: Places, sides: Sides, is_first: NDArray[np.bool_]) -> Array:
     """Distance (K,), floor (K,) and total for each relabelling (S,), one after the other."""
-    distances = relabelled_distances(points, is_first)  # (S, K)
-    floor = matched_floor(points[:n_first], points[n_first:])
+    distances = relabelled_distances(points[: sides.n_first + sides.n_second], is_first)  # (S, K)
+    of_first, of_second = (points[list(runs)] for runs in (sides.of_first, sides.of_second))
+    floor = matched_floor(of_first, of_second, sides.n_first, sides.n_second)
     nothing = np.zeros(places.size)
     return np.concatenate([distances[0], nothing if floor is None else floor, places.total(distances)])
 

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.views.comparison import SIDES
 from predspace_widgets.views.inpca import COLORINGS
 from predspace_widgets.views.tables import N_AXES
 
@@ -23,6 +24,8 @@ DIMENSIONS = ("3-D", "2-D", "pairs")
 PROGRESS_METRICS = ("bhattacharyya", "great_circle")
 TIMES = ("epoch", "step", "progress")
 SPECTRA = ("share", "eigenvalues")
+#: Curves or runs that are compared at a time.
+MOST_COMPARED = len(SIDES)
 
 #: What those choices can be that are one of a few.
 OPTIONS: dict[str, Collection[Any]] = {
@@ -44,11 +47,12 @@ _MOST_REPEATED = 60
 
 @dataclass(frozen=True)
 class Known:
-    """What a dataset has to choose from: labels of curves, seeds, and its number of checkpoints."""
+    """What a dataset has to choose from: labels of curves, seeds, its number of checkpoints, and names of runs."""
 
     curves: list[str]
     seeds: list[int]
     n_checkpoints: int
+    runs: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -197,11 +201,12 @@ def _selected(value: Any, known: Known, problems: list[Problem]) -> list[int]:
 
 def _compared(value: Any, known: Known, problems: list[Problem]) -> list[str]:
     given = [_text(member) for member in _plain_list("compared", value)]
-    if len(given) != 2:
-        raise ImpossibleError(Problem(f"compared must be two curves, not {len(given)}"))
-    members_of("compared", given, "curve", known.curves, problems)
-    if problems:
-        raise ImpossibleError(problems.pop())
+    if not 2 <= len(given) <= MOST_COMPARED:
+        raise ImpossibleError(Problem(f"compared must be 2 to {MOST_COMPARED} curves or runs, not {len(given)}"))
+    for member in given:
+        if not isinstance(member, str) or (member not in known.curves and member not in known.runs):
+            there_is = f"; it has {', '.join(known.curves)}"
+            raise ImpossibleError(Problem(f"no curve {repeated(member)} in this dataset", there_is))
     return given
 
 

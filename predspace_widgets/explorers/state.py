@@ -84,7 +84,9 @@ class ExplorerState(param.Parameterized):
     vertical: Any = _Choice(2, doc="The InPCA axis drawn upwards in 2-D.")
     color_by: Any = _Choice("curve", doc="What colours mean in the picture.")
     progress_metric: Any = _Choice("bhattacharyya", doc="The distance that geometric progress minimises.")
-    compared: Any = _Choice([], doc="Labels of the two curves that are compared.")
+    compared: Any = _Choice(
+        [], doc="Curves by their labels, or runs by their names: the first is compared with each other."
+    )
     time: Any = _Choice(None, doc="How far training has come, in units of `time_by`; None is the end.")
     time_by: Any = _Choice("epoch", doc="What time is counted in.")
     pinned: Any = _Choice([], doc="Labels of curves that stand out.")
@@ -98,7 +100,8 @@ class ExplorerState(param.Parameterized):
         self.analysis: Analysis = data if isinstance(data, Analysis) else analysis_of(data)
         ds, labels = self.analysis.ds, self.analysis.curve_names
         seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
-        self.known = Known(list(labels), seeds, ds.sizes["checkpoint"])
+        runs = dict.fromkeys(ds["run"].values.astype(str).tolist())
+        self.known = Known(list(labels), seeds, ds.sizes["checkpoint"], runs)
         self._pairs = dict(zip(labels, self.analysis.curve_pairs, strict=True))
         super().__init__()
         self.param.update(**self.defaults())

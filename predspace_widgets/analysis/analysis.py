@@ -11,6 +11,7 @@ import operator
 import threading
 import weakref
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -29,7 +30,7 @@ from predspace_widgets.analysis.frame import (
     stored_picture,
 )
 from predspace_widgets.analysis.groups import Curves
-from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, PartOf, Places, digest
+from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, PartOf, Places, Sides, digest
 from predspace_widgets.analysis.points import Points
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
@@ -130,6 +131,26 @@ def _parts_of(ds: xr.Dataset) -> list[object]:
 
 _lock = threading.Lock()
 _analyses: dict[int, tuple[list[object], Analysis]] = {}
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A curve, or a run, that is compared: its runs, and those of its curve, whose differences are chance."""
+
+    label: str
+    runs: list[NDArray[np.intp]]
+    seeds: list[NDArray[np.intp]]
+    is_run: bool
+
+    def without(self, other: _Side) -> _Side:
+        """Without a run that it is compared with: a mean that holds a run is near to it for that reason alone."""
+        if not other.is_run or self.is_run:
+            return self
+        first = int(other.runs[0][0])
+        runs = [rows for rows in self.runs if int(rows[0]) != first]
+        if not runs:
+            raise ValueError(f"{self.label!r} has no other run than {other.label!r} to compare with")
+        return replace(self, runs=runs)
 
 
 class Analysis:
@@ -426,15 +447,18 @@ class Analysis:
         Parameters
         ----------
         first, second : str or (task, method, ...)
-            Curves: a label (`curve_names`), what it is (`curve_pairs`), or a task that has one curve.
+            Curves: a label (`curve_names`), what it is (`curve_pairs`), or a task that has one curve. Or runs by their
+            names: a run is compared with a curve of its own without itself, and its floor is measured on all runs of its
+            curve.
         selection : Selection
-            Its seeds and epochs count; the curves are named.
+            Its seeds and epochs count; the curves are named. A named run counts whatever its seed.
         metric : {"bhattacharyya", "great_circle"}
             Of progress.
         n_points : int
             Values of progress.
         progress_range : pair of float, optional
-            Compare over this range, so that several pairs share one. By default all that the runs of both cover.
+            Compare over this range, so that several pairs share one. By default all that the runs of both cover, and
+            those that the floor is measured on.
 
         Returns
         -------
@@ -455,14 +479,21 @@ class Analysis:
             An unknown curve, twice the same one, no common range of progress or one that does not hold the given one.
         NoPredictionsError
         """
-        one, other, *sides = self.two_curves(first, second, selection)
-        runs = [run for side in sides for run in side]
+        one, other = self._two_sides(first, second, selection)
+        runs = [*one.runs, *other.runs]
+        places_of: dict[int, int] = {int(rows[0]): place for place, rows in enumerate(runs)}
+        for rows in (*one.seeds, *other.seeds):  # a run is one of the seeds of its curve, whose floor is its own
+            if int(rows[0]) not in places_of:
+                places_of[int(rows[0])] = len(runs)
+                runs.append(rows)
+        of_sides = [tuple(places_of[int(rows[0])] for rows in side.seeds) for side in (one, other)]
+        sides = Sides(len(one.runs), len(other.runs), *of_sides)
         places = self.measured.places(runs, metric, n_points, progress_range)
         compared = self._selections.get(
-            ("comparison", *map(digest, runs), len(sides[0]), metric, n_points, progress_range),
-            lambda: self.measured.compare(places, len(sides[0])),
+            ("comparison", *map(digest, runs), sides, metric, n_points, progress_range),
+            lambda: self.measured.compare(places, sides),
         )
-        return self._comparison(one, other, [len(side) for side in sides], places, compared)
+        return self._comparison((one.label, other.label), sides, places, compared)
 
     def comparisons(
         self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya", n_points: int = 51
@@ -509,22 +540,23 @@ class Analysis:
         self, selection: Selection, metric: ProgressMetric, n_points: int
     ) -> dict[tuple[int, int], xr.Dataset | str]:
         results: dict[tuple[int, int], xr.Dataset | str] = {}
-        pairs: dict[tuple[int, int], tuple[Places, int]] = {}
+        pairs: dict[tuple[int, int], tuple[Places, Sides]] = {}
         for pair in itertools.combinations(range(len(self.curve_names)), 2):
             try:
                 sides = [self._runs_of(curve, selection) for curve in pair]
                 runs = [run for side in sides for run in side]
-                pairs[pair] = self.measured.places(runs, metric, n_points), len(sides[0])
+                pairs[pair] = self.measured.places(runs, metric, n_points), Sides.whole(*map(len, sides))
             except ValueError as error:
                 results[pair] = str(error)
         if pairs:
             compared = self.measured.compare_all(list(pairs.values()))
-            for (pair, (places, n_first)), of_pair in zip(pairs.items(), compared, strict=True):
-                results[pair] = self._comparison(*pair, [n_first, len(places.runs) - n_first], places, of_pair)
+            for ((one, other), (places, of_both)), of_pair in zip(pairs.items(), compared, strict=True):
+                labels = self.curve_names[one], self.curve_names[other]
+                results[one, other] = self._comparison(labels, of_both, places, of_pair)
         return {pair: results[pair] for pair in sorted(results)}
 
     def _comparison(
-        self, one: int, other: int, n_runs: list[int], places: Places, compared: ComparedCurves
+        self, labels: tuple[str, str], sides: Sides, places: Places, compared: ComparedCurves
     ) -> xr.Dataset:
         assert places.grid is not None
         grid, d_traj = places.grid, float(compared.relabelled[0])
@@ -533,10 +565,10 @@ class Analysis:
             {"distance": ("progress", compared.distance)},
             coords={"progress": grid},
             attrs={
-                "first": self.curve_names[one],
-                "second": self.curve_names[other],
-                "n_first": n_runs[0],
-                "n_second": n_runs[1],
+                "first": labels[0],
+                "second": labels[1],
+                "n_first": sides.n_first,
+                "n_second": sides.n_second,
                 "d_traj": d_traj,
                 "mean_distance": d_traj / width,
                 "progress_range": (float(grid[0]), float(grid[-1])),
@@ -544,8 +576,9 @@ class Analysis:
         )
         if compared.floor is not None:
             result["floor"] = ("progress", compared.floor)
+            result.attrs["floor_mean_distance"] = float(np.trapezoid(compared.floor, grid)) / width
+        if sides.n_first + sides.n_second > 2:
             result.attrs |= {
-                "floor_mean_distance": float(np.trapezoid(compared.floor, grid)) / width,
                 "p_value": p_value(compared.relabelled),
                 "smallest_p": 1 / len(compared.relabelled),
                 "p_is_exact": int(compared.exact),  # NetCDF knows no bool
@@ -572,11 +605,42 @@ class Analysis:
         """
         return self._curves.find(curve)
 
+    def curve_of(self, name: str) -> int:
+        """Place in `curve_names` of a curve, named as in `comparison`, or of a run's curve."""
+        rows = np.flatnonzero(self.ds["run"].values == name)
+        if name not in self.curve_names and len(rows):
+            return int(self.curve_numbers[rows[0]])
+        return self._curves.find(name)
+
     def once(self, key: tuple[Hashable, ...], compute: Callable[[], _Result]) -> _Result:
         """A result on a selection, computed where nobody has asked for this key yet, and held for a while."""
         return self._selections.get(key, compute)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
+
+    def _two_sides(
+        self, first: str | CurveKey, second: str | CurveKey, selection: Selection
+    ) -> tuple[_Side, _Side]:
+        """Two different curves or runs; for the errors see `comparison`."""
+        self.measured.check_predictions()
+        one, other = self._side(first, selection), self._side(second, selection)
+        if one.label == other.label:
+            what = "runs" if one.is_run else "curves"
+            raise ValueError(f"choose two different {what} to compare, both are {one.label!r}")
+        return one.without(other), other.without(one)
+
+    def _side(self, name: str | CurveKey, selection: Selection) -> _Side:
+        if isinstance(name, str) and name not in self.curve_names:
+            rows = np.flatnonzero(self.ds["run"].values == name)
+            if len(rows):
+                seeds = self._runs_of(int(self.curve_numbers[rows[0]]), Selection(epochs=selection.epochs))
+                runs = [run for run in seeds if run[0] in rows]
+                if not runs:
+                    raise EmptySelectionError(f"no checkpoint of {name!r} is chosen")
+                return _Side(name, runs, seeds, True)
+        curve = self._curves.find(name)
+        runs = self._runs_of(curve, selection)
+        return _Side(self.curve_names[curve], runs, runs, False)
 
     def _runs_of(self, curve: int, selection: Selection) -> list[NDArray[np.intp]]:
         """Rows of each run of a curve, in the seeds and epochs of a selection."""

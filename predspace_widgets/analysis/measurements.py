@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import psutil
@@ -33,14 +33,19 @@ from predspace_widgets.geometry import (
     geodesic,
     ignorance,
     pairwise,
-    progress,
     reindex,
     truth,
 )
 from predspace_widgets.geometry.curves import LengthMethod, check_length_method, common_grid, squared_step_lengths
 from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.geometry.floor import matched_floor, relabelled_distances, relabellings
-from predspace_widgets.geometry.geodesic import ProgressMetric, nearest_by_overlaps, overlaps_with_ends
+from predspace_widgets.geometry.geodesic import (
+    ProgressMetric,
+    along_geodesic,
+    check_progress_metric,
+    overlaps_with_ends,
+    progress_and_distance,
+)
 from predspace_widgets.geometry.landmarks import choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.schema import NoPredictionsError
@@ -111,6 +116,28 @@ class Places:
     def total(self, distances: Array) -> Array:
         """The integral over progress of distances (..., K); of last checkpoints the distances themselves."""
         return distances[..., 0] if self.grid is None else np.asarray(np.trapezoid(distances, self.grid, axis=-1))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Which of the runs at some places are compared: the first so many with so many that follow.
+
+    Attributes
+    ----------
+    n_first, n_second : int
+    of_first, of_second : tuple of int
+        Places, among all runs that are read, of those on which is measured what chance makes of a run of either side.
+    """
+
+    n_first: int
+    n_second: int
+    of_first: tuple[int, ...]
+    of_second: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, n_first: int, n_second: int) -> Self:
+        """Two curves, with what chance makes measured on the very runs that are compared."""
+        return cls(n_first, n_second, tuple(range(n_first)), tuple(range(n_first, n_first + n_second)))
 
 
 class ComparedCurves(NamedTuple):
@@ -257,6 +284,14 @@ class Measurements:
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> Array:
         """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
+        return self._along_geodesic(metric)[0]
+
+    def tube_distance(self) -> Array:
+        """d_B of all checkpoints to the geodesic from ignorance to truth, (T,): to its point at their own progress."""
+        return self._along_geodesic("bhattacharyya")[1]
+
+    def _along_geodesic(self, metric: ProgressMetric) -> Array:
+        """Progress and d_B to the point of the geodesic there, (2, T), of one pass."""
 
         def compute() -> Array:
             n_samples, n_classes = self.ds.sizes["sample"], self.ds.sizes["class"]
@@ -264,19 +299,19 @@ class Measurements:
             if overlaps is None:
                 probs, labels = self.probs(), self.labels()
                 if probs.chunks is None:
-                    return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
-                # All that progress depends on, 2 numbers of each sample instead of one a class.
+                    ends = ignorance(n_samples, n_classes), truth(labels, n_classes)
+                    return np.stack(progress_and_distance(probs.values, *ends, metric))
+                # All that both depend on, 2 numbers of each sample instead of one a class.
                 of_block = partial(_overlaps_with_ends, labels=labels)
                 overlaps = self.unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
             angle = angles(ignorance(1, n_classes), truth([0], n_classes))  # the same for all samples
             n = max(1, _FLOAT64_AT_A_TIME // n_samples)
             blocks = [overlaps[k : k + n].astype(np.float64) for k in range(0, len(overlaps), n)]
-            return np.concatenate([nearest_by_overlaps(b[..., 0], b[..., 1], angle, metric) for b in blocks])
+            return np.concatenate([along_geodesic(b[..., 0], b[..., 1], angle, metric) for b in blocks], axis=1)
 
-        name = f"progress-{metric}"
-        return self._cache.get(
-            (name,), lambda: self._stored(name, (self.ds.sizes["checkpoint"],), None, lambda _: compute())
-        )
+        check_progress_metric(metric)
+        name, shape = f"along-geodesic-{metric}", (2, self.ds.sizes["checkpoint"])
+        return self._cache.get((name,), lambda: self._stored(name, shape, None, lambda _: compute()))
 
     def accuracy(self) -> Array:
         """Share of samples whose most probable class is the true one, (T,)."""
@@ -308,24 +343,25 @@ class Measurements:
         progress_of_runs = [reached[rows] for rows in runs]
         return Places(runs, common_grid(progress_of_runs, n_points, progress_range), progress_of_runs)
 
-    def compare(self, places: Places, n_first: int) -> ComparedCurves:
-        """Two curves: the first so many of the runs, and all others."""
-        return self.compare_all([(places, n_first)])[0]
+    def compare(self, places: Places, sides: Sides) -> ComparedCurves:
+        """Two curves or runs, whose runs are at these places."""
+        return self.compare_all([(places, sides)])[0]
 
-    def compare_all(self, pairs: Sequence[tuple[Places, int]]) -> list[ComparedCurves]:
-        """Several pairs of curves, as `compare` has each. A block of samples is read once for all of them."""
-        splits = [relabellings(n_first, len(places.runs) - n_first) for places, n_first in pairs]
+    def compare_all(self, pairs: Sequence[tuple[Places, Sides]]) -> list[ComparedCurves]:
+        """Several pairs, as `compare` has each. A block of samples is read once for all of them."""
+        splits = [relabellings(sides.n_first, sides.n_second) for _, sides in pairs]
         of_blocks = [
-            self._of_places(places, partial(_compared, places=places, n_first=n_first, is_first=split.is_first))
-            for (places, n_first), split in zip(pairs, splits, strict=True)
+            self._of_places(places, partial(_compared, places=places, sides=sides, is_first=split.is_first))
+            for (places, sides), split in zip(pairs, splits, strict=True)
         ]
         sizes = [2 * places.size + len(split.is_first) for (places, _), split in zip(pairs, splits, strict=True)]
         values = self._mean("", partial(_concatenated, of_blocks=of_blocks), (sum(sizes),), keep=False)
         results = []
-        for (places, _), split, size in zip(pairs, splits, sizes, strict=True):
+        for (places, sides), split, size in zip(pairs, splits, sizes, strict=True):
             of_pair, values = values[:size], values[size:]
             distance, floor, relabelled = np.split(of_pair, [places.size, 2 * places.size])
-            results.append(ComparedCurves(distance, floor if len(places.runs) > 2 else None, relabelled, split.exact))
+            has_floor = max(len(sides.of_first), len(sides.of_second)) > 1
+            results.append(ComparedCurves(distance, floor if has_floor else None, relabelled, split.exact))
         return results
 
     def mean_at(self, places: Places, of_points: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
@@ -587,10 +623,11 @@ def _concatenated(block: NDArray[Any], samples: slice, of_blocks: Sequence[OfBlo
     return np.concatenate(in_threads([partial(of_block, block, samples) for of_block in of_blocks]))
 
 
-def _compared(points: Array, places: Places, n_first: int, is_first: NDArray[np.bool_]) -> Array:
+def _compared(points: Array, places: Places, sides: Sides, is_first: NDArray[np.bool_]) -> Array:
     """Distance (K,), floor (K,) and total for each relabelling (S,), one after the other."""
-    distances = relabelled_distances(points, is_first)  # (S, K)
-    floor = matched_floor(points[:n_first], points[n_first:])
+    distances = relabelled_distances(points[: sides.n_first + sides.n_second], is_first)  # (S, K)
+    of_first, of_second = (points[list(runs)] for runs in (sides.of_first, sides.of_second))
+    floor = matched_floor(of_first, of_second, sides.n_first, sides.n_second)
     nothing = np.zeros(places.size)
     return np.concatenate([distances[0], nothing if floor is None else floor, places.total(distances)])
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis.analysis import analysis_of
 from predspace_widgets.analysis.groups import Curves
 from predspace_widgets.analysis.large.blocks import threads_of_a_task
-from predspace_widgets.analysis.measurements import Measurements, Places
+from predspace_widgets.analysis.measurements import Measurements, Places, Sides
 from predspace_widgets.geometry import pairwise
 from predspace_widgets.geometry.distance import bhattacharyya_of_roots
 from predspace_widgets.geometry.floor import p_value
@@ -168,7 +168,8 @@ def compare_ends(ds: xr.Dataset, first: str | CurveKey, second: str | CurveKey) 
     """
     analysis = analysis_of(ds)
     one, other, runs_of_one, runs_of_other = analysis.two_curves(first, second)
-    compared = analysis.measured.compare(Places([*runs_of_one, *runs_of_other]), len(runs_of_one))
+    sides = Sides.whole(len(runs_of_one), len(runs_of_other))
+    compared = analysis.measured.compare(Places([*runs_of_one, *runs_of_other]), sides)
     result = {"distance": compared.distance[0]}
     if compared.floor is not None:
         result |= {

@@ -16,6 +16,7 @@ import numpy as np
 
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.trajectories.attributes import text_of
+from predspace_widgets.views.comparison import SIDES
 from predspace_widgets.views.inpca import COLORINGS
 from predspace_widgets.views.tables import N_AXES
 
@@ -24,6 +25,8 @@ DIMENSIONS = ("3-D", "2-D", "pairs")
 PROGRESS_METRICS = ("bhattacharyya", "great_circle")
 TIMES = ("epoch", "step", "progress")
 SPECTRA = ("share", "eigenvalues")
+#: Curves or runs that are compared at a time.
+MOST_COMPARED = len(SIDES)
 
 #: What those choices can be that are one of a few.
 OPTIONS: dict[str, Collection[Any]] = {
@@ -51,6 +54,7 @@ class Known:
     n_checkpoints: int
     classes: list[str] = field(default_factory=list)
     n_samples: int = 0
+    runs: Collection[str] = ()
     attributes: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -205,11 +209,12 @@ def _selected(value: Any, known: Known, problems: list[Problem]) -> list[int]:
 
 def _compared(value: Any, known: Known, problems: list[Problem]) -> list[str]:
     given = [_text(member) for member in _plain_list("compared", value)]
-    if len(given) != 2:
-        raise ImpossibleError(Problem(f"compared must be two curves, not {len(given)}"))
-    members_of("compared", given, "curve", known.curves, problems)
-    if problems:
-        raise ImpossibleError(problems.pop())
+    if not 2 <= len(given) <= MOST_COMPARED:
+        raise ImpossibleError(Problem(f"compared must be 2 to {MOST_COMPARED} curves or runs, not {len(given)}"))
+    for member in given:
+        if not isinstance(member, str) or (member not in known.curves and member not in known.runs):
+            there_is = f"; it has {', '.join(known.curves)}"
+            raise ImpossibleError(Problem(f"no curve {repeated(member)} in this dataset", there_is))
     return given
 
 

@@ -28,6 +28,7 @@ from predspace_widgets.views.style import Style, curve_styles, faint, next_style
 from predspace_widgets.views.tables import (
     LABELS,
     N_AXES,
+    N_SPECTRUM,
     PROGRESS,
     QUANTITIES,
     axes_info,
@@ -248,6 +249,7 @@ class Session:
             "n_samples": state.known.n_samples,
             "classes": state.known.classes,
             "n_axes": N_AXES,
+            "n_spectrum": N_SPECTRUM,
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
             "defaults": state.defaults(),
@@ -343,6 +345,8 @@ def _measured(analysis: Analysis) -> tuple[dict[str, NDArray[Any]], dict[str, An
     if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
         picture = analysis.picture(n_components=_MOST_AXES)
         everything = _about_picture(picture)
+        if not analysis.has_predictions:  # of the spectrum all that was published
+            everything["eigenvalues"] = ds["eigenvalue"].values.astype(float).tolist()
         arrays |= _coordinates(picture, "everything")
         if few and analysis.has_predictions:
             distances = analysis.measured.distances()

@@ -88,7 +88,9 @@ class ExplorerState(param.Parameterized):
     vertical: Any = _Choice(2, doc="The InPCA axis drawn upwards in 2-D.")
     color_by: Any = _Choice("curve", doc="What colours mean in the picture.")
     progress_metric: Any = _Choice("bhattacharyya", doc="The distance that geometric progress minimises.")
-    compared: Any = _Choice([], doc="Labels of the two curves that are compared.")
+    compared: Any = _Choice(
+        [], doc="Curves by their labels, or runs by their names: the first is compared with each other."
+    )
     time: Any = _Choice(None, doc="How far training has come, in units of `time_by`; None is the end.")
     time_by: Any = _Choice("epoch", doc="What time is counted in.")
     pinned: Any = _Choice([], doc="Labels of curves that stand out.")
@@ -128,9 +130,10 @@ class ExplorerState(param.Parameterized):
             seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
         n_samples = ds.sizes.get("sample", 0)
         classes = class_names(ds) if "class" in ds.sizes else []
+        runs = dict.fromkeys(ds["run"].values.astype(str).tolist())
         attributes = {name: known.values for name, known in analysis.attributes.items()}
         n_checkpoints = ds.sizes["checkpoint"] + n_new
-        self.known = Known(list(self._pairs), list(seeds), n_checkpoints, classes, n_samples, attributes)
+        self.known = Known(list(self._pairs), list(seeds), n_checkpoints, classes, n_samples, runs, attributes)
         self._epochs = epochs or (float(ds["epoch"].values.min()), float(ds["epoch"].values.max()))
 
     def grow(

@@ -19,7 +19,7 @@ from predspace_widgets.geometry.distance import (
     symmetric_kl,
 )
 from predspace_widgets.geometry.floor import matched_floor, seed_floor
-from predspace_widgets.geometry.geodesic import geodesic, progress
+from predspace_widgets.geometry.geodesic import distance_to_geodesic, geodesic, progress
 from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.probabilities import FLOOR, as_probabilities, ignorance, truth
 
@@ -36,6 +36,7 @@ __all__ = [
     "bhattacharyya",
     "choose_landmarks",
     "contributions",
+    "distance_to_geodesic",
     "explained_stress",
     "geodesic",
     "great_circle",

@@ -33,11 +33,14 @@ class Control:
     label : str
         What it is called.
     options : tuple of (value, text), or "curves", "axes" or "colorings"
-        What there is to choose from: the curves of the dataset, the axes of the picture, what colours can mean.
+        What there is to choose from: the curves of the dataset, and where it is a member of a list its runs too; the
+        axes of the picture; what colours can mean.
     when : mapping of choice to values
         Shown only where each of these choices has one of these values.
     place : int, optional
         Which member of a choice that is a list.
+    optional : bool
+        Whether a list need not have this member: the first place behind its end adds one.
     prefix : str
         What is written before each option, where the options alone would not say what they are.
     """
@@ -48,6 +51,7 @@ class Control:
     when: When = field(default_factory=dict)
     place: int | None = None
     prefix: str = ""
+    optional: bool = False
 
 
 PROGRESS_METRIC = Control(

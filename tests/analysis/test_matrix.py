@@ -97,6 +97,35 @@ def test_the_order_of_samples_changes_nothing() -> None:
         np.testing.assert_allclose(one.distance, other.distance, rtol=1e-9, atol=1e-12)
 
 
+# -- runs among what is compared ---------------------------------------------------------------------------------------
+
+
+def test_two_seeds_of_a_curve_are_compared_with_the_floor_of_one_run_and_another() -> None:
+    one, other = "red/supervised/0", "red/supervised/2"
+    compared = TRAININGS.predspace.trajectory_distance(one, other, n_points=11)
+    shared = compared.attrs["progress_range"]
+    differ = TRAININGS.predspace.matrix(by="run", n_points=11, progress_range=shared).sel(run=one, other=other)
+    assert compared.attrs["mean_distance"] == pytest.approx(float(differ.distance), rel=1e-9)
+    assert compared.attrs["floor_mean_distance"] == pytest.approx(float(differ.floor), rel=1e-9)
+    assert (compared.attrs["n_first"], compared.attrs["n_second"]) == (1, 1)
+    assert "p_value" not in compared.attrs
+
+
+def test_a_run_is_compared_with_its_own_curve_without_itself() -> None:
+    rest = TRAININGS.isel(checkpoint=np.flatnonzero(TRAININGS["run"].values != "red/supervised/0"))
+    compared = TRAININGS.predspace.trajectory_distance("red/supervised/0", "red", n_points=11)
+    assert (compared.attrs["n_first"], compared.attrs["n_second"]) == (1, 2)
+    assert compared.attrs["smallest_p"] == pytest.approx(1 / 3)
+    turned = TRAININGS.predspace.trajectory_distance("red", "red/supervised/0", n_points=11)
+    np.testing.assert_allclose(turned.distance, compared.distance, rtol=1e-9)
+    assert rest.sizes["checkpoint"] == 48
+    with pytest.raises(ValueError, match="two different runs"):
+        TRAININGS.predspace.trajectory_distance("red/supervised/0", "red/supervised/0")
+    alone = TRAININGS.predspace.select(tasks=["red"], seeds=[0])
+    with pytest.raises(ValueError, match="'red' has no other run than 'red/supervised/0'"):
+        alone.predspace.trajectory_distance("red", "red/supervised/0")
+
+
 # -- one range ---------------------------------------------------------------------------------------------------------
 
 

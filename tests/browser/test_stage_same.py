@@ -96,6 +96,7 @@ def random_choices(explorer: Explorer, rng: np.random.Generator) -> dict[str, An
         "vertical": int(rng.integers(3, 6)),
         "color_by": str(rng.choice(explorer.session.about["options"]["color_by"])),
         "progress_metric": str(rng.choice(["bhattacharyya", "great_circle"])),
+        "spectrum": str(rng.choice(["share", "eigenvalues"])),
         "time_by": time_by,
         "time": None if rng.random() < 0.3 else float(rng.uniform(-0.1, 1.1) * high),
     }

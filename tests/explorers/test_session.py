@@ -132,7 +132,7 @@ def test_a_published_picture_is_sent_with_what_it_has() -> None:
     assert about["published"]
     assert about["ahead"] == {}
     assert about["references"] == ""
-    assert not {"distances", "geodesic", "step length", "progress bhattacharyya"} & set(arrays)
+    assert not {"distances", "geodesic", "step length", "tube distance", "progress bhattacharyya"} & set(arrays)
     k = arrays["everything"].shape[1]
     np.testing.assert_allclose(arrays["everything"], session.analysis.ds["embedding"].values[:, :k], rtol=1e-6)
 

@@ -32,7 +32,7 @@ OF_RESULTS = [view for view in VIEWS.values() if isinstance(view, ResultView)]
 
 
 def test_the_views_in_their_order() -> None:
-    assert list(VIEWS) == ["inpca", "progress", "comparison", "matrix", "lengths", "stress", "inspector"]
+    assert list(VIEWS) == ["inpca", "progress", "comparison", "matrix", "lengths", "tube", "stress", "inspector"]
     assert all(view.name == name for name, view in VIEWS.items())
 
 

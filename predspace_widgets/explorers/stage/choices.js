@@ -2,6 +2,8 @@
 
 export const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
+const MOST_COMPARED = 6; // comparison.py: SIDES
+
 export class Choices {
   constructor(about) {
     this.about = about;
@@ -70,7 +72,11 @@ export class Choices {
       const unknown = list.filter((item) => !known.includes(item));
       if (unknown.length) refuse(`${name}: this dataset has no “${unknown[0]}”.`);
       const members = list.filter((item) => known.includes(item));
-      if (name === "compared") return members.length === 2 ? members : refuse("compared: two curves are needed.");
+      if (name === "compared") {
+        if (unknown.length) return undefined;
+        const enough = members.length >= 2 && members.length <= MOST_COMPARED;
+        return enough ? members : refuse(`compared: 2 to ${MOST_COMPARED} curves or runs are needed.`);
+      }
       if (unknown.length && !members.length) return undefined;
       return known.filter((item) => members.includes(item)); // in the order of the dataset
     }
@@ -88,7 +94,8 @@ export class Choices {
 
   options(name) {
     const { curves, seeds, options } = this.about;
-    if (["curves", "pinned", "compared"].includes(name)) return curves.map((curve) => curve.label);
+    if (["curves", "pinned"].includes(name)) return curves.map((curve) => curve.label);
+    if (name === "compared") return [...curves.map((curve) => curve.label), ...this.about.runs];
     return name === "seeds" ? seeds : options[name];
   }
 

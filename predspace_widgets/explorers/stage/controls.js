@@ -16,24 +16,34 @@ export function el(tag, properties = {}, ...children) {
 const MOST_CHIPS = 12; // more values are a list to select from
 const MOST_CLASSES = 20;
 
-// A choice of one of several values; of a choice that is a list, the member at a place.
-export function select(stage, { choice, label, options, when, place, prefix = "" }) {
+// A choice of one of several values; of a choice that is a list, the member at a place. A place that is optional adds a
+// member, and takes it away.
+export function select(stage, { choice, label, options, when, place, prefix = "", optional = false }) {
   const { choices } = stage;
   const known = optionsOf(choices.about, options);
-  const list = el(
-    "select",
-    { "aria-label": label, title: label, "data-control": place === null ? choice : `${choice} ${place + 1}` },
-    ...known.map(([, text], number) => el("option", { value: number, textContent: prefix + text })),
-  );
+  const list = el("select", { "aria-label": label, title: label, "data-control": place === null ? choice : `${choice} ${place + 1}` });
+  const add = (text, value) => list.append(el("option", { value, textContent: text }));
+  if (optional) add("+ curve", -1);
+  known.forEach(([, text], number) => add(prefix + text, number));
   const current = () => (place === null ? choices.now[choice] : choices.now[choice][place]);
   list.addEventListener("change", () => {
-    const value = known[Number(list.value)][0];
-    const whole = place === null ? value : choices.now[choice].with(place, value);
-    stage.set({ [choice]: whole });
+    const value = known[Number(list.value)]?.[0];
+    const now = choices.now[choice];
+    if (place === null) stage.set({ [choice]: value });
+    else if (value === undefined) stage.set({ [choice]: now.toSpliced(place, 1) });
+    else stage.set({ [choice]: place < now.length ? now.with(place, value) : [...now, value] });
   });
   const show = () => {
-    list.value = known.findIndex(([value]) => value === current());
-    list.hidden = !Object.entries(when).every(([name, values]) => values.includes(choices.now[name]));
+    const value = current();
+    let number = known.findIndex(([one]) => one === value);
+    if (number < 0 && value !== undefined) { // such as one of very many runs
+      number = known.push([value, String(value)]) - 1;
+      add(prefix + value, number);
+    }
+    list.value = number;
+    if (optional) list.options[0].textContent = value === undefined ? "+ curve" : "− none";
+    const beyond = optional && place > choices.now[choice].length;
+    list.hidden = beyond || !Object.entries(when).every(([name, values]) => values.includes(choices.now[name]));
   };
   stage.shows.push(show);
   return list;

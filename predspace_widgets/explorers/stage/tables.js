@@ -1,5 +1,6 @@
 // The rows that marks are drawn from; the twin of views/tables.py, in the same order and with the same names.
 
+const SPECTRUM_INK = "#1f2933"; // style.py: INK
 const ASCENDING = (one, other) => one - other;
 
 // Rows (Int32Array) of the checkpoints that are chosen; an error says which choice left none.
@@ -75,6 +76,7 @@ export class Tables {
       runs: () => this.runs(),
       curves: () => this.curves(),
       axes: () => this.axes(),
+      spectrum: () => this.spectrum(),
       geodesic: () => this.geodesic(0),
       ignorance: () => this.geodesic(0, 1),
       truth: () => this.geodesic(-1),
@@ -250,6 +252,19 @@ export class Tables {
       percent: together.map(percent),
     };
     return table((name) => columns[name], null, own.map(() => -1));
+  }
+
+  // All axes that are known, but those with the eigenvalue 0, which a logarithm does not have.
+  spectrum() {
+    const all = this.picture.spectrum;
+    const axes = all.map((_, n) => n).filter((n) => all[n] !== 0);
+    const columns = {
+      axis: axes.map((n) => n + 1),
+      magnitude: axes.map((n) => Math.abs(all[n])),
+      fill: axes.map((n) => (all[n] < 0 ? "white" : SPECTRUM_INK)),
+      sign: axes.map((n) => (all[n] < 0 ? "i" : "")),
+    };
+    return table((name) => columns[name], null, axes.map(() => -1));
   }
 
   geodesic(...which) {

@@ -129,7 +129,7 @@ def texts_of(choices: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coloring_of(color_by: str, analysis: Analysis) -> str:
-    """What kind of thing colours the checkpoints, one of `COLORING_KINDS`: attributes are known with the dataset only."""
+    """What kind of thing colours the checkpoints, one of `COLORING_KINDS`."""
     if color_by == "curve":
         return "curve"
     known = analysis.attributes.get(color_by)

@@ -7,6 +7,14 @@ const MOST_KEPT = 8; // frames
 const ROOM = 0.03; // of the extent of an axis, at either end
 const TOO_FEW = "only one checkpoint is chosen: a picture needs at least two";
 
+function frozenRows(data, frozen) {
+  try {
+    return chosenRows(data, frozen);
+  } catch (error) {
+    throw new Error(`the axes have nothing to be fitted on: ${error.message}`);
+  }
+}
+
 export class Pictures {
   constructor(data) {
     this.data = data;
@@ -22,7 +30,7 @@ export class Pictures {
     if (published || choices.axes_fitted_on === "everything") {
       return new Picture(data, rows, rows, data.arrays.everything, data.arrays.geodesic, everything, choices);
     }
-    const fitted = choices.axes_fitted_on === "shown" ? rows : chosenRows(data, choices.frozen);
+    const fitted = choices.axes_fitted_on === "shown" ? rows : frozenRows(data, choices.frozen);
     if (fitted.length < 2) throw new Error(TOO_FEW);
     if (!data.arrays.distances) {
       const answer = this.answers.get(this.key(choices));

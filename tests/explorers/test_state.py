@@ -481,7 +481,7 @@ def test_of_attributes_what_is_known_is_applied(attributed: xr.Dataset) -> None:
 def test_colours_can_be_attributes(attributed: xr.Dataset) -> None:
     explorer = Explorer(attributed, color_by="network", dimensions="2-D")
     [values] = [trace for trace in explorer.figure().data if trace.meta["role"] == "values"]
-    assert [text for text in values.marker.colorbar.ticktext] == ["cnn", "mlp", "none"]
+    assert list(values.marker.colorbar.ticktext) == ["cnn", "mlp", "none"]
     codes = np.array(values.marker.color)
     np.testing.assert_array_equal(codes[np.isfinite(codes)], np.repeat([0, 1, 2], 6))
     assert values.marker.colorbar.title.text == "network"
@@ -489,7 +489,7 @@ def test_colours_can_be_attributes(attributed: xr.Dataset) -> None:
     [values] = [trace for trace in explorer.figure().data if trace.meta["role"] == "values"]
     assert (values.marker.cmin, values.marker.cmax) == (0.5, 8.0)
     assert set(explorer.session.about["options"]["color_by"]) == {*COLORINGS, "width", "network"}
-    with pytest.raises(ValueError, match="color_by must be 'curve', .* or 'network', not 'depth'"):
+    with pytest.raises(ValueError, match=r"color_by must be 'curve', .* or 'network', not 'depth'"):
         explorer.state.color_by = "depth"
 
 

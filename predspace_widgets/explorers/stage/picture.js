@@ -8,6 +8,14 @@ const ROOM = 0.03; // of the extent of an axis, at either end
 const ALL_NEW = "the axes have less than two checkpoints to be fitted on: new ones count once the axes are fitted anew";
 const TOO_FEW = "only one checkpoint is chosen: a picture needs at least two";
 
+function frozenRows(data, frozen) {
+  try {
+    return chosenRows(data, frozen);
+  } catch (error) {
+    throw new Error(`the axes have nothing to be fitted on: ${error.message}`);
+  }
+}
+
 export class Pictures {
   constructor(data) {
     this.data = data;
@@ -23,7 +31,7 @@ export class Pictures {
     if (published || choices.axes_fitted_on === "everything") {
       return new Picture(data, rows, rows, data.arrays.everything, data.arrays.geodesic, everything, choices);
     }
-    const chosen = choices.axes_fitted_on === "shown" ? rows : this.frozenRows(choices.frozen);
+    const chosen = choices.axes_fitted_on === "shown" ? rows : frozenRows(data, choices.frozen);
     const fitted = chosen.filter((row) => row < data.about.n_checkpoints); // those that came later are projected
     if (fitted.length < 2) throw new Error(fitted.length < chosen.length ? ALL_NEW : TOO_FEW);
     if (!data.arrays.distances) {
@@ -39,14 +47,6 @@ export class Pictures {
     const coordinates = inside ? frame.axes.coordinates : frame.all;
     const picture = new Picture(data, rows, places, coordinates, frame.geodesic, frame.about, choices);
     return Object.assign(picture, { fittedCoordinates: frame.axes.coordinates, projected: !inside });
-  }
-
-  frozenRows(frozen) {
-    try {
-      return chosenRows(this.data, frozen);
-    } catch (error) {
-      throw new Error(`the axes have nothing to be fitted on: ${error.message}`);
-    }
   }
 
   // The choices that a picture depends on.

@@ -35,8 +35,12 @@ def serve(
     port: Annotated[int, _PORT] = 5006,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
+    allow_training: Annotated[
+        bool, typer.Option("--allow-training", help="Whoever sees the page can train networks of built-in recipes.")
+    ] = False,
+    trained: Annotated[Path, typer.Option(help="Where these are recorded.")] = Path("trained"),
 ) -> None:
-    """Open the explorer as a page."""
+    """Open the explorer as a page, which follows datasets that are being recorded."""
     from predspace_widgets.explorers.page import make_server
     from predspace_widgets.trajectories import demo_path, open_trajectories
 
@@ -46,7 +50,12 @@ def serve(
     if doubled:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
     datasets = {name: open_trajectories(path) for name, path in zip(names, paths, strict=True)}
-    server = make_server(datasets, port, address)
+    trainings = None
+    if allow_training:
+        from predspace_widgets.training.launch import Launcher
+
+        trainings = Launcher(trained)
+    server = make_server(datasets, port, address, trainings)
     _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
     if show:
         server.io_loop.add_callback(server.show, "/")

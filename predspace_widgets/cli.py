@@ -36,8 +36,12 @@ def serve(
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
     together: Annotated[bool, typer.Option("--together", help="Show all datasets as one, in one picture.")] = False,
+    allow_training: Annotated[
+        bool, typer.Option("--allow-training", help="Whoever sees the page can train networks of built-in recipes.")
+    ] = False,
+    trained: Annotated[Path, typer.Option(help="Where these are recorded.")] = Path("trained"),
 ) -> None:
-    """Open the explorer as a page."""
+    """Open the explorer as a page, which follows datasets that are being recorded."""
     from predspace_widgets.explorers.page import make_server
     from predspace_widgets.trajectories import demo_path, join, open_trajectories
 
@@ -50,7 +54,12 @@ def serve(
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
-    server = make_server(datasets, port, address)
+    trainings = None
+    if allow_training:
+        from predspace_widgets.training.launch import Launcher
+
+        trainings = Launcher(trained)
+    server = make_server(datasets, port, address, trainings)
     _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
     if show:
         server.io_loop.add_callback(server.show, "/")

@@ -618,9 +618,7 @@ class Analysis:
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _two_sides(
-        self, first: str | CurveKey, second: str | CurveKey, selection: Selection
-    ) -> tuple[_Side, _Side]:
+    def _two_sides(self, first: str | CurveKey, second: str | CurveKey, selection: Selection) -> tuple[_Side, _Side]:
         """Two different curves or runs; for the errors see `comparison`."""
         self.measured.check_predictions()
         one, other = self._side(first, selection), self._side(second, selection)

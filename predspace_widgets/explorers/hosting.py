@@ -11,10 +11,11 @@ from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import one_file
 from predspace_widgets.explorers.stage.stage import plotly_script
 from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.explorers.trainings import answer_training
 
 _log = logging.getLogger(__name__)
 # What may take long, or must not wait for what takes long.
-_HOLDS_NOBODY_UP = ("ahead", "news", "refit", "payload")
+_HOLDS_NOBODY_UP = ("ahead", "news", "refit", "payload", "training")
 Send = Callable[[dict[str, Any], bytes | None], None]
 
 
@@ -100,6 +101,8 @@ def answer_to(request: Any, session: Session, state: ExplorerState) -> tuple[dic
             choices = ExplorerState(session.analysis)
             choices.apply(request.get("choices"))
             return {"bytes": True}, one_file(session, choices.settings()).encode()
+        if kind == "training":
+            return {"answer": answer_training(request, session)}, None
         answer = session.answer(request, state)
     except ValueError as error:
         return {"error": str(error)}, None

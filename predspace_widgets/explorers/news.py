@@ -179,6 +179,7 @@ class News:
                 "seed": int(arrived.seed[place]),
                 "accuracy": float(new.accuracy[place] if recorded is None else recorded[place]),
                 **{f"progress {metric}": float(values[place]) for metric, values in new.progress.items()},
+                "tube distance": float(new.tube_distance[place]),
                 "step length": self._step(told, run, arrived.probs[place]),
                 "everything": new.coordinates[place].astype(np.float32),
                 "intervals": float(new.intervals[place]),

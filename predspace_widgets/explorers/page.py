@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlparse
 
 import panel as pn
 import param
@@ -24,6 +24,7 @@ from predspace_widgets.explorers.live import follow_source
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.explorers.trainings import Trainings, allow_training
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -92,7 +93,12 @@ class StageComponent(JSComponent):
         self._answers.answer(data, send)
 
 
-def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: str = "localhost") -> Server:
+def make_server(
+    datasets: Mapping[str, xr.Dataset],
+    port: int = 5006,
+    address: str = "localhost",
+    trainings: Trainings | None = None,
+) -> Server:
     """A server of explorers, one page a dataset, that holds its port and waits to be started.
 
     Parameters
@@ -100,6 +106,8 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
     datasets : mapping of name to xarray.Dataset
         The first is also the page at "/"; each has its own at "/name", the name quoted as addresses quote it.
     port, address : where to listen
+    trainings : Trainings, optional
+        What starts trainings for whoever sees a page; by default nobody can.
 
     Returns
     -------
@@ -114,6 +122,8 @@ def make_server(datasets: Mapping[str, xr.Dataset], port: int = 5006, address: s
     sessions = {name: Session(Analysis(ds)) for name, ds in datasets.items()}
     for session in sessions.values():
         follow_source(session)
+        if trainings is not None and session.analysis.has_predictions:
+            allow_training(session, trainings)
     titles = {f"/{quote(name, safe='')}": name for name in sessions}
     for name, session in sessions.items():
         if len(sessions) > 1:
@@ -163,12 +173,19 @@ class _Numbers(RequestHandler):
             question = json.loads(self.request.body)
         except (ValueError, RecursionError):
             raise HTTPError(400) from None
+        if isinstance(question, dict) and question.get("kind") == "training" and self._is_foreign():
+            raise HTTPError(403)
         message, content = await asyncio.to_thread(answer_to, question, session, ExplorerState(session.analysis))
         plain = message.pop("answer", None)
         self.set_header("X-Stage-Answer", json.dumps(message))
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "application/json" if content is None else "application/octet-stream")
         self.write(json.dumps(plain) if content is None else content)
+
+    def _is_foreign(self) -> bool:
+        """Whether a page of another site asks, which a browser lets it do."""
+        origin = self.request.headers.get("Origin")
+        return origin is not None and urlparse(origin).netloc != self.request.host
 
     def _session(self, name: str) -> Session:
         session = self._sessions.get(name)  # tornado has unquoted it

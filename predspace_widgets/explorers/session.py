@@ -81,6 +81,7 @@ class Session:
         self.opened = analysis.ds  # before anything came
         self.news: News | None = None
         self.on_follow: list[Callable[[], None]] = []  # called when it begins to be followed
+        self.trainings: Any = None  # see `trainings`
         self.watches: list[Any] = []  # of what is followed, see `live`
         self._generation = 0
         self._kept: dict[str, Any] = {}
@@ -97,6 +98,7 @@ class Session:
         numbers, everything = self._once("numbers", self._arrays)
         about = self.about | {"everything": everything, "ahead": self.ahead() if ahead else {}}
         about |= {"live": self.news is not None and not ahead, "generation": self._generation}
+        about |= {"can_train": self.trainings is not None and not ahead}
         if ahead:
             return compress(pack(about, numbers))
         return bytes(self._once("numbers", lambda: compress(pack(about, numbers)), "payload"))
@@ -135,7 +137,7 @@ class Session:
     def renew(self, analysis: Analysis, generation: int) -> None:
         """Go on with another dataset; its numbers are measured before anybody waits for them."""
         fresh = Session(analysis, self.views)
-        fresh.news, fresh._generation = self.news, generation
+        fresh.news, fresh.trainings, fresh._generation = self.news, self.trainings, generation
         if "others" in self.about:
             fresh.about["others"] = self.about["others"]
         fresh.about["source"] = self.about["source"]
@@ -151,6 +153,8 @@ class Session:
         if request.get("kind") == "refit":
             self.news.refit(self._generation_of(request))
         facts, arrays = self.news.since(request.get("since"), request.get("generation"))
+        if self.trainings is not None:
+            facts["training"] = self.trainings.state()
         if arrays:
             pairs, n_known = facts.pop("pairs"), len(self.analysis.curve_names)
             styles = [next_style(n_known + place) for place in range(len(pairs))]

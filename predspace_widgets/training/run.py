@@ -110,24 +110,14 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
     ValueError
         The task does not fit the dataset, or the recipe's device is not there.
     """
-    check_device(recipe.device)
     train, evaluation = load_data(recipe)
-    step, epoch, log_probs, diverged = [], [], [], None
-    with _ONE_AT_A_TIME, _reproducible(recipe), _about(run):
-        try:
-            for snapshot in train_network(recipe, run, train):
-                prediction = imprint_log_probabilities(
-                    extract_features(snapshot.network, train),
-                    train.labels,
-                    extract_features(snapshot.network, evaluation),
-                    len(train.class_names),
-                    recipe.imprint,
-                )  # (N, C)
-                step.append(snapshot.step)
-                epoch.append(snapshot.epoch)
-                log_probs.append(prediction)
-        except FloatingPointError as error:
-            diverged = str(error)
+    checkpoints, diverged = [], None
+    try:
+        for checkpoint in imprinted_checkpoints(recipe, run):
+            checkpoints.append(checkpoint)
+    except FloatingPointError as error:
+        diverged = str(error)
+    step, epoch, log_probs = ([checkpoint[k] for checkpoint in checkpoints] for k in range(3))
     logs = np.array(log_probs).reshape(len(step), len(evaluation), len(train.class_names))  # (T, N, C)
     probs = np.exp(logs).astype(np.float32)
     return FinishedRun(
@@ -140,6 +130,36 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
         loss=-logs[:, np.arange(len(evaluation)), evaluation.labels].mean(axis=-1),
         diverged=diverged,
     )
+
+
+def imprinted_checkpoints(recipe: Recipe, run: Run) -> Iterator[tuple[int, float, NDArray[np.float64]]]:
+    """Train one network, checkpoint after checkpoint; see `train_run`.
+
+    Yields
+    ------
+    step : int
+    epoch : float
+    log_probs : array, shape (N, C)
+        Logarithms of the imprinted predictions on the evaluation samples.
+
+    Raises
+    ------
+    ValueError
+        The task does not fit the dataset, or the recipe's device is not there.
+    TrainingDiverged
+    """
+    check_device(recipe.device)
+    train, evaluation = load_data(recipe)
+    with _ONE_AT_A_TIME, _reproducible(recipe), _about(run):
+        for snapshot in train_network(recipe, run, train):
+            log_probs = imprint_log_probabilities(
+                extract_features(snapshot.network, train),
+                train.labels,
+                extract_features(snapshot.network, evaluation),
+                len(train.class_names),
+                recipe.imprint,
+            )  # (N, C)
+            yield snapshot.step, snapshot.epoch, log_probs
 
 
 def check_device(device: str) -> None:

@@ -28,13 +28,9 @@ def recording(tmp_path: Path) -> Iterator[tuple[Path, RecordingProcess]]:
         yield store, process
 
 
-def bar(page: Page) -> str:
-    return page.locator("[data-control=live] .text").inner_text()
-
-
 def says(page: Page, *words: str) -> None:
     for word in words:
-        expect(page.locator("[data-control=live] .text")).to_contain_text(word)
+        expect(page.locator("[data-control=live] > .text")).to_contain_text(word)
 
 
 def n_points(stage: Stage) -> int:
@@ -146,3 +142,42 @@ def test_from_a_single_checkpoint(page: Page, start: Servers, tmp_path: Path) ->
             process.record(n - (1 if n == 2 else 2 if n == 3 else 3))
             stage.wait("stage.drawing('inpca').figure && stage.result('inpca').row.length === argument", n)
         assert stage.drawn().shown("inpca")
+
+
+def test_a_training_is_started_from_the_page_and_stopped(page: Page, start: Servers, tmp_path: Path) -> None:
+    trained = tmp_path / "trained"
+    page.goto(start("predspace_widgets", "serve", "--allow-training", "--trained", str(trained), "--port", "PORT"))
+    stage = Stage(page)
+    n_before = n_points(stage)
+    page.locator("[data-control=train] summary").click()
+    what = page.locator("[data-control='train what']")
+    expect(what.locator("option", has_text="even · supervised")).to_have_count(1)
+    what.select_option("even · supervised")
+    expect(page.locator("[data-control='train seed']")).to_have_value("5")
+    page.locator("[data-control='train start']").click()
+    state = page.locator("[data-control='train state']")
+    expect(state).to_contain_text("training even/supervised/5")
+    stage.wait("stage.result('inpca').row.length > argument + 2", n_before)
+    assert stage.state["seeds"] == [0, 1, 2, 3, 4, 5]
+    assert stage.result()["run"][-1] == "even/supervised/5"
+    page.locator("[data-control='train stop']").click()
+    expect(state).to_contain_text("stopped even/supervised/5")
+    says(page, "ended")
+    page.locator("[data-control=refit]").click()
+    expect(page.locator("header .summary")).to_contain_text("66 networks")
+    stage.wait(
+        "stage.drawing('inpca').caption.includes('everything, 1,1') || stage.drawing('inpca').caption.includes('everything, 1,2')"
+    )
+    assert stage.drawn().shown("inpca")
+
+
+def test_without_the_flag_nobody_trains(page: Page, start: Servers) -> None:
+    address = start("predspace_widgets", "serve", "--port", "PORT")
+    page.goto(address)
+    Stage(page)
+    expect(page.locator("[data-control=train]")).to_have_count(0)
+    ask = """async (address) => {
+      const question = JSON.stringify({ kind: "training", act: "start", recipe: "digits", task: "even", seed: 9 });
+      return (await fetch(address, { method: "POST", body: question })).headers.get("X-Stage-Answer");
+    }"""
+    assert "--allow-training" in page.evaluate(ask, f"{address}stage-data/digits")

@@ -29,7 +29,12 @@ class Live {
       hidden: true,
       onclick: () => this.fitAnew(),
     });
-    this.node = el("span", { className: "live", "data-control": "live" }, this.dot, this.text, this.note, this.refit, this.pause);
+    this.training = stage.data.about.can_train ? new Training(stage) : null;
+    this.node = el(
+      "span",
+      { className: "live", "data-control": "live" },
+      ...[this.dot, this.text, this.note, this.refit, this.pause, this.training?.node ?? null],
+    );
     this.setPaused(false);
   }
 
@@ -85,6 +90,7 @@ class Live {
   async take({ about, arrays }) {
     if (about.generation !== this.generation) return this.reload();
     this.show(about.sources);
+    this.training?.show(about.training);
     this.note.hidden = !about.note;
     this.note.textContent = this.note.title = about.note;
     this.refit.hidden = !about.can_refit || !about.n_new;
@@ -99,6 +105,7 @@ class Live {
   }
 
   show(sources) {
+    this.dot.hidden = this.text.hidden = this.pause.hidden = !sources.length;
     this.text.textContent = this.text.title = sources.map(({ text }) => text).join(" · ");
     const order = ["problem", "killed", "recording", "slow", "waiting", "ended"];
     this.dot.dataset.state = order.find((state) => sources.some((source) => source.state === state)) ?? "unknown";
@@ -124,6 +131,60 @@ class Live {
     this.refit.hidden = this.note.hidden = true;
     this.stage.replace(data);
     await this.stage.whenDrawn();
+  }
+}
+
+// A training that is started from the page: what, how far, how long still, and its end.
+class Training {
+  constructor(stage) {
+    this.stage = stage;
+    this.what = el("select", { "aria-label": "what to train", "data-control": "train what" });
+    this.seed = el("input", { type: "number", min: 0, step: 1, "aria-label": "seed", "data-control": "train seed" });
+    this.what.addEventListener("change", () => (this.seed.value = this.offers[this.what.value].seed));
+    this.begin = el("button", { textContent: "Start", "data-control": "train start", onclick: () => this.act("start") });
+    this.stop = el("button", { textContent: "Stop", "data-control": "train stop", onclick: () => this.act("stop"), hidden: true });
+    this.done = el("progress", { max: 1, value: 0, hidden: true });
+    this.text = el("span", { className: "text", "data-control": "train state" });
+    const choices = el("div", { className: "items train" }, this.what, el("label", {}, "seed ", this.seed), this.begin);
+    const summary = el("summary", { textContent: "Train …", title: "train a network of a recipe; its checkpoints appear here" });
+    this.menu = el("details", { className: "menu", "data-control": "train" }, summary, choices);
+    this.menu.addEventListener("toggle", () => this.menu.open && this.act("offers"));
+    this.menu.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.menu.open = false;
+    });
+    this.node = el("span", { className: "live" }, this.menu, this.done, this.text, this.stop);
+  }
+
+  async act(act) {
+    try {
+      const { recipe, task, method } = (act === "start" && this.offers?.[this.what.value]) || {};
+      const answer = await this.stage.host.ask("training", { kind: "training", act, recipe, task, method, seed: this.seed.valueAsNumber });
+      if (act === "offers" && answer) this.offer(answer);
+      else this.show(answer);
+      if (act === "start") this.menu.open = false;
+    } catch (error) {
+      this.stage.say(error.message);
+    }
+  }
+
+  offer(offers) {
+    const chosen = this.what.value;
+    this.offers = offers;
+    this.what.replaceChildren(...offers.map(({ task, method }, n) => el("option", { value: n, textContent: `${task} · ${method}` })));
+    if (chosen) this.what.value = chosen;
+    if (!offers.length) this.stage.say("No recipe that is here has the samples and classes of this dataset.");
+    else this.seed.value = offers[this.what.value].seed;
+    this.begin.disabled = !offers.length;
+  }
+
+  show(state) {
+    if (!state) return;
+    const isTraining = state.state === "training";
+    this.stop.hidden = this.done.hidden = !isTraining;
+    this.menu.hidden = isTraining;
+    this.done.value = state.share;
+    const left = state.seconds_left === null ? "" : `, ${Math.ceil(state.seconds_left)} s left`;
+    this.text.textContent = this.text.title = `${state.state} ${state.run}${isTraining ? left : ""}`;
   }
 }
 

@@ -448,7 +448,7 @@ class Analysis:
         ----------
         first, second : str or (task, method, ...)
             Curves: a label (`curve_names`), what it is (`curve_pairs`), or a task that has one curve. Or runs by their
-            names: a run is compared with a curve of its own without itself, and its floor is measured on all runs of its
+            names: a run is compared with a curve of its own without itself, and its floor is that of all runs of its
             curve.
         selection : Selection
             Its seeds and epochs count; the curves are named. A named run counts whatever its seed.

@@ -165,9 +165,7 @@ def test_a_training_is_started_from_the_page_and_stopped(page: Page, start: Serv
     says(page, "ended")
     page.locator("[data-control=refit]").click()
     expect(page.locator("header .summary")).to_contain_text("66 networks")
-    stage.wait(
-        "stage.drawing('inpca').caption.includes('everything, 1,1') || stage.drawing('inpca').caption.includes('everything, 1,2')"
-    )
+    stage.wait("['everything, 1,1', 'everything, 1,2'].some((text) => stage.drawing('inpca').caption.includes(text))")
     assert stage.drawn().shown("inpca")
 
 

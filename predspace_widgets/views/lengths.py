@@ -10,6 +10,7 @@ VIEW = CheckpointView(
     name="lengths",
     place=40,
     deck="right top",
+    tab="Lengths",
     title="Riemann length",
     how_to_read="How long the way was. Bar: mean of seeds; dots: runs.",
     marks=(

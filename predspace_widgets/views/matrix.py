@@ -181,8 +181,8 @@ def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]
 
 VIEW = ResultView(
     name="matrix",
-    place=32,
-    deck="below right",
+    place=42,
+    deck="right top",
     tab="All pairs",
     title="Which differ",
     how_to_read=(

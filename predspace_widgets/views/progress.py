@@ -13,6 +13,7 @@ VIEW = CheckpointView(
     name="progress",
     place=20,
     deck="below left",
+    tab="Progress",
     title="Progress along training",
     how_to_read=(
         "Where on the shortest path from ignorance (0) to truth (1) the nearest point lies. Line: mean of seeds; "

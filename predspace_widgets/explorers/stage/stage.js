@@ -132,7 +132,7 @@ class Stage {
     this.cards = about.views.map((view, place) => new Card(this, view, place ? decks.get(view.deck) : null));
     const [first, ...others] = this.cards;
     const column = (side) => {
-      const cards = others.filter(({ view }) => SIDES[side].includes(view.deck));
+      const cards = SIDES[side].flatMap((deck) => others.filter(({ view }) => view.deck === deck));
       return cards.length ? el("div", { className: side }, ...cards.map((card) => card.node)) : null;
     };
     this.body = el(

@@ -25,7 +25,7 @@ from predspace_widgets.analysis.large.blocks import (
     threads_of_a_task,
     whole_rows,
 )
-from predspace_widgets.analysis.large.by_class import OfMembers, SumsByClass, edges_of_blocks, is_small_enough
+from predspace_widgets.analysis.large.by_class import SumsByClass, edges_of_blocks, is_small_enough
 from predspace_widgets.analysis.large.kept import Results
 from predspace_widgets.geometry import (
     angles,
@@ -413,13 +413,7 @@ class Measurements:
             return
         labels = self.labels()
         before, after = self._steps()
-        functions: tuple[OfMembers, ...] = (
-            partial(_condensed_distances, metric="bhattacharyya", device=device),
-            partial(_geodesic_distances, labels=labels),
-            partial(_accuracy, labels=labels),
-            partial(_squared_steps, before=before, after=after, method="bhattacharyya"),
-        )
-        of_members = dict(zip(_OF_FIRST_PASS, functions, strict=True))
+        of_members = partial(_of_first_pass, labels=labels, before=before, after=after, device=device)
         ends = partial(_overlaps_with_ends, labels=labels)
         try:
             self.unchanged(lambda: sums.measure(whole_rows(self.probs()), of_members, ends, show_progress))
@@ -588,10 +582,30 @@ def _squareform(distances: Array) -> Array:
 
 
 def _geodesic_distances(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:
-    n_classes = block.shape[2]
-    ends = ignorance(block.shape[1], n_classes), truth(labels[samples], n_classes)
-    line = geodesic(*ends, np.linspace(0, 1, N_GEODESIC_POINTS))  # (point, n, C)
-    return pairwise(line, block, threads=threads_of_a_task())
+    return pairwise(_line(labels[samples], block.shape[2]), block, threads=threads_of_a_task())
+
+
+def _line(labels: NDArray[Any], n_classes: int) -> Array:
+    """Points of the geodesic from ignorance to truth, (point, n, C)."""
+    ends = ignorance(len(labels), n_classes), truth(labels, n_classes)
+    return geodesic(*ends, np.linspace(0, 1, N_GEODESIC_POINTS))
+
+
+def _of_first_pass(
+    block: NDArray[Any], members: _Rows, labels: NDArray[Any], before: _Rows, after: _Rows, device: str
+) -> dict[str, Array]:
+    """All means that a first pass keeps, of some samples (T, n, C), which are read once for all of them."""
+    some = block.astype(np.promote_types(block.dtype, np.float32), copy=False)
+    line = _line(labels[members], some.shape[2]).astype(some.dtype)  # (point, n, C)
+    distances = distances_of_block(np.concatenate([line, some]), slice(0), device=device)  # (point + T, point + T)
+    n = len(line)
+    values = (
+        _squareform(distances[n:, n:]),
+        distances[:n, n:],
+        (some.argmax(axis=-1) == labels[members]).mean(axis=-1),
+        _squared_steps(some, slice(0), before, after, "bhattacharyya"),
+    )
+    return dict(zip(_OF_FIRST_PASS, values, strict=True))
 
 
 def _overlaps_with_ends(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:

@@ -24,8 +24,10 @@ from rich.progress import track
 from predspace_widgets.analysis.large.kept import Results
 from predspace_widgets.geometry.probabilities import Array
 
-#: What is computed of some samples: from their predictions (T, n, C) and their places (n,), as the mean over them.
-OfMembers = Callable[[NDArray[Any], NDArray[np.intp]], Array]
+#: What is computed of some samples, from their predictions (T, n, C) and their places (n,): means over them, by name.
+OfMembers = Callable[[NDArray[Any], NDArray[np.intp]], Mapping[str, Array]]
+#: What is computed of each sample of a block: overlaps with ignorance and truth, (T, n, 2).
+OfEnds = Callable[[NDArray[Any], NDArray[np.intp]], Array]
 
 # Predictions that are read at a time, as they are stored: enough samples of each class that the work for each pair of
 # checkpoints is more than its logarithm.
@@ -73,19 +75,17 @@ class SumsByClass:
         self._is_complete = self._is_complete or self._results.has(self._done_name)
         return self._is_complete
 
-    def measure(
-        self, lazy: da.Array, of_members: Mapping[str, OfMembers], ends: OfMembers, show_progress: bool = True
-    ) -> None:
+    def measure(self, lazy: da.Array, of_members: OfMembers, ends: OfEnds, show_progress: bool = True) -> None:
         """Pass over the predictions, or over what an earlier pass that was stopped has left.
 
         Parameters
         ----------
         lazy : dask array (T, N, C)
             One chunk of checkpoints and classes.
-        of_members : mapping of str to function
-            What is computed for each mean.
+        of_members : function
+            See `OfMembers`.
         ends : function
-            Gives the overlaps with ignorance and truth, (T, n, 2).
+            See `OfEnds`.
 
         Raises
         ------
@@ -99,19 +99,16 @@ class SumsByClass:
         blocks = list(enumerate(itertools.pairwise(self._edges)))
         hidden = not show_progress or len(blocks) < 2
         for number, (start, stop) in track(blocks, "distances", disable=hidden, transient=True):
-            missing = {
-                name: [k for k in np.unique(self._labels[start:stop]).tolist() if counts[name][k] <= number]
-                for name in self._groups
-            }
-            if not any(missing.values()) and self._results.has(self._ends_of(number)):
-                continue
-            block = np.asarray(lazy[:, start:stop].compute(scheduler="threads"))  # (T, n, C)
-            self._results.source.check_unchanged()
-            self._keep_ends(block, number, ends)
-            for name, classes in missing.items():
-                for k in classes:
-                    self._add(name, k, number, block, of_members)
-                    counts[name][k] = number + 1
+            missing = [
+                k
+                for k in np.unique(self._labels[start:stop]).tolist()
+                if any(of_name[k] <= number for of_name in counts.values())
+            ]
+            if missing or not self._results.has(self._ends_of(number)):
+                block = self._read(lazy, number, ends)  # (T, n, C)
+                self._results.source.check_unchanged()
+                for k in missing:
+                    self._add(k, number, block, of_members, counts)
         self._results.write(self._done_name, np.ones(1))
 
     def shares(self, name: str, classes: Sequence[int] | None = None) -> Array | None:
@@ -160,30 +157,44 @@ class SumsByClass:
             counts[k] = 0 if row is None else int(row[-1])
         return counts
 
-    def _add(self, name: str, k: int, number: int, block: NDArray[Any], of_members: Mapping[str, OfMembers]) -> None:
-        """Add what a block has of a class to its share; how many blocks are in it is written in the same file."""
+    def _read(self, lazy: da.Array, number: int, ends: OfEnds) -> NDArray[Any]:
+        """The predictions (T, n, C) of a block, as they are stored; what progress needs of them is kept."""
+        first, last = self._edges[number : number + 2]
+        block = np.empty((lazy.shape[0], last - first, lazy.shape[2]), lazy.dtype)
+        overlaps = np.empty((*block.shape[:2], 2), np.float32)
+        edges = np.cumsum([0, *lazy.chunks[1]])
+        for start, stop in itertools.pairwise(edges[(edges >= first) & (edges <= last)].tolist()):
+            here = slice(start - first, stop - first)
+            block[:, here] = lazy[:, start:stop].compute(scheduler="threads")
+            overlaps[:, here] = ends(block[:, here], np.arange(start, stop))
+        name = self._ends_of(number)
+        if not self._results.has(name):
+            self._results.begin(name, 1, overlaps.size, "float32")
+            self._results.put(name, overlaps.ravel())
+        return block
+
+    def _add(
+        self, k: int, number: int, block: NDArray[Any], of_members: OfMembers, counts: Mapping[str, dict[int, int]]
+    ) -> None:
+        """Add what a block has of a class to its shares; how many blocks are in one is written in the same file."""
         start, stop = self._edges[number : number + 2]
         members = np.flatnonzero(self._labels[start:stop] == k)
-        some = block[:, members]  # (T, n, C)
         weight = len(members) / len(self._labels)
-        row = np.zeros(self._size(self._groups[name]) + 1, np.float32)
-        before = np.unique(self._labels[:start])
-        if k in before:
-            kept = self._results.part(name, k)
-            if kept is None:
+        is_first = k not in self._labels[:start]
+        means = of_members(block[:, members], start + members)
+        for name, of_group in self._groups.items():
+            if counts[name][k] > number:
+                continue
+            row = np.zeros(self._size(of_group) + 1, np.float32)
+            kept = None if is_first else self._results.part(name, k)
+            if kept is not None:
+                row[:] = kept
+            elif not is_first:
                 raise OSError(f"{self._results.url}/{name} was deleted")
-            row[:] = kept
-        values = [of_members[member](some, start + members).ravel() for member in self._groups[name]]
-        row[:-1] += weight * np.concatenate(values)
-        row[-1] = number + 1
-        self._results.put(name, row, k)
-
-    def _keep_ends(self, block: NDArray[Any], number: int, ends: OfMembers) -> None:
-        name, (start, stop) = self._ends_of(number), self._edges[number : number + 2]
-        if not self._results.has(name):
-            values = ends(block, np.arange(start, stop)).astype(np.float32).ravel()
-            self._results.begin(name, 1, len(values), "float32")
-            self._results.put(name, values)
+            row[:-1] += weight * np.concatenate([means[member].ravel() for member in of_group])
+            row[-1] = number + 1
+            self._results.put(name, row, k)
+            counts[name][k] = number + 1
 
 
 def edges_of_blocks(lazy: da.Array) -> list[int]:

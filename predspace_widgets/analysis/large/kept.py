@@ -1,10 +1,10 @@
 """Kept results: what was measured on a large dataset, in a folder on disk beside it, valid while its predictions are.
 
 `Measurements` keeps results of predictions larger than 256 MB here, and looks here before it computes. Results of
-smaller ones are held in memory alone (`analysis.cache`). Beside DATA lies a folder DATA.results. In it is a folder
-whose name is the digest of the stored bytes of the predictions and of what else the results depend on (labels, runs).
-Other predictions give another name, so results of predictions that were replaced are never used. Deleting
-DATA.results loses only time.
+smaller ones are held in memory alone (`analysis.cache`); what is kept of each class is in `by_class`. Beside DATA lies
+a folder DATA.results. In it is a folder whose name is the digest of the stored bytes of the predictions and of what
+else the results depend on (labels, runs). Other predictions give another name, so results of predictions that were
+replaced are never used. Deleting DATA.results loses only time.
 """
 
 from __future__ import annotations

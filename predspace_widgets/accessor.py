@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
+from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
@@ -232,6 +233,19 @@ class PredspaceAccessor:
         False
         """
         return matrix(self.analysis, of, by, selection, n_points, metric, progress_range)
+
+    def transfer(
+        self,
+        task_classes: Mapping[str, Collection[str]] | None = None,
+        *,
+        selection: Selection | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+    ) -> xr.Dataset:
+        """What training on one task teaches of the classes of another, beside what untrained networks make of them.
+
+        See `predspace_widgets.analysis.classes.transfer` for the parameters, the result and the errors.
+        """
+        return transfer(self.analysis, task_classes, selection, metric)
 
     def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""

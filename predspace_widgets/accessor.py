@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import pandas as pd
 import xarray as xr
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
@@ -13,6 +14,7 @@ from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
+from predspace_widgets.analysis.outliers import FAR, outliers
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
@@ -220,6 +222,7 @@ class PredspaceAccessor:
         metric: ProgressMetric = "bhattacharyya",
         n_points: int = 51,
         progress_range: tuple[float, float] | None = None,
+        with_p: bool = True,
     ) -> xr.Dataset:
         """Which differ? Distances between all pairs of curves or runs, over one range, beside what chance makes.
 
@@ -232,7 +235,7 @@ class PredspaceAccessor:
         >>> bool(differ.within_floor.sel(curve="red", other="blue"))
         False
         """
-        return matrix(self.analysis, of, by, selection, n_points, metric, progress_range)
+        return matrix(self.analysis, of, by, selection, n_points, metric, progress_range, with_p)
 
     def transfer(
         self,
@@ -246,6 +249,21 @@ class PredspaceAccessor:
         See `predspace_widgets.analysis.classes.transfer` for the parameters, the result and the errors.
         """
         return transfer(self.analysis, task_classes, selection, metric)
+
+    def outliers(
+        self,
+        at: Literal["progress", "end"] = "progress",
+        at_least: float = FAR,
+        *,
+        selection: Selection | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+    ) -> pd.DataFrame:
+        """Runs that are further from their own curve than its other seeds are among themselves.
+
+        See `predspace_widgets.analysis.outliers.outliers` for the parameters, the result and the errors.
+        """
+        return outliers(self.analysis, at, at_least, selection, n_points, metric)
 
     def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""

@@ -24,7 +24,7 @@ explorer""",
     """explorer.state.dimensions = "2-D"
 print([explorer.state.curves, explorer.selection, explorer.selected().sizes["checkpoint"]])""",
 )
-VIEWS = ("inpca", "stress", "progress", "comparison", "matrix", "transfer", "lengths", "tube")
+VIEWS = ("inpca", "stress", "progress", "comparison", "matrix", "lengths", "tube")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from predspace_widgets.trajectories.testing import random_trajectories
 from tests.browser.conftest import Servers, Stage, opened
 
 N_CHECKPOINTS = 60
-VIEWS = ("inpca", "stress", "progress", "comparison", "matrix", "transfer", "lengths", "tube")
+VIEWS = ("inpca", "stress", "progress", "comparison", "matrix", "lengths", "tube")
 #: Of the largest coordinate of an axis.
 CLOSE = 1e-3
 RED = "red"

@@ -16,7 +16,7 @@ from predspace_widgets.views.marks import Figure
 from predspace_widgets.views.style import INK, axis, common_layout, plain, short
 from predspace_widgets.views.view import ResultView
 
-_LETTERS = 18  # of a name
+_LETTERS = 14  # of a name
 # Losses are as far from white as gains, and the colour-blind tell the two apart.
 _COLORS = [[0.0, "#B35806"], [0.5, "#F7F7F7"], [1.0, "#2166AC"]]
 
@@ -54,11 +54,11 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         "xgap": 1,
         "ygap": 1,
         "colorbar": {"thickness": 10, "len": 1.0, "nticks": 5, "outlinewidth": 0, "tickfont": {"size": 11}},
-        "text": [[_said(taught, i, j) for i, j in row] for row in cells],
-        "customdata": [[f"{made[i, j]:.2f}" for i, j in row] for row in cells],
-        "texttemplate": "%{customdata}",
+        "hovertext": [[_said(taught, i, j) for i, j in row] for row in cells],
+        "text": [[f"{made[i, j]:.2f}" for i, j in row] for row in cells],
+        "texttemplate": "%{text}",
         "textfont": {"size": 11, "color": INK},
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertemplate": "%{hovertext}<extra></extra>",
         "name": "gain",
         "meta": {"role": "transfer"},
     }

@@ -15,7 +15,7 @@ def test_cells_are_coloured_by_the_gain_and_hold_the_progress(analysis: Analysis
     taught = analysis.ds.predspace.transfer()
     [heat] = traces(figure_of(analysis, "transfer"), "transfer")
     np.testing.assert_array_equal(heat["z"], taught["gain"].values)
-    assert heat["customdata"] == [[f"{value:.2f}" for value in row] for row in taught["progress"].values]
+    assert heat["text"] == [[f"{value:.2f}" for value in row] for row in taught["progress"].values]
     assert heat["zmin"] == -heat["zmax"]
 
 

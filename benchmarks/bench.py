@@ -14,12 +14,16 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import torch
+import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from predspace_widgets.analysis import Analysis
+from predspace_widgets import demo
+from predspace_widgets.analysis import Analysis, analysis_of
+from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.geometry import InPCA, contributions, geodesic, ignorance, pairwise, progress, truth
 from predspace_widgets.trajectories import Selection, make_trajectories
+from predspace_widgets.trajectories.selection import rows_of_runs
 
 SIZES = ((1830, 500, 10), (1830, 1000, 100), (1830, 200, 1000))
 BLOCK = 50  # samples: the plain formulas on all of them at once would need 27 GB
@@ -34,7 +38,7 @@ def main() -> None:
     table = Table(title=title)
     for column in ("work", "ours", "compared with", "", "ratio", "largest error"):
         table.add_column(column, justify="left" if column in ("work", "compared with") else "right")
-    for row in (contributions_row(), progress_row(), inpca_row(), selection_row()):
+    for row in (contributions_row(), progress_row(), inpca_row(), selection_row(), matrix_row()):
         table.add_row(*row)
     console.print(table)
 
@@ -116,6 +120,56 @@ def progress_row() -> tuple[str, ...]:
         f"{search_seconds / seconds:.0f}x",
         f"{error:.1e}",
     )
+
+
+def matrix_row() -> tuple[str, ...]:
+    """All pairs of the curves of the demo, three seeds each, against the plain formulas at the same 51 values."""
+    analysis, chosen = analysis_of(demo()), Selection(seeds=(0, 1, 2))
+    reached = analysis.measured.progress()
+
+    def ours() -> xr.Dataset:
+        fresh = Analysis(analysis.ds)  # what is kept of the predictions and their progress stays, the result does not
+        fresh.measured = analysis.measured
+        return matrix(fresh, selection=chosen, with_p=False)
+
+    ours()  # what is compiled at the first call
+    seconds, differ = best_of(3, ours)
+    grid = np.linspace(*differ.attrs["progress_range"], 51)
+    probs, runs = analysis.measured.probs().values, rows_of_runs(analysis.ds, chosen.rows(analysis.ds))
+    labels = differ["curve"].values[differ["compared"].values].tolist()
+
+    def plainly() -> np.ndarray:
+        means = [
+            np.mean([plain_reindex(probs[rows], reached[rows], grid) for rows in of_curve], axis=0)
+            for of_curve in ([rows for rows in runs.values() if analysis.curves[rows[0]] == label] for label in labels)
+        ]
+        roots = np.sqrt(np.stack(means))  # (M, K, N, C)
+        heights = [[-np.log(np.einsum("knc,knc->kn", p, q)).mean(axis=1) for q in roots] for p in roots]
+        return np.trapezoid(heights, grid, axis=-1) / (grid[-1] - grid[0])
+
+    plain_seconds, expected = best_of(1, plainly)
+    error = float(np.abs(differ.distance.sel(curve=labels, other=labels) - expected).max())
+    assert error < 1e-9, error
+    return (
+        f"matrix of {len(labels)} curves, {len(runs)} runs",
+        f"{seconds:.2f} s",
+        "plain numpy",
+        f"{plain_seconds:.1f} s",
+        f"{plain_seconds / seconds:.0f}x",
+        f"{error:.1e}",
+    )
+
+
+def plain_reindex(run: np.ndarray, reached: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Points (K, N, C) of a run at values of progress, on great circles between its records, one value at a time."""
+    records = np.flatnonzero(reached > np.concatenate([[-np.inf], np.maximum.accumulate(reached)[:-1]]))
+    points = []
+    for value in grid:
+        after = min(int(np.searchsorted(reached[records], value, side="right")), len(records) - 1)
+        one, other = records[after - 1], records[after]
+        part = (value - reached[one]) / (reached[other] - reached[one])
+        points.append(geodesic(run[one], run[other], float(part)))
+    return np.stack(points)
 
 
 def search_progress(P: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:

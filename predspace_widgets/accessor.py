@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+import pandas as pd
 import xarray as xr
 
 from predspace_widgets.analysis import inspection
 from predspace_widgets.analysis.analysis import Analysis, analysis_of, dataset_of_samples
+from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
+from predspace_widgets.analysis.outliers import FAR, outliers
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
@@ -331,6 +334,7 @@ class PredspaceAccessor:
         metric: ProgressMetric = "bhattacharyya",
         n_points: int = 51,
         progress_range: tuple[float, float] | None = None,
+        with_p: bool = True,
     ) -> xr.Dataset:
         """Which differ? Distances between all pairs of curves or runs, over one range, beside what chance makes.
 
@@ -343,7 +347,35 @@ class PredspaceAccessor:
         >>> bool(differ.within_floor.sel(curve="red", other="blue"))
         False
         """
-        return matrix(self.analysis, of, by, selection, n_points, metric, progress_range)
+        return matrix(self.analysis, of, by, selection, n_points, metric, progress_range, with_p)
+
+    def transfer(
+        self,
+        task_classes: Mapping[str, Collection[str]] | None = None,
+        *,
+        selection: Selection | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+    ) -> xr.Dataset:
+        """What training on one task teaches of the classes of another, beside what untrained networks make of them.
+
+        See `predspace_widgets.analysis.classes.transfer` for the parameters, the result and the errors.
+        """
+        return transfer(self.analysis, task_classes, selection, metric)
+
+    def outliers(
+        self,
+        at: Literal["progress", "end"] = "progress",
+        at_least: float = FAR,
+        *,
+        selection: Selection | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+    ) -> pd.DataFrame:
+        """Runs that are further from their own curve than its other seeds are among themselves.
+
+        See `predspace_widgets.analysis.outliers.outliers` for the parameters, the result and the errors.
+        """
+        return outliers(self.analysis, at, at_least, selection, n_points, metric)
 
     def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""

@@ -8,18 +8,20 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
-from predspace_widgets.analysis.analysis import analysis_of
+from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.runs import RUN_COORDS
 from predspace_widgets.geometry import ignorance, progress, truth
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.samples import class_names, restrict_classes
-from predspace_widgets.trajectories.selection import rows_of_runs
+from predspace_widgets.trajectories.samples import class_names, classes_of_tasks, restrict_classes
+from predspace_widgets.trajectories.selection import Selection, rows_of_runs
 from predspace_widgets.trajectories.temperature import retemper
 
 _LARGEST_POWER = 10  # sharpness is sought between 2**-10 and 2**10
 _ZOOMS = 3
+_MOST_UNTRAINED = 5  # networks that have learned nothing: a mean over so many is enough
 
 
 def progress_on(ds: xr.Dataset, classes: Collection[str], metric: ProgressMetric = "bhattacharyya") -> pd.DataFrame:
@@ -191,6 +193,108 @@ def progress_at_end(
             n_classes = len(set(task_classes[record["task"]]))
             records.append(record | {"n_classes": n_classes, "progress": float(reached[rows[-1]])})
     return pd.DataFrame.from_records(records)
+
+
+def transfer(
+    data: xr.Dataset | Analysis,
+    task_classes: Mapping[str, Collection[str]] | None = None,
+    selection: Selection | None = None,
+    metric: ProgressMetric = "bhattacharyya",
+) -> xr.Dataset:
+    """What training on one task teaches of the classes of another: progress within these classes.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or Analysis
+        Trajectories with predictions.
+    task_classes : mapping of task to class names, optional
+        By default what the dataset's recipe says (see `predspace_widgets.trajectories.samples.classes_of_tasks`).
+    selection : Selection, optional
+        Whose last checkpoints are read; by default of everything.
+    metric : {"bhattacharyya", "great_circle"}
+        Of progress.
+
+    Returns
+    -------
+    xarray.Dataset
+        `progress` (curve, classes): of the last checkpoints, the mean over seeds, within the classes of a task,
+        predicted among these only. `untrained` (classes): the most that untrained networks make of the same with one
+        temperature for all samples, for being surer alone makes progress; the mean over up to five of them. `gain`,
+        the one less the other. `seen` (curve, classes): the share of these classes that are among those of the
+        curve's task, NaN where nothing says which those are. `n_runs` (curve), `n_classes` (classes).
+
+    Raises
+    ------
+    NoPredictionsError
+    ValueError
+        Nothing says which classes a task has, a class that the dataset has not, or nothing is chosen.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> classes = {"red": ["class 0", "class 1"], "blue": ["class 2", "class 3"]}
+    >>> transfer(random_trajectories(), classes).progress.dims
+    ('curve', 'classes')
+    """
+    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis.measured.check_predictions()
+    ds, known = analysis.ds, class_names(analysis.ds)
+    sets = {task: set(names) for task, names in (task_classes or classes_of_tasks(ds)).items()}
+    columns = _different_sets({task: names for task, names in sets.items() if len(names) > 1}, known)
+    if not columns:
+        raise ValueError("nothing says which classes the tasks have: the recipe of this dataset does not; give them")
+    runs = list(rows_of_runs(ds, (selection or Selection()).rows(ds)).values())
+    last, first = np.array([rows[-1] for rows in runs]), _untrained(analysis)
+    curve = analysis.curve_numbers[last]
+    rows = np.concatenate([last, first])
+    part = ds.isel(checkpoint=rows)
+    part = part.assign(probs=part["probs"].copy(data=analysis.measured.probs().isel(checkpoint=rows).data))
+    made, untrained = [], []
+    for names in columns.values():
+        among = restrict_classes(part, names)
+        probs = among["probs"].values  # (row, n, c)
+        ends = ignorance(*probs.shape[1:]), truth(among["label"].values, probs.shape[2])
+        made.append(progress(probs[: len(last)], *ends, metric))
+        untrained.append(np.mean([_most_progress(one, *ends, metric)[0] for one in probs[len(last) :]]))
+    shown = np.unique(curve)
+    means = np.array([[of_class[curve == number].mean() for of_class in made] for number in shown])  # (curve, classes)
+    tasks = [analysis.curve_pairs[number][0] for number in shown]
+    seen = [
+        [len(sets[task] & names) / len(names) if task in sets else np.nan for names in columns.values()]
+        for task in tasks
+    ]
+    return xr.Dataset(
+        {
+            "progress": (("curve", "classes"), means),
+            "untrained": ("classes", np.array(untrained)),
+            "gain": (("curve", "classes"), means - np.array(untrained)),
+            "seen": (("curve", "classes"), np.array(seen, dtype=float)),
+            "n_runs": ("curve", np.array([int((curve == number).sum()) for number in shown])),
+            "n_classes": ("classes", np.array([len(names) for names in columns.values()])),
+        },
+        coords={"curve": [analysis.curve_names[number] for number in shown], "classes": list(columns)},
+        attrs={"metric": metric, "n_untrained": len(first)},
+    )
+
+
+def _different_sets(sets: Mapping[str, set[str]], known: Collection[str]) -> dict[str, set[str]]:
+    """Sets of classes by the first task that has them, once each; a class that is not known is an error."""
+    different: dict[str, set[str]] = {}
+    for task, names in sets.items():
+        unknown = sorted(names - set(known))
+        if unknown:
+            raise ValueError(f"no class {unknown[0]!r} in this dataset; it has {', '.join(known)}")
+        if names not in different.values():
+            different[task] = names
+    return different
+
+
+def _untrained(analysis: Analysis) -> NDArray[np.intp]:
+    """First checkpoints, of those of each seed the one with least progress: fine-tuning starts from trained ones."""
+    reached, seeds = analysis.measured.progress(), analysis.ds["seed"].values
+    first = np.array([rows[0] for rows in rows_of_runs(analysis.ds).values()])
+    of_seeds = [first[seeds[first] == seed] for seed in np.unique(seeds)[:_MOST_UNTRAINED]]
+    return np.array([rows[reached[rows].argmin()] for rows in of_seeds])
 
 
 def _nested(sets: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:

@@ -69,7 +69,7 @@ def one_against_others(points: Array) -> Array:
     array, shape (...)
     """
     one = np.eye(len(points), dtype=bool)
-    return np.asarray(_between_means(points, one, ~one).mean(axis=0))
+    return np.asarray(between_means(points, one, ~one).mean(axis=0))
 
 
 def matched_floor(U: Array, V: Array, n_first: int | None = None, n_second: int | None = None) -> Array | None:
@@ -170,7 +170,7 @@ def relabelled_distances(points: Array, is_first: NDArray[np.bool_]) -> Array:
     -------
     array, shape (S, K)
     """
-    return _between_means(points, is_first, ~is_first)
+    return between_means(points, is_first, ~is_first)
 
 
 def p_value(statistics: ArrayLike) -> float:
@@ -191,7 +191,7 @@ def p_value(statistics: ArrayLike) -> float:
     return float(np.mean(values >= values[0] * (1 - 1e-9)))
 
 
-def _between_means(points: Array, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Array:
+def between_means(points: Array, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Array:
     """d_B (S, ...) between the means of some and of some other runs (S, R), of probabilities (R, ..., N, C)."""
     from predspace_widgets.geometry import kernel  # late: numba takes a while to import
 

@@ -207,7 +207,7 @@ def distance_by_overlaps(with_start: Array, with_end: Array, angle: Array, t: Ar
     cosine_part, sine_part, angle = _parts(with_start, with_end, angle)
     turn = t[:, None] * angle  # (T, N)
     overlap = np.clip(cosine_part * np.cos(turn) + sine_part * np.sin(turn), FLOOR, 1.0)
-    return np.asarray(-np.log(overlap).mean(axis=-1))
+    return np.asarray(np.abs(np.log(overlap).mean(axis=-1)))  # no -0
 
 
 def _parts(with_start: Array, with_end: Array, angle: Array) -> tuple[Array, Array, Array]:

@@ -13,6 +13,7 @@ import numpy as np
 from predspace_widgets.training.datasets import LabelledImages
 from predspace_widgets.training.settings import check_name
 from predspace_widgets.trajectories.attributes import of_one_run
+from predspace_widgets.trajectories.samples import drawn_classes
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,7 @@ class Task:
             return known
         if self.random_classes > len(known):
             raise ValueError(f"task {self.name!r} draws {self.random_classes} classes of {len(known)}")
-        drawn = np.random.default_rng(self.seed).choice(len(known), size=self.random_classes, replace=False)
-        return [known[index] for index in np.sort(drawn)]
+        return drawn_classes(known, self.random_classes, self.seed)
 
     def training_set(self, images: LabelledImages) -> LabelledImages:
         """The training images of the task: those of its classes, labelled 0, 1, ... in the order of its class names.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -218,6 +218,51 @@ def class_names(ds: xr.Dataset) -> list[str]:
     ['0', '1', '2']
     """
     return [str(name) for name in ds["class"].values.tolist()]
+
+
+def classes_of_tasks(ds: xr.Dataset) -> dict[str, list[str]]:
+    """Classes of each task of a dataset that its recipe tells, in the order of the dataset; empty without a recipe.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> ds = random_trajectories().assign_attrs(recipe="tasks: {red: {classes: [class 1, class 0]}, blue: {}}")
+    >>> classes_of_tasks(ds)["red"], len(classes_of_tasks(ds)["blue"])
+    (['class 0', 'class 1'], 5)
+    """
+    import yaml  # late: few need it
+
+    try:
+        recipe = yaml.safe_load(str(ds.attrs.get("recipe") or ""))
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    tasks = recipe.get("tasks") if isinstance(recipe, dict) else None
+    known, found = class_names(ds), {}
+    for task in dict.fromkeys(ds["task"].values.astype(str).tolist()):
+        about = tasks.get(task) if isinstance(tasks, dict) else None
+        chosen = _classes_of_task(about, known) if isinstance(about, dict) else set()
+        if chosen:
+            found[task] = [name for name in known if name in chosen]
+    return found
+
+
+def _classes_of_task(about: dict[Any, Any], known: list[str]) -> set[str]:
+    """Classes that the entry of a task in a recipe names or draws, all where it does neither; empty where it is odd."""
+    if isinstance(about.get("classes"), list):
+        return set(map(str, about["classes"])) & set(known)
+    if isinstance(about.get("groups"), dict):
+        groups = [names for names in about["groups"].values() if isinstance(names, list)]
+        return {str(name) for names in groups for name in names} & set(known)
+    n_drawn, seed = about.get("random_classes"), about.get("seed", 0)
+    if isinstance(n_drawn, int) and isinstance(seed, int) and 0 < n_drawn <= len(known) and seed >= 0:
+        return set(drawn_classes(known, n_drawn, seed))
+    return set(known) if not {"classes", "groups", "classes_file", "random_classes"} & set(about) else set()
+
+
+def drawn_classes(known: Sequence[str], n_classes: int, seed: int) -> list[str]:
+    """Some classes, drawn at random as tasks of random classes draw them."""
+    drawn = np.random.default_rng(seed).choice(len(known), size=n_classes, replace=False)
+    return [known[index] for index in np.sort(drawn)]
 
 
 def _without_metrics(ds: xr.Dataset) -> xr.Dataset:

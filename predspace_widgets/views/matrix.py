@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.matrix import matrix
+from predspace_widgets.analysis.outliers import outliers
 from predspace_widgets.views.marks import Figure
 from predspace_widgets.views.style import COLOR_SCALE, INK, axis, common_layout, plain, short
 from predspace_widgets.views.view import Control, ResultView
@@ -24,6 +26,7 @@ MOST_AHEAD, MOST_RUNS_AHEAD = 16, 80
 
 _LETTERS = 16  # of a name
 _MOST_NAMED = 26  # rows that have a name each; of more, each group of neighbours of one curve has one
+_MOST_OUTLIERS = 3  # that the caption names
 _MOST_WRITTEN = 7  # rows whose cells hold their numbers
 
 OF = Control(
@@ -50,7 +53,7 @@ def matrix_figure(differ: xr.Dataset) -> Figure:
     >>> from predspace_widgets.trajectories.testing import random_trajectories
     >>> figure = matrix_figure(random_trajectories().predspace.matrix(of="end"))
     >>> figure["data"][0]["meta"]["choose"][0][1]
-    {'compared': ['red', 'blue']}
+    {'compared': ['blue', 'red']}
     """
     order = _drawn(differ)
     labels = differ["other"].values[order].tolist()
@@ -132,35 +135,57 @@ def _said(differ: xr.Dataset, order: NDArray[np.intp], row: int, column: int) ->
     return "<br>".join(lines)
 
 
-def _numbers(differ: xr.Dataset) -> pd.DataFrame:
-    """A row a pair."""
+@dataclass(frozen=True)
+class Differ:
+    """All pairs, and the runs that are far from their own curve."""
+
+    matrix: xr.Dataset
+    outliers: pd.DataFrame
+
+
+def _numbers(result: Differ) -> pd.DataFrame:
+    """A row a pair, and one for each outlier and the others of its curve."""
+    differ, far = result.matrix, result.outliers
     labels = differ["other"].values
     i, j = np.triu_indices(len(labels), 1)
     table = pd.DataFrame({"first": labels[i], "second": labels[j]})
     for name in ("distance", "floor", "p_value", "within_floor"):
         if name in differ:
             table[name] = differ[name].values[i, j]
-    return table
+    if not len(far):
+        return table
+    others = [f"the other seeds of {curve}" for curve in far["curve"]]
+    rows = pd.DataFrame({"first": far["run"], "second": others, "distance": far["to_others"]})
+    return pd.concat([table, rows.assign(floor=far["among_others"])], ignore_index=True)
 
 
-def _notes(differ: xr.Dataset) -> str:
+def _notes(result: Differ) -> str:
+    differ, far = result.matrix, result.outliers
     within = differ["within_floor"].values[np.triu_indices(differ.sizes["other"], 1)].sum()
     sentences = [differ.attrs["note"]]
     if within:
         sentences.append(f"{within} {'pair lies' if within == 1 else 'pairs lie'} within what chance makes.")
+    if len(far):
+        named = [f"{run} ({ratio:.1f} times)" for run, ratio in far[["run", "ratio"]].head(_MOST_OUTLIERS).to_numpy()]
+        more = f" and {len(far) - len(named)} more" if len(far) > len(named) else ""
+        sentences.append(f"Further from their curve than its other seeds are: {', '.join(named)}{more}.")
     return " ".join(sentences)
 
 
-def _measure(analysis: Analysis, choices: Any) -> xr.Dataset:
+def _measure(analysis: Analysis, choices: Any) -> Differ:
     return _measured(analysis, choices, choices.matrix_of, choices.matrix_by)
 
 
-def _measured(analysis: Analysis, choices: Any, of: Of, by: By) -> xr.Dataset:
+def _measured(analysis: Analysis, choices: Any, of: Of, by: By) -> Differ:
     rows = choices.selection.rows(analysis.ds)
     n = len(np.unique(analysis.curve_numbers[rows] if by == "curve" else analysis.ds["run"].values[rows]))
     if n > MOST_MEMBERS:
         raise ValueError(f"{n} {by}s are chosen: a matrix of up to {MOST_MEMBERS} can be read, choose fewer")
-    return matrix(analysis, of, by, choices.selection, metric=choices.progress_metric)
+    chosen, metric = choices.selection, choices.progress_metric
+    differ = matrix(analysis, of, by, chosen, metric=metric, with_p=False)  # p: where a pair is compared
+    at: Literal["progress", "end"] = "end" if of == "end" else "progress"
+    key = ("outliers", rows.tobytes(), at, metric)
+    return Differ(differ, analysis.once(key, lambda: outliers(analysis, at, selection=chosen, metric=metric)))
 
 
 def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]:
@@ -192,7 +217,7 @@ VIEW = ResultView(
     controls=(OF, BY),
     depends=("curves", "seeds", "epochs", "where", "progress_metric", "matrix_of", "matrix_by"),
     measure=_measure,
-    figure=lambda differ, analysis, choices: matrix_figure(differ),
+    figure=lambda differ, analysis, choices: matrix_figure(differ.matrix),
     numbers=_numbers,
     notes=_notes,
     ahead=_ahead,

@@ -18,7 +18,9 @@ from predspace_widgets.analysis.classes import (
 )
 from predspace_widgets.analysis.overlap import class_overlap, mantel_test
 from predspace_widgets.geometry import ignorance, progress, truth
+from predspace_widgets.training.tasks import Task
 from predspace_widgets.trajectories import restrict_classes, retemper
+from predspace_widgets.trajectories.samples import classes_of_tasks
 from predspace_widgets.trajectories.testing import geodesic_run, random_trajectories
 
 NAMES = [f"class {index}" for index in range(5)]
@@ -165,3 +167,52 @@ def test_unrelated_matrices_have_any_p_value() -> None:
 def test_matrices_that_cannot_be_compared(first: Any, second: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         mantel_test(first, second)
+
+
+# -- transfer ----------------------------------------------------------------------------------------------------------
+
+
+def test_transfer_is_the_mean_over_seeds_of_progress_on_the_classes() -> None:
+    ds = random_trajectories(n_seeds=2)
+    classes = {"red": ["class 0", "class 1"], "blue": ["class 2", "class 3", "class 4"]}
+    taught = ds.predspace.transfer(classes)
+    for task, names in classes.items():
+        table = progress_on(ds, names)
+        for curve in ("red", "green", "blue"):
+            expected = table.loc[table["task"] == curve, "trained"].mean()
+            assert float(taught.progress.sel(curve=curve, classes=task)) == pytest.approx(expected, abs=1e-9)
+    np.testing.assert_allclose(taught.gain, taught.progress - taught.untrained)
+    assert taught.seen.sel(classes="red").fillna(-1).values.tolist() == [1, -1, 0]
+    assert taught.n_runs.values.tolist() == [2, 2, 2]
+
+
+def test_untrained_networks_are_read_at_their_best_temperature() -> None:
+    ds = random_trajectories(n_seeds=2)
+    names = ["class 0", "class 1"]
+    untrained = float(ds.predspace.transfer({"red": names}).untrained.sel(classes="red"))
+    best = progress_on(ds, names)["untrained_best"]
+    assert best.min() - 1e-9 <= untrained <= best.max() + 1e-9
+    assert untrained >= progress_on(ds, names)["untrained"].min()
+
+
+def test_the_recipe_says_which_classes_a_task_has() -> None:
+    recipe = "tasks: {red: {classes: [class 1, class 0]}, green: {}, blue: {random_classes: 2, seed: 1}}"
+    ds = random_trajectories().assign_attrs(recipe=recipe)
+    known = [f"class {k}" for k in range(5)]
+    drawn = Task("blue", random_classes=2, seed=1).class_names(known)
+    assert classes_of_tasks(ds) == {"red": known[:2], "green": known, "blue": list(drawn)}
+    assert classes_of_tasks(ds.assign_attrs(recipe="tasks: {red: {classes_file: names.json}}")) == {}
+    for odd in ("", "[", "tasks: 3", "tasks: {red: 1}", "just text", 7):
+        assert classes_of_tasks(ds.assign_attrs(recipe=odd)) == {}
+
+
+def test_the_same_classes_are_one_column() -> None:
+    names = ["class 0", "class 1"]
+    assert random_trajectories().predspace.transfer({"red": names, "blue": names[::-1]}).sizes["classes"] == 1
+
+
+def test_transfer_needs_to_know_classes() -> None:
+    with pytest.raises(ValueError, match="nothing says which classes the tasks have"):
+        random_trajectories().predspace.transfer()
+    with pytest.raises(ValueError, match="no class 'cow' in this dataset"):
+        random_trajectories().predspace.transfer({"red": ["cow", "class 0"]})

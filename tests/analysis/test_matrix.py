@@ -33,6 +33,13 @@ def test_it_equals_comparisons_pair_by_pair() -> None:
         assert bool(pair.within_floor) == (float(pair.distance) <= float(pair.floor))
 
 
+def test_without_p_the_rest_is_the_same() -> None:
+    for of in ("progress", "end", "step"):
+        differ, without = (TRAININGS.predspace.matrix(of=of, n_points=11, with_p=with_p) for with_p in (True, False))
+        xr.testing.assert_allclose(differ.drop_vars("p_value"), without, rtol=1e-9, atol=1e-12)
+        assert "p_value" not in without
+
+
 def test_at_the_end_it_equals_comparisons_of_ends() -> None:
     differ = TRAININGS.predspace.matrix(of="end")
     for one, other in itertools.combinations(CURVES, 2):
@@ -176,6 +183,40 @@ def test_ranges_that_do_not_meet_are_none() -> None:
     narrow = widest_range(np.array([0.0, 0.38]), np.array([0.4, 0.9]))
     assert narrow is not None
     assert narrow[:2] == (0.38, 0.4)
+
+
+# -- outliers ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_run_that_is_far_from_its_curve_is_listed() -> None:
+    ds = random_trajectories(("red", "blue"), n_seeds=5, n_checkpoints=4, n_samples=60)
+    is_odd = ds["run"].values == "red/supervised/3"
+    ds = ds.copy(deep=True)
+    ds["probs"].values[is_odd] = ds["probs"].values[ds["run"].values == "blue/supervised/3"]
+    far = ds.predspace.outliers(at="end")
+    assert far["run"].tolist() == ["red/supervised/3"]
+    ends = ds["probs"].values[ds["task"].values == "red"].reshape(5, 4, 60, -1)[:, -1]
+    rest = np.delete(ends, 3, axis=0)
+    assert far["to_others"][0] == pytest.approx(float(bhattacharyya(ends[3], rest.mean(axis=0))), rel=1e-9)
+    among = np.mean([bhattacharyya(rest[k], np.delete(rest, k, axis=0).mean(axis=0)) for k in range(4)])
+    assert far["among_others"][0] == pytest.approx(among * (1 + 1 / 4) / (1 + 1 / 3), rel=1e-9)
+    assert far["ratio"][0] == pytest.approx(far["to_others"][0] / far["among_others"][0])
+
+
+def test_seeds_that_differ_by_chance_have_ratios_around_one() -> None:
+    ds = random_trajectories(n_seeds=6, n_checkpoints=4, n_samples=300)
+    for at in ("progress", "end"):
+        ratios = ds.predspace.outliers(at=at, at_least=0)["ratio"]
+        assert len(ratios) == 18
+        assert ratios.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_few_runs_cannot_tell() -> None:
+    table = random_trajectories(n_seeds=2).predspace.outliers(at_least=0)
+    assert len(table) == 0
+    assert table.attrs["cannot_tell"] == CURVES
+    with pytest.raises(ValueError, match="at must be one of progress, end"):
+        TRAININGS.predspace.outliers(at="start")
 
 
 # -- what a user can ask for -------------------------------------------------------------------------------------------

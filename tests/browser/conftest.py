@@ -212,5 +212,5 @@ _HAS_INK = """
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return data.some((value, n) => n % 4 === 3 && value > 0);
 }) || [...card.querySelectorAll(".main-svg .trace path, .main-svg .point path")]
-  .some((path) => path.getTotalLength() > 0)
+  .some((path) => path.getTotalLength() > 0) || card.querySelector(".heatmaplayer image") !== null
 """

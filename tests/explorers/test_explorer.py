@@ -16,11 +16,12 @@ from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS
+from tests.views.conftest import with_recipe
 
 
 @pytest.fixture(scope="module")
 def ds() -> xr.Dataset:
-    return random_trajectories(n_checkpoints=4)
+    return with_recipe(random_trajectories(n_checkpoints=4))
 
 
 @pytest.mark.parametrize("name", VIEWS)

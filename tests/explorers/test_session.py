@@ -141,6 +141,8 @@ def test_a_dataset_of_one_checkpoint_is_sent() -> None:
     about, arrays = sent(Session(Analysis(random_trajectories(("red",), 1, 1))), ahead=True)
     assert about["everything"] is None
     assert arrays["epoch"].shape == (1,)
+    [transfer] = about["ahead"].pop("transfer")
+    assert transfer["drawing"]["message"].startswith("nothing says which classes")
     assert about["ahead"] == {"comparison": [], "matrix": []}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,14 @@ def points(trace: dict[str, Any], letters: str = "xyz") -> np.ndarray:
     return columns[~np.isnan(columns.astype(float)).any(axis=1)]
 
 
+def with_recipe(ds: xr.Dataset) -> xr.Dataset:
+    """Trajectories whose recipe tells that each task has two neighbouring classes."""
+    names, tasks = ds["class"].values.tolist(), list(dict.fromkeys(ds["task"].values.tolist()))
+    classes = {task: {"classes": [names[k % len(names)], names[(k + 1) % len(names)]]} for k, task in enumerate(tasks)}
+    return ds.assign_attrs(recipe=json.dumps({"tasks": classes}))
+
+
 @pytest.fixture(scope="session")
 def analysis() -> Analysis:
     """Three curves, two seeds, six checkpoints each."""
-    return analysis_of(random_trajectories(n_checkpoints=6))
+    return analysis_of(with_recipe(random_trajectories(n_checkpoints=6)))

@@ -25,14 +25,15 @@ from predspace_widgets.views import VIEWS, CheckpointView, ResultView, View
 from predspace_widgets.views.comparison import comparison_figure
 from predspace_widgets.views.marks import COLORING_KINDS, applies
 from predspace_widgets.views.style import curve_styles, plain
-from tests.views.conftest import figure_of, traces
+from tests.views.conftest import figure_of, traces, with_recipe
 
 NAMES = ("<script>window.hacked=1</script>", '"><img src=x onerror=window.hacked=1>', "%{x} $y$", "<b>bold</b>")
 OF_RESULTS = [view for view in VIEWS.values() if isinstance(view, ResultView)]
 
 
 def test_the_views_in_their_order() -> None:
-    assert list(VIEWS) == ["inpca", "progress", "comparison", "matrix", "lengths", "tube", "stress", "inspector"]
+    order = ["inpca", "progress", "comparison", "lengths", "matrix", "transfer", "tube", "stress", "inspector"]
+    assert list(VIEWS) == order
     assert all(view.name == name for name, view in VIEWS.items())
 
 
@@ -93,6 +94,7 @@ def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, an
         "selected": [1, 9],
         "sample": 3,
     }
+
     assert set(view.depends) <= set(others)
     for name, value in others.items():
         assert (_drawn(view, analysis, **start | {name: value}) != first) == (name in view.depends), name
@@ -202,7 +204,7 @@ def test_its_marks_travel_with_the_payload(panel: ModuleType) -> None:
 
 
 def hostile() -> Analysis:
-    return Analysis(random_trajectories(NAMES[:2], n_checkpoints=3, methods=NAMES[2:]))
+    return Analysis(with_recipe(random_trajectories(NAMES[:2], n_checkpoints=3, methods=NAMES[2:])))
 
 
 def strings(value: Any) -> list[str]:

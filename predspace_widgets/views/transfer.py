@@ -1,0 +1,134 @@
+"""What does training on one task teach of the classes of another?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.classes import transfer
+from predspace_widgets.trajectories.schema import NoPredictionsError
+from predspace_widgets.trajectories.selection import EmptySelectionError
+from predspace_widgets.views.marks import Figure
+from predspace_widgets.views.style import INK, axis, common_layout, plain, short
+from predspace_widgets.views.view import ResultView
+
+_LETTERS = 14  # of a name
+# Losses are as far from white as gains, and the colour-blind tell the two apart.
+_COLORS = [[0.0, "#B35806"], [0.5, "#F7F7F7"], [1.0, "#2166AC"]]
+
+
+def transfer_figure(taught: xr.Dataset) -> Figure:
+    """Draw what each curve gains over untrained networks, within the classes of each task.
+
+    Parameters
+    ----------
+    taught : xarray.Dataset
+        From `predspace_widgets.analysis.classes.transfer`.
+
+    Returns
+    -------
+    dict
+        A plotly figure.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> taught = random_trajectories().predspace.transfer({"red": ["class 0", "class 1"]})
+    >>> transfer_figure(taught)["data"][0]["z"].shape
+    (3, 1)
+    """
+    gain, made = taught["gain"].values, taught["progress"].values
+    columns = taught["classes"].values.tolist()
+    largest = float(np.abs(gain).max(initial=0.0)) or 1.0
+    cells = [[(i, j) for j in range(len(columns))] for i in range(len(gain))]
+    heat = {
+        "type": "heatmap",
+        "z": gain,
+        "zmin": -largest,
+        "zmax": largest,
+        "colorscale": _COLORS,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {"thickness": 10, "len": 1.0, "nticks": 5, "outlinewidth": 0, "tickfont": {"size": 11}},
+        "hovertext": [[_said(taught, i, j) for i, j in row] for row in cells],
+        "text": [[f"{made[i, j]:.2f}" for i, j in row] for row in cells],
+        "texttemplate": "%{text}",
+        "textfont": {"size": 11, "color": INK},
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "name": "gain",
+        "meta": {"role": "transfer"},
+    }
+    names = [plain(short(label, _LETTERS)) for label in taught["curve"].values.tolist()]
+    below = [
+        f"{plain(short(name, _LETTERS))}<br>({untrained:.2f})"
+        for name, untrained in zip(columns, taught["untrained"].values, strict=True)
+    ]
+    layout = common_layout(
+        xaxis=axis("", **_ticks(below), side="top", tickangle=0),
+        yaxis=axis("", **_ticks(names), autorange="reversed"),
+        margin={"l": 62, "r": 8, "t": 34, "b": 6},
+        meta={"row_height": 16},
+    )
+    return {"data": [heat], "layout": layout}
+
+
+def _ticks(names: list[str]) -> dict[str, Any]:
+    ticks: dict[str, Any] = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}
+    return ticks | {"tickfont": {"size": 11}, "showgrid": False}
+
+
+def _said(taught: xr.Dataset, row: int, column: int) -> str:
+    """What the tip says of a cell."""
+    cell = taught.isel(curve=row, classes=column)
+    seen = float(cell["seen"])
+    lines = [
+        f"{plain(cell['curve'].item())}, on the classes of {plain(cell['classes'].item())}",
+        f"progress {float(cell['progress']):.3f}, untrained at best {float(cell['untrained']):.3f}",
+    ]
+    if np.isfinite(seen):
+        lines.append(f"trained on {seen * float(cell['n_classes']):.0f} of {int(cell['n_classes'])} of them")
+    return "<br>".join(lines)
+
+
+def _measure(analysis: Analysis, choices: Any) -> xr.Dataset:
+    try:
+        return transfer(analysis, selection=choices.selection, metric=choices.progress_metric)
+    except (EmptySelectionError, NoPredictionsError):
+        raise
+    except ValueError as error:
+        raise ValueError(f"{error} (in Python: ds.predspace.transfer(task_classes))") from error
+
+
+def _numbers(taught: xr.Dataset) -> pd.DataFrame:
+    """A row a curve and set of classes."""
+    return taught.to_dataframe().reset_index()
+
+
+VIEW = ResultView(
+    name="transfer",
+    place=44,
+    deck="right top",
+    tab="Transfer",
+    title="Transfer",
+    how_to_read=(
+        "Row: what was trained on; column: the classes of a task. In a cell the progress on these classes alone; its "
+        "colour: how much more (blue) or less than untrained networks at their best temperature, in brackets."
+    ),
+    depends=("curves", "seeds", "epochs", "progress_metric"),
+    measure=_measure,
+    figure=lambda taught, analysis, choices: transfer_figure(taught),
+    numbers=_numbers,
+    notes=lambda taught: f"Mean of seeds; of {taught.attrs['n_untrained']} untrained networks.",
+    ahead=lambda analysis, choices: [({}, _ahead(analysis, choices))],
+)
+
+
+def _ahead(analysis: Analysis, choices: Any) -> xr.Dataset | str:
+    try:
+        return _measure(analysis, choices)
+    except ValueError as error:
+        return str(error)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.geometry import InPCA, geodesic, ignorance, pairwise, progress, truth
+from predspace_widgets.geometry import InPCA, contributions, geodesic, ignorance, pairwise, progress, truth
 from predspace_widgets.trajectories import Selection, make_trajectories
 
 SIZES = ((1830, 500, 10), (1830, 1000, 100), (1830, 200, 1000))
@@ -34,7 +34,7 @@ def main() -> None:
     table = Table(title=title)
     for column in ("work", "ours", "compared with", "", "ratio", "largest error"):
         table.add_column(column, justify="left" if column in ("work", "compared with") else "right")
-    for row in (progress_row(), inpca_row(), selection_row()):
+    for row in (contributions_row(), progress_row(), inpca_row(), selection_row()):
         table.add_row(*row)
     console.print(table)
 
@@ -63,6 +63,34 @@ def pairwise_table(title: str) -> Table:
             f"{np.abs(ours - exact).max():.1e}",
         )
     return table
+
+
+def contributions_row() -> tuple[str, ...]:
+    """Contributions of all samples to one distance, against the plain formula."""
+    N, C = 50_000, 1_000
+    P, Q = sharpening_predictions(2, N, C)
+    contributions(P[:10], Q[:10])  # what is compiled at the first call
+    seconds, ours = best_of(5, lambda: contributions(P, Q))
+    numpy_seconds, exact = best_of(3, lambda: plain_contributions(P, Q))
+    error = np.abs(ours - exact).max()
+    assert error < 1e-12, error
+    ratio = f"{numpy_seconds / seconds:.0f}x"
+    return (
+        f"contributions N={N:,}, C={C:,}",
+        f"{1000 * seconds:.0f} ms",
+        "plain numpy (float64)",
+        f"{numpy_seconds:.1f} s",
+        ratio,
+        f"{error:.1e}",
+    )
+
+
+def plain_contributions(P: np.ndarray, Q: np.ndarray) -> np.ndarray:
+    """-log of the overlaps of normalised rows, in float64."""
+    p, q = (values.astype(np.float64) for values in (P, Q))
+    overlaps = np.sqrt(p / p.sum(axis=-1, keepdims=True) * (q / q.sum(axis=-1, keepdims=True))).sum(axis=-1)
+    values: np.ndarray = -np.log(overlaps)
+    return values
 
 
 def progress_row() -> tuple[str, ...]:

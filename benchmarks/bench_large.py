@@ -22,8 +22,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from predspace_widgets.analysis import analysis_of
 from predspace_widgets.geometry import InPCA, explained_stress, pairwise
-from predspace_widgets.trajectories import make_trajectories, open_trajectories, save_trajectories
+from predspace_widgets.trajectories import Samples, make_trajectories, open_trajectories, save_trajectories
 
 # 4 GB of predictions as float16.
 T, N, C = 2_000, 10_000, 100
@@ -52,7 +53,12 @@ def main(folder: Path) -> None:
     first = measure("distances", path)
     add("all distances", first, f"largest error {error(path, first['sample']):.1e}, of 20 checkpoints")
     add("opened again", measure("distances", path), "kept on disk")
+    add(
+        "a class: all that the explorer shows", measure("of_class", path), "from what the first pass kept of each class"
+    )
+    add("a class, read from the predictions", measure("read_class", path), "its distances, without what was kept")
     forget(path)
+    add("all distances, nothing kept", measure("unkept", path), "what keeping costs is the difference to the first row")
     stopped = measure("distances", path, stop_after=first["seconds"] / 2)
     add("stopped half-way", stopped, "by Ctrl-C")
     add("the rest", measure("distances", path))
@@ -146,6 +152,31 @@ def distances(path: Path) -> dict[str, Any]:
     """All distances, streamed; those of the first checkpoints come back."""
     found = open_trajectories(path).predspace.distances().values
     return {"sample": found[:20, :20].tolist()}
+
+
+def unkept(path: Path) -> dict[str, Any]:
+    """All distances, streamed, with nothing written."""
+    open_trajectories(path).predspace.distances(keep=False)
+    return {}
+
+
+def of_class(path: Path) -> dict[str, Any]:
+    """Distances, picture, progress, accuracy and lengths of one class, once those of all samples are on disk."""
+    analysis = analysis_of(open_trajectories(path))
+    analysis.prepare()
+    start = time.perf_counter()
+    part = analysis.of_samples(Samples(classes=("3",)))
+    part.prepare()
+    part.picture()
+    part.accuracy()
+    part.riemann_lengths()
+    return {"seconds": time.perf_counter() - start}
+
+
+def read_class(path: Path) -> dict[str, Any]:
+    """Distances of one class as of a dataset of its own."""
+    analysis_of(Samples(classes=("3",)).apply(open_trajectories(path))).distances()
+    return {}
 
 
 def cluster(path: Path) -> dict[str, Any]:

@@ -9,7 +9,14 @@
 from typing import TYPE_CHECKING, Any
 
 from predspace_widgets import accessor, analysis, geometry, trajectories  # the accessor registers ds.predspace
-from predspace_widgets.trajectories import demo, make_trajectories, open_trajectories, save_trajectories, validate
+from predspace_widgets.trajectories import (
+    demo,
+    join,
+    make_trajectories,
+    open_trajectories,
+    save_trajectories,
+    validate,
+)
 
 if TYPE_CHECKING:
     from predspace_widgets.explorers.explorer import Explorer
@@ -24,6 +31,7 @@ __all__ = [
     "analysis",
     "demo",
     "geometry",
+    "join",
     "make_trajectories",
     "open_trajectories",
     "save_trajectories",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from predspace_widgets.analysis.analysis import Analysis, analysis_of
+from predspace_widgets.analysis import inspection
+from predspace_widgets.analysis.analysis import Analysis, analysis_of, dataset_of_samples
+from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.large.tiles import save_distances
+from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.trajectories.attributes import check_known_attribute
+from predspace_widgets.trajectories.samples import Samples
 from predspace_widgets.trajectories.schema import validate
-from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.selection import CurveKey, Selection
 from predspace_widgets.trajectories.temperature import at_temperature
 
 if TYPE_CHECKING:
@@ -47,21 +52,103 @@ class PredspaceAccessor:
         methods: str | Iterable[str] | None = None,
         seeds: Iterable[int] | None = None,
         epochs: tuple[float, float] | None = None,
+        where: Mapping[str, Any] | None = None,
+        **attributes: Any,
     ) -> xr.Dataset:
         """The dataset of these checkpoints only.
+
+        Parameters
+        ----------
+        tasks, methods, seeds : a value or several, optional
+        epochs : pair of float, optional
+            First and last, both included.
+        where : mapping, optional
+            Values of attributes of runs, one or several of each: {"architecture": ["cnn", "mlp"]}.
+        attributes
+            The same as keywords: `architecture="cnn"`, `source="mine"`.
 
         Raises
         ------
         EmptySelectionError
-            None is left.
+            None is left, or there is no such value.
+        ValueError
+            There is no such attribute.
         """
+        chosen = {**(where or {}), **attributes}
         selection = Selection(
             None if tasks is None else _several(tasks),
             None if methods is None else _several(methods),
             None if seeds is None else tuple(seeds),
             epochs,
+            where=tuple((name, _values(values)) for name, values in chosen.items()) or None,
         )
         return self._ds.isel(checkpoint=selection.rows(self._ds))
+
+    def curves_by(self, *names: str) -> xr.Dataset:
+        """The dataset with curves that are also told apart by attributes of runs, not by task and method alone.
+
+        Parameters
+        ----------
+        names : str
+            Coordinates (checkpoint) that are constant within a run, such as "architecture". None takes back what was
+            told before.
+
+        Raises
+        ------
+        ValueError
+            There is no such attribute; the message names those there are.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> ds = random_trajectories(tasks=("red",))
+        >>> ds = ds.assign_coords(width=("checkpoint", ds.seed.values + 4))
+        >>> ds.predspace.curves_by("width").predspace.analysis.curve_names
+        ['red @ 4', 'red @ 5']
+        """
+        for name in names:
+            check_known_attribute(self._ds, name)
+        ds = self._ds.copy(deep=False)
+        ds.attrs = {name: value for name, value in ds.attrs.items() if name != "curves_by"}
+        return ds.assign_attrs(curves_by=list(names)) if names else ds
+
+    def of_samples(
+        self,
+        classes: str | Iterable[str] | None = None,
+        samples: Iterable[Any] | None = None,
+        among: Iterable[str] | None = None,
+    ) -> xr.Dataset:
+        """The dataset of all checkpoints on some samples only: their geometry is that of these samples.
+
+        Pictures have the signs of axes of those of all samples. See `predspace_widgets.analysis.Analysis.of_samples`.
+
+        Parameters
+        ----------
+        classes : str or iterable of str, optional
+            Samples of these true classes.
+        samples : iterable, optional
+            Ids of samples.
+        among : iterable of str, optional
+            Samples of these classes, predicted among these classes only.
+
+        Returns
+        -------
+        xarray.Dataset
+            Of the samples that fit all that is given, lazy where this one is.
+
+        Raises
+        ------
+        NoPredictionsError
+        ValueError
+            An unknown class or id, fewer than two classes to predict among, or no sample is left.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.of_samples(classes="class 4").predspace.progress().sizes
+        Frozen({'checkpoint': 48})
+        """
+        return dataset_of_samples(self._ds, Samples.of(self._ds, classes, samples, among))
 
     def at_temperature(self, temperature: float) -> xr.Dataset:
         """The dataset that imprinting at another temperature would have recorded, lazy where this one is.
@@ -188,8 +275,8 @@ class PredspaceAccessor:
 
     def trajectory_distance(
         self,
-        first: str | tuple[str, str],
-        second: str | tuple[str, str],
+        first: str | CurveKey,
+        second: str | CurveKey,
         *,
         metric: ProgressMetric = "bhattacharyya",
         n_points: int = 51,
@@ -208,11 +295,65 @@ class PredspaceAccessor:
         """
         return self.analysis.comparison(first, second, metric=metric, n_points=n_points, progress_range=progress_range)
 
+    def why(self, first: inspection.Side, second: inspection.Side) -> xr.Dataset:
+        """How much each sample contributes to the distance of two predictions.
+
+        See `predspace_widgets.analysis.inspection.why` for what can be compared, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> found = random_trajectories().predspace.why(7, ("blue", {"step": 7}))
+        >>> found.share_of_class.sum().round(12).item()
+        1.0
+        """
+        return inspection.why(self.analysis, first, second)
+
+    def checkpoint(self, row: int) -> xr.Dataset:
+        """What one checkpoint is, where it lies, and which samples it gets right and wrong.
+
+        See `predspace_widgets.analysis.inspection.checkpoint` for the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.checkpoint(0).attrs["before"]
+        'the first checkpoint of its run: nothing came before it'
+        """
+        return inspection.checkpoint(self.analysis, row)
+
+    def matrix(
+        self,
+        of: Of = "progress",
+        by: By = "curve",
+        *,
+        selection: Selection | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """Which differ? Distances between all pairs of curves or runs, over one range, beside what chance makes.
+
+        See `predspace_widgets.analysis.matrix.matrix` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> differ = random_trajectories(n_seeds=3).predspace.matrix(of="end")
+        >>> bool(differ.within_floor.sel(curve="red", other="blue"))
+        False
+        """
+        return matrix(self.analysis, of, by, selection, n_points, metric, progress_range)
+
     def explore(self) -> Explorer:
         """The interactive explorer of this dataset, in a notebook."""
         from predspace_widgets.explorers.explorer import Explorer  # late: it brings ipywidgets along
 
         return Explorer(self._ds)
+
+
+def _values(values: Any) -> tuple[Any, ...]:
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
 
 
 def _several(names: str | Iterable[str]) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def serve(
     port: Annotated[int, _PORT] = 5006,
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
+    together: Annotated[bool, typer.Option("--together", help="Show all datasets as one, in one picture.")] = False,
     allow_training: Annotated[
         bool, typer.Option("--allow-training", help="Whoever sees the page can train networks of built-in recipes.")
     ] = False,
@@ -42,14 +43,17 @@ def serve(
 ) -> None:
     """Open the explorer as a page, which follows datasets that are being recorded."""
     from predspace_widgets.explorers.page import make_server
-    from predspace_widgets.trajectories import demo_path, open_trajectories
+    from predspace_widgets.trajectories import demo_path, join, open_trajectories
 
     paths = data or [str(demo_path())]
     names = [_short_name(path) for path in paths]
     doubled = {name for name in names if names.count(name) > 1}
-    if doubled:
+    if doubled and not together:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
-    datasets = {name: open_trajectories(path) for name, path in zip(names, paths, strict=True)}
+    opened = [open_trajectories(path) for path in paths]
+    if together:
+        names, opened = [" + ".join(names)], [join(opened, names=names)]
+    datasets = dict(zip(names, opened, strict=True))
     trainings = None
     if allow_training:
         from predspace_widgets.training.launch import Launcher

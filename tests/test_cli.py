@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,7 @@ def test_info_names_every_problem(
         (["info", "text.zarr.zip"], "it cannot be read as .zarr.zip"),
         (["serve", "text.nc"], "it cannot be read as .nc"),
         (["serve", "a/same.zarr", "b/same.zarr"], "two datasets are named 'same'"),
+        (["serve", "a.zarr", "b.zarr", "--together"], "2 of 4 are only in 'a' (0, 1), 2 of 4 are only in 'b' (4, 5)"),
         (["record", "digit", "--out", "x.zarr.zip"], "digits"),
         (["record", "digits", "--out", "x.txt"], "must end in one of"),
         (["record", "digits", "--out", "x.zarr.zip", "--seeds", "0"], "--seeds"),
@@ -90,12 +92,30 @@ def test_bad_input_is_exit_code_2_and_one_line(
     monkeypatch.chdir(tmp_path)
     for name in ("text.txt", "text.zarr.zip", "text.nc"):
         Path(name).write_text("hello")
+    if "--together" in arguments:
+        ds = random_trajectories(n_samples=6, n_checkpoints=1)
+        for name, samples in (("a", slice(4)), ("b", slice(2, 6))):
+            save_trajectories(ds.isel(sample=samples), f"{name}.zarr")
     monkeypatch.setenv("COLUMNS", "400")
     assert run(monkeypatch, *arguments) == 2
     captured = capsys.readouterr()
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert list(tmp_path.glob("x.*")) == []
+
+
+def test_datasets_are_served_together_by_the_names_of_their_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served: dict[str, Any] = {}
+    monkeypatch.setattr("predspace_widgets.explorers.page.make_server", lambda datasets, *_: served.update(datasets))
+    for name in ("mine", "theirs"):
+        save_trajectories(random_trajectories(n_checkpoints=1), tmp_path / f"{name}.zarr")
+    with pytest.raises(AttributeError):  # None serves nothing
+        run(monkeypatch, "serve", tmp_path / "mine.zarr", tmp_path / "theirs.zarr", "--together")
+    [(title, ds)] = served.items()
+    assert title == ds.attrs["title"] == "mine + theirs"
+    assert list(dict.fromkeys(ds["source"].values.tolist())) == ["mine", "theirs"]
 
 
 def test_a_taken_port_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 - on all checkpoints, once: `measurements`, held in memory by `cache`; what does not fit there: `large`
 - pictures and curves: `frame` (axes and their signs), `groups` (a curve is all seeds of a task and method)
 - run against run: `runs` (distances between runs, to a reference, between groups), `lengths`
+- sample by sample: `inspection` (why two predictions differ, what a checkpoint gets wrong), read by `points`
+- which differ: `matrix` (all pairs over one range, see `common_range`, with floors and p)
 - within classes: `classes` (progress on classes not trained on), `overlap` (of the class sets of tasks)
 - against chance: `nulls` (stress of trainings that share nothing); floors and p-values are in `geometry.floor`
 """

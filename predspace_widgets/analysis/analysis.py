@@ -10,6 +10,9 @@ import itertools
 import operator
 import threading
 import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,18 +20,35 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.cache import Cache
-from predspace_widgets.analysis.frame import Axes, axes_of, fit, make_picture, measure_for_frames, stored_picture
+from predspace_widgets.analysis.frame import (
+    Axes,
+    axes_of,
+    fit,
+    make_picture,
+    measure_for_frames,
+    signs_like,
+    stored_picture,
+)
 from predspace_widgets.analysis.groups import Curves
-from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, Places, digest
+from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, PartOf, Places, Sides, digest
+from predspace_widgets.analysis.points import Points
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, validate
-from predspace_widgets.trajectories.selection import EmptySelectionError, Selection, rows_of_runs
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, attribute, attributes_of
+from predspace_widgets.trajectories.samples import Samples, class_names
+from predspace_widgets.trajectories.schema import validate
+from predspace_widgets.trajectories.selection import (
+    CurveKey,
+    EmptySelectionError,
+    Selection,
+    rows_of_runs,
+)
 
 _EVERYTHING = Selection()
+_Result = TypeVar("_Result")
 # The signs of so many axes come from one fit of the whole dataset, whatever number of them is asked for.
 _SIGNED_AXES = 8
 # Results of selections that are held, and how large they may be together.
@@ -36,6 +56,8 @@ _MOST_SELECTIONS = 64
 _MOST_SELECTION_BYTES = 2**28
 # Axes that are held: what is shown changes more often than what they are fitted on.
 _MOST_AXES = 16
+# Choices of samples whose measurements are held.
+_MOST_SAMPLES = 4
 
 
 def analysis_of(ds: xr.Dataset) -> Analysis:
@@ -62,7 +84,7 @@ def analysis_of(ds: xr.Dataset) -> Analysis:
     >>> analysis_of(ds) is analysis_of(ds)
     True
     """
-    variables = list(ds.variables.values())
+    variables = _parts_of(ds)
     with _lock:
         known = _analyses.get(id(ds))
     if known is not None and len(known[0]) == len(variables) and all(map(operator.is_, known[0], variables)):
@@ -70,37 +92,100 @@ def analysis_of(ds: xr.Dataset) -> Analysis:
     validate(ds, values=False)
     # Of a copy, which shares the variables: the analysis must not keep the dataset itself alive.
     analysis = Analysis(ds.copy(deep=False))
-    with _lock:
-        if id(ds) not in _analyses:
-            weakref.finalize(ds, _analyses.pop, id(ds), None)
-        _analyses[id(ds)] = variables, analysis
+    _remember(ds, analysis)
     return analysis
 
 
+def dataset_of_samples(ds: xr.Dataset, samples: Samples) -> xr.Dataset:
+    """The dataset of some samples, whose `analysis_of` is the `Analysis.of_samples` of that of `ds`.
+
+    Raises
+    ------
+    NoPredictionsError
+    ValueError
+        See `predspace_widgets.trajectories.Samples.places`.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> dataset_of_samples(random_trajectories(), Samples(rows=(0, 2))).sizes["sample"]
+    2
+    """
+    analysis = analysis_of(ds).of_samples(samples)
+    part = analysis.ds.copy(deep=False)
+    _remember(part, analysis)
+    return part
+
+
+def _remember(ds: xr.Dataset, analysis: Analysis) -> None:
+    with _lock:
+        if id(ds) not in _analyses:
+            weakref.finalize(ds, _analyses.pop, id(ds), None)
+        _analyses[id(ds)] = _parts_of(ds), analysis
+
+
+def _parts_of(ds: xr.Dataset) -> list[object]:
+    """What a dataset is made of: with another part it is another dataset."""
+    return [*ds.variables.values(), ds.attrs.get("curves_by")]
+
+
 _lock = threading.Lock()
-_analyses: dict[int, tuple[list[xr.Variable], Analysis]] = {}
+_analyses: dict[int, tuple[list[object], Analysis]] = {}
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A curve, or a run, that is compared: its runs, and those of its curve, whose differences are chance."""
+
+    label: str
+    runs: list[NDArray[np.intp]]
+    seeds: list[NDArray[np.intp]]
+    is_run: bool
+
+    def without(self, other: _Side) -> _Side:
+        """Without a run that it is compared with: a mean that holds a run is near to it for that reason alone."""
+        if not other.is_run or self.is_run:
+            return self
+        first = int(other.runs[0][0])
+        runs = [rows for rows in self.runs if int(rows[0]) != first]
+        if not runs:
+            raise ValueError(f"{self.label!r} has no other run than {other.label!r} to compare with")
+        return replace(self, runs=runs)
 
 
 class Analysis:
     """The measurements on one trajectories dataset.
 
-    A *curve* is what is drawn in one colour: all seeds of a task and method. See `groups.label_of` for its name.
+    A *curve* is what is drawn in one colour: all seeds of a task and method, of one source where datasets were joined.
+    See `groups.label_of` for its name.
 
     Parameters
     ----------
     ds : xarray.Dataset
         A valid trajectories dataset.
+    measured : Measurements, optional
+        On this dataset.
+    like : Analysis, optional
+        Of the same checkpoints: signs of axes are those of its pictures.
 
     Attributes
     ----------
     curve_names : list of str
         Labels of the curves, in the order of the dataset.
-    curve_pairs : list of (task, method)
-        What the curves are, in the same order.
+    curve_coordinates : tuple of str
+        Names of what tells curves apart: "task", "method", and what else does, such as "source".
+    curve_pairs : list of (task, method, ...)
+        What the curves are, in the same order: the values of these.
     curve_numbers : array of int, shape (T,)
         Place in `curve_names` of each checkpoint's curve.
     curves : array of str, shape (T,)
         Label of each checkpoint's curve.
+    attributes : dict of str to Attribute
+        The attributes of runs and their values.
+    measured : Measurements
+        What is computed on all checkpoints.
+    points : Points
+        Predictions of single checkpoints.
 
     Examples
     --------
@@ -112,17 +197,22 @@ class Analysis:
     32
     """
 
-    def __init__(self, ds: xr.Dataset) -> None:
+    def __init__(self, ds: xr.Dataset, measured: Measurements | None = None, like: Analysis | None = None) -> None:
         self.ds = ds
+        self._like = like
         self._curves = Curves(ds)
         self.curve_names: list[str] = self._curves.labels
-        self.curve_pairs: list[tuple[str, str]] = self._curves.pairs
+        self.curve_coordinates: tuple[str, ...] = self._curves.coordinates
+        self.curve_pairs: list[CurveKey] = self._curves.pairs
         self.curve_numbers: NDArray[np.intp] = self._curves.of_checkpoint
         self.curves: NDArray[np.str_] = np.array(self.curve_names)[self.curve_numbers]
-        self.measured = Measurements(ds)
+        self.attributes = {name: attribute(ds, name) for name in attributes_of(ds)}
+        self.measured = measured or Measurements(ds)
+        self.points = Points(self.measured)
         self._whole = Cache()
         self._selections = Cache(_MOST_SELECTIONS, _MOST_SELECTION_BYTES)
         self._axes = Cache(_MOST_AXES, _MOST_SELECTION_BYTES)
+        self._samples = Cache(_MOST_SAMPLES)
 
     # -- on all checkpoints, computed once -----------------------------------------------------------------------------
 
@@ -161,6 +251,48 @@ class Analysis:
             self.measured.step_lengths()
             if self.ds.sizes["checkpoint"] > 1:
                 self._whole_embedding(_SIGNED_AXES)
+
+    def of_samples(self, samples: Samples | None) -> Analysis:
+        """The measurements of the same checkpoints on some samples only, or predicted among some classes.
+
+        Parameters
+        ----------
+        samples : Samples or None
+            None gives this analysis itself.
+
+        Returns
+        -------
+        Analysis
+            The last four choices are kept. Signs of axes are those of the pictures of all samples, so that nothing
+            flips. Of predictions on disk, whole classes are answered from what the first pass kept of each class (see
+            `predspace_widgets.analysis.large.by_class`), without reading them again.
+
+        Raises
+        ------
+        NoPredictionsError
+        ValueError
+            See `predspace_widgets.trajectories.Samples.places`.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> of_two = Analysis(random_trajectories()).of_samples(Samples(classes=("class 1", "class 4")))
+        >>> of_two.ds.sizes["sample"], of_two.picture().sizes["checkpoint"]
+        (11, 48)
+        """
+        if samples is None:
+            return self
+
+        def make() -> Analysis:
+            samples.places(self.ds)  # before anything is read
+            here = self.measured.probs()
+            ds = samples.apply(self.ds if here.chunks is not None else self.ds.assign(probs=here))
+            names = class_names(self.ds)
+            classes = tuple(names.index(name) for name in samples.classes or ())
+            part_of = PartOf(self.measured, classes) if samples.by_class_alone else None
+            return Analysis(ds, Measurements(ds, part_of), like=self)
+
+        return self._samples.get(samples, make)
 
     # -- on a selection ------------------------------------------------------------------------------------------------
 
@@ -255,9 +387,16 @@ class Analysis:
         return self._axes.get(("axes", digest(fitted), n_components), compute)
 
     def _whole_embedding(self, n_components: int) -> Array:
-        """Coordinates of all checkpoints, whose signs follow from the rule of `InPCA`, (T, component)."""
+        """Coordinates of all checkpoints, (T, component), with signs by the rule of `InPCA` or those of `like`."""
         every = np.arange(self.ds.sizes["checkpoint"])
-        return self._whole.get(n_components, lambda: fit(self.measured, every, n_components).inpca.embedding_)
+
+        def compute() -> Array:
+            embedding = fit(self.measured, every, n_components).inpca.embedding_
+            if self._like is None:
+                return embedding
+            return np.asarray(embedding * signs_like(embedding, every, self._like._whole_embedding(n_components)))
+
+        return self._whole.get(n_components, compute)
 
     def progress_curves(
         self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya"
@@ -296,8 +435,8 @@ class Analysis:
 
     def comparison(
         self,
-        first: str | tuple[str, str],
-        second: str | tuple[str, str],
+        first: str | CurveKey,
+        second: str | CurveKey,
         selection: Selection = _EVERYTHING,
         metric: ProgressMetric = "bhattacharyya",
         n_points: int = 51,
@@ -307,16 +446,19 @@ class Analysis:
 
         Parameters
         ----------
-        first, second : str or (task, method)
-            Curves: a label (`curve_names`), a pair, or a task that has one method.
+        first, second : str or (task, method, ...)
+            Curves: a label (`curve_names`), what it is (`curve_pairs`), or a task that has one curve. Or runs by their
+            names: a run is compared with a curve of its own without itself, and its floor is that of all runs of its
+            curve.
         selection : Selection
-            Its seeds and epochs count; the curves are named.
+            Its seeds and epochs count; the curves are named. A named run counts whatever its seed.
         metric : {"bhattacharyya", "great_circle"}
             Of progress.
         n_points : int
             Values of progress.
         progress_range : pair of float, optional
-            Compare over this range, so that several pairs share one. By default all that the runs of both cover.
+            Compare over this range, so that several pairs share one. By default all that the runs of both cover, and
+            those that the floor is measured on.
 
         Returns
         -------
@@ -337,14 +479,21 @@ class Analysis:
             An unknown curve, twice the same one, no common range of progress or one that does not hold the given one.
         NoPredictionsError
         """
-        one, other, *sides = self.two_curves(first, second, selection)
-        runs = [run for side in sides for run in side]
+        one, other = self._two_sides(first, second, selection)
+        runs = [*one.runs, *other.runs]
+        places_of: dict[int, int] = {int(rows[0]): place for place, rows in enumerate(runs)}
+        for rows in (*one.seeds, *other.seeds):  # a run is one of the seeds of its curve, whose floor is its own
+            if int(rows[0]) not in places_of:
+                places_of[int(rows[0])] = len(runs)
+                runs.append(rows)
+        of_sides = [tuple(places_of[int(rows[0])] for rows in side.seeds) for side in (one, other)]
+        sides = Sides(len(one.runs), len(other.runs), *of_sides)
         places = self.measured.places(runs, metric, n_points, progress_range)
         compared = self._selections.get(
-            ("comparison", *map(digest, runs), len(sides[0]), metric, n_points, progress_range),
-            lambda: self.measured.compare(places, len(sides[0])),
+            ("comparison", *map(digest, runs), sides, metric, n_points, progress_range),
+            lambda: self.measured.compare(places, sides),
         )
-        return self._comparison(one, other, [len(side) for side in sides], places, compared)
+        return self._comparison((one.label, other.label), sides, places, compared)
 
     def comparisons(
         self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya", n_points: int = 51
@@ -377,7 +526,7 @@ class Analysis:
         >>> [(pair, round(result.attrs["mean_distance"], 3)) for pair, result in compared.items()]
         [((0, 1), 0.158), ((0, 2), 0.232), ((1, 2), 0.23)]
         """
-        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        rows = selection.of_all_curves().rows(self.ds)
         self.measured.progress(metric)
         if n_points < 2:
             raise ValueError(f"n_points must be at least 2, got {n_points}")
@@ -391,22 +540,23 @@ class Analysis:
         self, selection: Selection, metric: ProgressMetric, n_points: int
     ) -> dict[tuple[int, int], xr.Dataset | str]:
         results: dict[tuple[int, int], xr.Dataset | str] = {}
-        pairs: dict[tuple[int, int], tuple[Places, int]] = {}
+        pairs: dict[tuple[int, int], tuple[Places, Sides]] = {}
         for pair in itertools.combinations(range(len(self.curve_names)), 2):
             try:
                 sides = [self._runs_of(curve, selection) for curve in pair]
                 runs = [run for side in sides for run in side]
-                pairs[pair] = self.measured.places(runs, metric, n_points), len(sides[0])
+                pairs[pair] = self.measured.places(runs, metric, n_points), Sides.whole(*map(len, sides))
             except ValueError as error:
                 results[pair] = str(error)
         if pairs:
             compared = self.measured.compare_all(list(pairs.values()))
-            for (pair, (places, n_first)), of_pair in zip(pairs.items(), compared, strict=True):
-                results[pair] = self._comparison(*pair, [n_first, len(places.runs) - n_first], places, of_pair)
+            for ((one, other), (places, of_both)), of_pair in zip(pairs.items(), compared, strict=True):
+                labels = self.curve_names[one], self.curve_names[other]
+                results[one, other] = self._comparison(labels, of_both, places, of_pair)
         return {pair: results[pair] for pair in sorted(results)}
 
     def _comparison(
-        self, one: int, other: int, n_runs: list[int], places: Places, compared: ComparedCurves
+        self, labels: tuple[str, str], sides: Sides, places: Places, compared: ComparedCurves
     ) -> xr.Dataset:
         assert places.grid is not None
         grid, d_traj = places.grid, float(compared.relabelled[0])
@@ -415,10 +565,10 @@ class Analysis:
             {"distance": ("progress", compared.distance)},
             coords={"progress": grid},
             attrs={
-                "first": self.curve_names[one],
-                "second": self.curve_names[other],
-                "n_first": n_runs[0],
-                "n_second": n_runs[1],
+                "first": labels[0],
+                "second": labels[1],
+                "n_first": sides.n_first,
+                "n_second": sides.n_second,
                 "d_traj": d_traj,
                 "mean_distance": d_traj / width,
                 "progress_range": (float(grid[0]), float(grid[-1])),
@@ -426,8 +576,9 @@ class Analysis:
         )
         if compared.floor is not None:
             result["floor"] = ("progress", compared.floor)
+            result.attrs["floor_mean_distance"] = float(np.trapezoid(compared.floor, grid)) / width
+        if sides.n_first + sides.n_second > 2:
             result.attrs |= {
-                "floor_mean_distance": float(np.trapezoid(compared.floor, grid)) / width,
                 "p_value": p_value(compared.relabelled),
                 "smallest_p": 1 / len(compared.relabelled),
                 "p_is_exact": int(compared.exact),  # NetCDF knows no bool
@@ -435,7 +586,7 @@ class Analysis:
         return result
 
     def two_curves(
-        self, first: str | tuple[str, str], second: str | tuple[str, str], selection: Selection = _EVERYTHING
+        self, first: str | CurveKey, second: str | CurveKey, selection: Selection = _EVERYTHING
     ) -> tuple[int, int, list[NDArray[np.intp]], list[NDArray[np.intp]]]:
         """Places of two different curves, and rows of the runs of each; for the errors see `comparison`."""
         self.measured.check_predictions()
@@ -444,11 +595,54 @@ class Analysis:
             raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
         return one, other, self._runs_of(one, selection), self._runs_of(other, selection)
 
+    def find_curve(self, curve: str | tuple[str, str]) -> int:
+        """Place of a curve in `curve_names`, by its label, its task and method, or a task that has one method.
+
+        Raises
+        ------
+        ValueError
+            There is no such curve, or the task has several methods.
+        """
+        return self._curves.find(curve)
+
+    def curve_of(self, name: str) -> int:
+        """Place in `curve_names` of a curve, named as in `comparison`, or of a run's curve."""
+        rows = np.flatnonzero(self.ds["run"].values == name)
+        if name not in self.curve_names and len(rows):
+            return int(self.curve_numbers[rows[0]])
+        return self._curves.find(name)
+
+    def once(self, key: tuple[Hashable, ...], compute: Callable[[], _Result]) -> _Result:
+        """A result on a selection, computed where nobody has asked for this key yet, and held for a while."""
+        return self._selections.get(key, compute)
+
     # -- the pieces ----------------------------------------------------------------------------------------------------
+
+    def _two_sides(self, first: str | CurveKey, second: str | CurveKey, selection: Selection) -> tuple[_Side, _Side]:
+        """Two different curves or runs; for the errors see `comparison`."""
+        self.measured.check_predictions()
+        one, other = self._side(first, selection), self._side(second, selection)
+        if one.label == other.label:
+            what = "runs" if one.is_run else "curves"
+            raise ValueError(f"choose two different {what} to compare, both are {one.label!r}")
+        return one.without(other), other.without(one)
+
+    def _side(self, name: str | CurveKey, selection: Selection) -> _Side:
+        if isinstance(name, str) and name not in self.curve_names:
+            rows = np.flatnonzero(self.ds["run"].values == name)
+            if len(rows):
+                seeds = self._runs_of(int(self.curve_numbers[rows[0]]), Selection(epochs=selection.epochs))
+                runs = [run for run in seeds if run[0] in rows]
+                if not runs:
+                    raise EmptySelectionError(f"no checkpoint of {name!r} is chosen")
+                return _Side(name, runs, seeds, True)
+        curve = self._curves.find(name)
+        runs = self._runs_of(curve, selection)
+        return _Side(self.curve_names[curve], runs, runs, False)
 
     def _runs_of(self, curve: int, selection: Selection) -> list[NDArray[np.intp]]:
         """Rows of each run of a curve, in the seeds and epochs of a selection."""
-        rows = Selection(seeds=selection.seeds, epochs=selection.epochs).rows(self.ds)
+        rows = selection.of_all_curves().rows(self.ds)
         runs = list(rows_of_runs(self.ds, rows[self._curves.of_checkpoint[rows] == curve]).values())
         if not runs:
             raise EmptySelectionError(f"no checkpoint of {self.curve_names[curve]!r} is chosen")

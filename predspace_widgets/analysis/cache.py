@@ -39,6 +39,9 @@ class Cache:
     def __len__(self) -> int:
         return len(self._results)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._results
+
     def get(self, key: Hashable, compute: Callable[[], _Result]) -> _Result:
         """The result of a key, computed where it is not there; an error of `compute` is raised and not kept."""
         while True:

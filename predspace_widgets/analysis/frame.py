@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis.groups import Curves
 from predspace_widgets.analysis.measurements import N_GEODESIC_POINTS, Measurements
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.selection import EmptySelectionError
 
 if TYPE_CHECKING:

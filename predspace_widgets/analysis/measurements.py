@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import psutil
@@ -21,10 +19,13 @@ from predspace_widgets.analysis.large.blocks import (
     OfBlock,
     active_client,
     in_slices,
+    in_threads,
     mean_over_samples,
     of_each_sample,
     threads_of_a_task,
+    whole_rows,
 )
+from predspace_widgets.analysis.large.by_class import OfMembers, SumsByClass, edges_of_blocks, is_small_enough
 from predspace_widgets.analysis.large.kept import Results
 from predspace_widgets.geometry import (
     angles,
@@ -32,14 +33,19 @@ from predspace_widgets.geometry import (
     geodesic,
     ignorance,
     pairwise,
-    progress,
     reindex,
     truth,
 )
 from predspace_widgets.geometry.curves import LengthMethod, check_length_method, common_grid, squared_step_lengths
 from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.geometry.floor import matched_floor, relabelled_distances, relabellings
-from predspace_widgets.geometry.geodesic import ProgressMetric, nearest_by_overlaps, overlaps_with_ends
+from predspace_widgets.geometry.geodesic import (
+    ProgressMetric,
+    along_geodesic,
+    check_progress_metric,
+    overlaps_with_ends,
+    progress_and_distance,
+)
 from predspace_widgets.geometry.landmarks import choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.schema import NoPredictionsError
@@ -54,7 +60,8 @@ N_GEODESIC_POINTS = 33
 _IN_MEMORY = 2**28
 _FLOAT64_AT_A_TIME = 2**20  # probabilities of neighbouring checkpoints
 _PROBABILITIES_AT_A_TIME = 2**22  # of runs at equal progress
-_MOST_THREADS = 8  # each of which holds so many
+# Means that a first pass over large predictions keeps by class.
+_OF_FIRST_PASS = ("distances-bhattacharyya", "distances-to-geodesic", "accuracy", "squared-steps-bhattacharyya")
 _Result = TypeVar("_Result")
 _Rows = NDArray[np.intp]
 _log = logging.getLogger(__name__)
@@ -62,7 +69,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Places:
-    """Where runs are read: at values of progress, or at their last checkpoints.
+    """Where runs are read: at values of progress, at their last checkpoints, or at each of them.
 
     Attributes
     ----------
@@ -72,27 +79,65 @@ class Places:
         Values of progress; None reads the last checkpoints, K = 1.
     progress : list of arrays of float, or None
         Of the checkpoints of each run.
+    each : bool
+        Read each of the K checkpoints of every run, which all have as many, rather than the last.
     """
 
     runs: Sequence[_Rows]
     grid: Array | None = None
     progress: Sequence[Array] | None = None
+    each: bool = False
 
     @property
     def size(self) -> int:
         """K."""
-        return 1 if self.grid is None else len(self.grid)
+        if self.grid is None:
+            return len(self.runs[0]) if self.each else 1
+        return len(self.grid)
+
+    @property
+    def weights(self) -> Array:
+        """Of each place (K,) in a mean over them, which over progress is the integral over the width of the range."""
+        weights = np.ones(self.size)
+        if self.grid is not None:
+            weights[[0, -1]] = 0.5  # trapezoids; the values are equally spaced
+        return weights / weights.sum()
 
     def read(self, block: NDArray[Any]) -> Array:
         """Predictions there, (R, K, n, C), of a block of samples (T, n, C)."""
+        if self.each:
+            return np.stack([as_probabilities(block[rows]) for rows in self.runs])
         if self.grid is None or self.progress is None:
             return as_probabilities(block[[rows[-1] for rows in self.runs]])[:, None]
         pairs = zip(self.runs, self.progress, strict=True)
-        return np.stack([reindex(block[rows], reached, self.grid) for rows, reached in pairs])
+        grid = self.grid
+        return np.stack(in_threads([partial(reindex, block[rows], reached, grid) for rows, reached in pairs]))
 
     def total(self, distances: Array) -> Array:
         """The integral over progress of distances (..., K); of last checkpoints the distances themselves."""
         return distances[..., 0] if self.grid is None else np.asarray(np.trapezoid(distances, self.grid, axis=-1))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Which of the runs at some places are compared: the first so many with so many that follow.
+
+    Attributes
+    ----------
+    n_first, n_second : int
+    of_first, of_second : tuple of int
+        Places, among all runs that are read, of those on which is measured what chance makes of a run of either side.
+    """
+
+    n_first: int
+    n_second: int
+    of_first: tuple[int, ...]
+    of_second: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, n_first: int, n_second: int) -> Self:
+        """Two curves, with what chance makes measured on the very runs that are compared."""
+        return cls(n_first, n_second, tuple(range(n_first)), tuple(range(n_first, n_first + n_second)))
 
 
 class ComparedCurves(NamedTuple):
@@ -116,6 +161,32 @@ class ComparedCurves(NamedTuple):
     exact: bool
 
 
+@dataclass(frozen=True)
+class PartOf:
+    """That a dataset holds all samples of some classes of another one, and nothing else of it is changed.
+
+    Attributes
+    ----------
+    whole : Measurements
+        On the other dataset.
+    classes : tuple of int
+    """
+
+    whole: Measurements
+    classes: tuple[int, ...]
+
+    @property
+    def places(self) -> _Rows:
+        """Places of the samples in the other dataset."""
+        return np.flatnonzero(np.isin(self.whole.labels(), self.classes))
+
+    def mean(self, name: str) -> Array | None:
+        """A mean over these samples from what is kept of each class; None where it is not."""
+        sums = self.whole.sums_by_class()
+        shares = None if sums is None else sums.shares(name, self.classes)
+        return None if shares is None else shares * (len(self.whole.labels()) / len(self.places))
+
+
 class Measurements:
     """Results on all checkpoints of one dataset, each computed once.
 
@@ -126,10 +197,13 @@ class Measurements:
     ----------
     ds : xarray.Dataset
         A valid trajectories dataset.
+    part_of : PartOf, optional
+        Where results are looked for before they are computed.
     """
 
-    def __init__(self, ds: xr.Dataset) -> None:
+    def __init__(self, ds: xr.Dataset, part_of: PartOf | None = None) -> None:
         self.ds = ds
+        self._part_of = part_of
         self._cache = Cache()  # several sessions of one server share the results
 
     # -- results -------------------------------------------------------------------------------------------------------
@@ -149,6 +223,10 @@ class Measurements:
 
         def compute() -> Array:
             _check_memory(n_points)
+            if metric == "bhattacharyya" and self._part_of is not None:
+                self._part_of.whole.distances(metric, device, show_progress=show_progress)  # its first pass
+            elif metric == "bhattacharyya":
+                self._first_pass(name, n_condensed, device, keep, show_progress)
             of_block = partial(_condensed_distances, metric=metric, device=device)
             return _squareform(self._mean(name, of_block, (n_condensed,), keep, show_progress))
 
@@ -194,40 +272,50 @@ class Measurements:
         return self._mean("", of_block, (len(rows), len(columns)), keep=False)
 
     def distances_from(self, points: NDArray[Any], columns: _Rows) -> Array:
-        """Bhattacharyya distances from points (n, N, C) of the same samples to some checkpoints, (n, m)."""
+        """Bhattacharyya distances from points (n, N, C), of the same samples, to some checkpoints, (n, m)."""
         of_block = partial(_distances_from, points=points, columns=columns)
         return self._mean("", of_block, (len(points), len(columns)), keep=False, show_progress=False)
 
     def geodesic_distances(self) -> Array:
         """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
         shape = (N_GEODESIC_POINTS, self.ds.sizes["checkpoint"])
-        of_block = partial(_geodesic_distances, labels=self._labels())
+        of_block = partial(_geodesic_distances, labels=self.labels())
         return self._cache.get(("geodesic",), lambda: self._mean("distances-to-geodesic", of_block, shape))
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> Array:
         """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
+        return self._along_geodesic(metric)[0]
+
+    def tube_distance(self) -> Array:
+        """d_B of all checkpoints to the geodesic from ignorance to truth, (T,): to its point at their own progress."""
+        return self._along_geodesic("bhattacharyya")[1]
+
+    def _along_geodesic(self, metric: ProgressMetric) -> Array:
+        """Progress and d_B to the point of the geodesic there, (2, T), of one pass."""
 
         def compute() -> Array:
-            probs, labels = self.probs(), self._labels()
-            n_samples, n_classes = probs.shape[1:]
-            if probs.chunks is None:
-                return progress(probs.values, ignorance(n_samples, n_classes), truth(labels, n_classes), metric)
-            # All that progress depends on, 2 numbers of each sample instead of one a class.
-            of_block = partial(_overlaps_with_ends, labels=labels)
-            overlaps = self._unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
+            n_samples, n_classes = self.ds.sizes["sample"], self.ds.sizes["class"]
+            overlaps: NDArray[Any] | None = self._kept_overlaps()
+            if overlaps is None:
+                probs, labels = self.probs(), self.labels()
+                if probs.chunks is None:
+                    ends = ignorance(n_samples, n_classes), truth(labels, n_classes)
+                    return np.stack(progress_and_distance(probs.values, *ends, metric))
+                # All that both depend on, 2 numbers of each sample instead of one a class.
+                of_block = partial(_overlaps_with_ends, labels=labels)
+                overlaps = self.unchanged(lambda: of_each_sample(probs, of_block, 2))  # (T, N, 2)
             angle = angles(ignorance(1, n_classes), truth([0], n_classes))  # the same for all samples
             n = max(1, _FLOAT64_AT_A_TIME // n_samples)
-            blocks = [overlaps[k : k + n] for k in range(0, len(overlaps), n)]
-            return np.concatenate([nearest_by_overlaps(b[..., 0], b[..., 1], angle, metric) for b in blocks])
+            blocks = [overlaps[k : k + n].astype(np.float64) for k in range(0, len(overlaps), n)]
+            return np.concatenate([along_geodesic(b[..., 0], b[..., 1], angle, metric) for b in blocks], axis=1)
 
-        name = f"progress-{metric}"
-        return self._cache.get(
-            (name,), lambda: self._stored(name, (self.ds.sizes["checkpoint"],), None, lambda _: compute())
-        )
+        check_progress_metric(metric)
+        name, shape = f"along-geodesic-{metric}", (2, self.ds.sizes["checkpoint"])
+        return self._cache.get((name,), lambda: self._stored(name, shape, None, lambda _: compute()))
 
     def accuracy(self) -> Array:
         """Share of samples whose most probable class is the true one, (T,)."""
-        of_block = partial(_accuracy, labels=self._labels())
+        of_block = partial(_accuracy, labels=self.labels())
         return self._cache.get(("accuracy",), lambda: self._mean("accuracy", of_block, (self.ds.sizes["checkpoint"],)))
 
     def step_lengths(self, method: LengthMethod = "bhattacharyya") -> Array:
@@ -235,9 +323,7 @@ class Measurements:
         check_length_method(method)
 
         def compute() -> Array:
-            runs = rows_of_runs(self.ds).values()
-            before = np.concatenate([rows[:-1] for rows in runs])
-            after = np.concatenate([rows[1:] for rows in runs])
+            before, after = self._steps()
             lengths = np.zeros(self.ds.sizes["checkpoint"])
             if len(after):
                 lengths[after] = np.sqrt(self.squared_steps(before, after, method, f"squared-steps-{method}"))
@@ -257,24 +343,25 @@ class Measurements:
         progress_of_runs = [reached[rows] for rows in runs]
         return Places(runs, common_grid(progress_of_runs, n_points, progress_range), progress_of_runs)
 
-    def compare(self, places: Places, n_first: int) -> ComparedCurves:
-        """Two curves: the first so many of the runs, and all others."""
-        return self.compare_all([(places, n_first)])[0]
+    def compare(self, places: Places, sides: Sides) -> ComparedCurves:
+        """Two curves or runs, whose runs are at these places."""
+        return self.compare_all([(places, sides)])[0]
 
-    def compare_all(self, pairs: Sequence[tuple[Places, int]]) -> list[ComparedCurves]:
-        """Several pairs of curves, as `compare` has each. A block of samples is read once for all of them."""
-        splits = [relabellings(n_first, len(places.runs) - n_first) for places, n_first in pairs]
+    def compare_all(self, pairs: Sequence[tuple[Places, Sides]]) -> list[ComparedCurves]:
+        """Several pairs, as `compare` has each. A block of samples is read once for all of them."""
+        splits = [relabellings(sides.n_first, sides.n_second) for _, sides in pairs]
         of_blocks = [
-            self._of_places(places, partial(_compared, places=places, n_first=n_first, is_first=split.is_first))
-            for (places, n_first), split in zip(pairs, splits, strict=True)
+            self._of_places(places, partial(_compared, places=places, sides=sides, is_first=split.is_first))
+            for (places, sides), split in zip(pairs, splits, strict=True)
         ]
         sizes = [2 * places.size + len(split.is_first) for (places, _), split in zip(pairs, splits, strict=True)]
         values = self._mean("", partial(_concatenated, of_blocks=of_blocks), (sum(sizes),), keep=False)
         results = []
-        for (places, _), split, size in zip(pairs, splits, sizes, strict=True):
+        for (places, sides), split, size in zip(pairs, splits, sizes, strict=True):
             of_pair, values = values[:size], values[size:]
             distance, floor, relabelled = np.split(of_pair, [places.size, 2 * places.size])
-            results.append(ComparedCurves(distance, floor if len(places.runs) > 2 else None, relabelled, split.exact))
+            has_floor = max(len(sides.of_first), len(sides.of_second)) > 1
+            results.append(ComparedCurves(distance, floor if has_floor else None, relabelled, split.exact))
         return results
 
     def mean_at(self, places: Places, of_points: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
@@ -295,6 +382,66 @@ class Measurements:
         of_block = partial(_squared_steps, before=before, after=after, method=method)
         return self._mean(name, of_block, (len(after),), keep=None if name else False)
 
+    # -- by class ------------------------------------------------------------------------------------------------------
+
+    def sums_by_class(self) -> SumsByClass | None:
+        """What is kept of each class, of predictions that do not fit in memory; None where it is not to be kept."""
+
+        def find() -> SumsByClass | None:
+            n_points, probs = self.ds.sizes["checkpoint"], self.ds["probs"]
+            n_pairs, n_steps = n_points * (n_points - 1) // 2, len(self._steps()[1])
+            numbers = (n_pairs, N_GEODESIC_POINTS * n_points, n_points, n_steps)
+            sizes = dict(zip(_OF_FIRST_PASS, numbers, strict=True))
+            results = self._results("accuracy", n_points, None) if probs.nbytes > _IN_MEMORY else None
+            if results is None or not is_small_enough(self.labels(), n_points, sizes, probs.nbytes):
+                return None
+            return SumsByClass(results, self.labels(), n_points, sizes, edges_of_blocks(whole_rows(self.probs())))
+
+        return self._cache.get(("sums by class",), find)
+
+    def _first_pass(self, name: str, size: int, device: str, keep: bool | None, show_progress: bool) -> None:
+        """Measure all that is kept by class in one pass, where it is to be kept and nothing is there yet.
+
+        What fails here is measured without it.
+        """
+        self.check_predictions()
+        if active_client() is not None or keep is False or self.ds.sizes["checkpoint"] < 2:
+            return
+        results = self._results(name, size, keep)
+        sums = None if results is None else self.sums_by_class()
+        if results is None or sums is None or results.has(name) or sums.is_complete:
+            return
+        labels = self.labels()
+        before, after = self._steps()
+        functions: tuple[OfMembers, ...] = (
+            partial(_condensed_distances, metric="bhattacharyya", device=device),
+            partial(_geodesic_distances, labels=labels),
+            partial(_accuracy, labels=labels),
+            partial(_squared_steps, before=before, after=after, method="bhattacharyya"),
+        )
+        of_members = dict(zip(_OF_FIRST_PASS, functions, strict=True))
+        ends = partial(_overlaps_with_ends, labels=labels)
+        try:
+            self.unchanged(lambda: sums.measure(whole_rows(self.probs()), of_members, ends, show_progress))
+        except StoreChangedError:
+            raise
+        except OSError as error:
+            _log.warning("sums by class are not kept: %s", error)
+
+    def _kept_overlaps(self) -> NDArray[np.float32] | None:
+        """Overlaps (T, N, 2) with ignorance and truth that a first pass has kept, or None."""
+        self.check_predictions()
+        part = self._part_of
+        sums = (self if part is None else part.whole).sums_by_class()
+        if sums is None or not sums.is_complete:
+            return None
+        return sums.overlaps_with_ends(np.arange(self.ds.sizes["sample"]) if part is None else part.places)
+
+    def _steps(self) -> tuple[_Rows, _Rows]:
+        """Rows of the checkpoints before and after each step of a run."""
+        runs = rows_of_runs(self.ds).values()
+        return np.concatenate([rows[:-1] for rows in runs]), np.concatenate([rows[1:] for rows in runs])
+
     # -- how they are computed -----------------------------------------------------------------------------------------
 
     def probs(self) -> xr.DataArray:
@@ -304,22 +451,29 @@ class Measurements:
         if probs.chunks is None:
             return probs
         if probs.nbytes <= _IN_MEMORY and active_client() is None:
-            return self._cache.get(("probs",), lambda: self._unchanged(probs.compute))
+            return self._cache.get(("probs",), lambda: self.unchanged(probs.compute))
         stored = source_of(self.ds["probs"])
         # float16 probabilities are quicker to read as they are, and whatever reads them normalises their rows.
         return probs if stored is None or stored.are_logarithms else stored.values
 
-    def _unchanged(self, read: Callable[[], _Result]) -> _Result:
-        """What a function reads of predictions on disk, if they are still those that were opened."""
+    def unchanged(self, read: Callable[[], _Result]) -> _Result:
+        """What a function reads of predictions on disk, if they are still those that were opened.
+
+        Raises
+        ------
+        StoreChangedError
+        """
         stored = source_of(self.ds["probs"])
         if stored is None:
             return read()
         stored.source.check_unchanged()
-        result = read()
-        stored.source.check_unchanged()
-        return result
+        try:
+            return read()
+        finally:  # whatever it made of files that changed meanwhile, an error too
+            stored.source.check_unchanged()
 
-    def _labels(self) -> NDArray[Any]:
+    def labels(self) -> NDArray[Any]:
+        """Index of the true class of each sample, (N,)."""
         self.check_predictions()  # without them there need be no labels
         return self._cache.get(("labels",), lambda: np.asarray(self.ds["label"].values))
 
@@ -334,10 +488,14 @@ class Measurements:
         """The mean over samples of what a function gives for blocks of them."""
 
         def compute(results: Results | None) -> Array:
+            sums = self.sums_by_class() if results is not None and name in _OF_FIRST_PASS else None
+            kept = None if sums is None else sums.shares(name)
+            if kept is not None:
+                return kept.reshape(shape)
             probs = self.probs()
             if probs.chunks is None:
                 return mean_over_samples(probs, of_block, shape)
-            return self._unchanged(lambda: mean_over_samples(probs, of_block, shape, name, results, show_progress))
+            return self.unchanged(lambda: mean_over_samples(probs, of_block, shape, name, results, show_progress))
 
         return self._stored(name, shape, keep, compute)
 
@@ -346,6 +504,9 @@ class Measurements:
     ) -> Array:
         """A result, taken from disk if it is there; computed, and written there, if it is to be kept."""
         self.check_predictions()
+        of_classes = self._part_of.mean(name) if self._part_of is not None and name else None
+        if of_classes is not None:
+            return of_classes.reshape(shape)
         results = self._results(name, int(np.prod(shape)), keep)
         if results is None:
             return compute(None)
@@ -459,20 +620,14 @@ def _of_points(block: NDArray[Any], samples: slice, places: Places, of_points: C
 
 def _concatenated(block: NDArray[Any], samples: slice, of_blocks: Sequence[OfBlock]) -> Array:
     """What several functions give of a block, one after the other. Each thread holds the predictions of one."""
-    n_threads = min(threads_of_a_task() or os.cpu_count() or 1, _MOST_THREADS, len(of_blocks))
-    if n_threads == 1:
-        return np.concatenate([of_block(block, samples) for of_block in of_blocks])
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        return np.concatenate(list(pool.map(lambda of_block: of_block(block, samples), of_blocks)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return np.concatenate(in_threads([partial(of_block, block, samples) for of_block in of_blocks]))
 
 
-def _compared(points: Array, places: Places, n_first: int, is_first: NDArray[np.bool_]) -> Array:
+def _compared(points: Array, places: Places, sides: Sides, is_first: NDArray[np.bool_]) -> Array:
     """Distance (K,), floor (K,) and total for each relabelling (S,), one after the other."""
-    distances = relabelled_distances(points, is_first)  # (S, K)
-    floor = matched_floor(points[:n_first], points[n_first:])
+    distances = relabelled_distances(points[: sides.n_first + sides.n_second], is_first)  # (S, K)
+    of_first, of_second = (points[list(runs)] for runs in (sides.of_first, sides.of_second))
+    floor = matched_floor(of_first, of_second, sides.n_first, sides.n_second)
     nothing = np.zeros(places.size)
     return np.concatenate([distances[0], nothing if floor is None else floor, places.total(distances)])
 

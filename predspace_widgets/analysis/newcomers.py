@@ -15,10 +15,8 @@ from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.frame import Axes, distances_to
 from predspace_widgets.geometry import as_probabilities, ignorance, progress, truth
 from predspace_widgets.geometry.curves import squared_step_lengths
-from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.geodesic import progress_and_distance
 from predspace_widgets.geometry.probabilities import Array
-
-_METRICS: tuple[ProgressMetric, ...] = ("bhattacharyya", "great_circle")
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,8 @@ class Newcomers:
     distances : array, shape (n, m)
         Bhattacharyya distances to the checkpoints that these axes come from.
     progress : dict from a metric to an array, shape (n,)
+    tube_distance : array, shape (n,)
+        d_B to the shortest path from ignorance to truth.
     accuracy : array, shape (n,)
     intervals, missed : array, shape (n,)
         Squares of the doubly centred distances to the fitted checkpoints, and of what three axes miss of them; see
@@ -41,6 +41,7 @@ class Newcomers:
     coordinates: Array
     distances: Array
     progress: dict[str, Array]
+    tube_distance: Array
     accuracy: Array
     intervals: Array
     missed: Array
@@ -92,10 +93,12 @@ def measure_newcomers(analysis: Analysis, probs: NDArray[Any], n_components: int
     intervals, missed = _intervals(analysis, axes, coordinates, distances)
     labels = np.asarray(analysis.ds["label"].values)
     ends = ignorance(*expected), truth(labels, expected[1])
+    reached, tube_distance = progress_and_distance(points, *ends, "bhattacharyya")
     return Newcomers(
         coordinates,
         distances,
-        {metric: progress(points, *ends, metric) for metric in _METRICS},
+        {"bhattacharyya": reached, "great_circle": progress(points, *ends, "great_circle")},
+        tube_distance,
         (points.argmax(axis=-1) == labels).mean(axis=-1),
         intervals,
         missed,

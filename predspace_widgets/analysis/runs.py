@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis.analysis import analysis_of
 from predspace_widgets.analysis.groups import Curves
 from predspace_widgets.analysis.large.blocks import threads_of_a_task
-from predspace_widgets.analysis.measurements import Measurements, Places
+from predspace_widgets.analysis.measurements import Measurements, Places, Sides
 from predspace_widgets.geometry import pairwise
 from predspace_widgets.geometry.distance import bhattacharyya_of_roots
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.selection import rows_of_runs
+from predspace_widgets.trajectories.selection import CurveKey, rows_of_runs
 
 At = Literal["end", "progress"]
 
@@ -86,7 +86,7 @@ def distances_of_runs(
 
 def distances_to_reference(
     ds: xr.Dataset,
-    reference: str | tuple[str, str],
+    reference: str | CurveKey,
     at: At = "progress",
     n_points: int = 51,
     metric: ProgressMetric = "bhattacharyya",
@@ -101,7 +101,7 @@ def distances_to_reference(
     ----------
     ds, at, n_points, metric, progress_range
         See `distances_of_runs`.
-    reference : str or (task, method)
+    reference : str or (task, method, ...)
         The curve that the others are compared with; see `Analysis.comparison`.
 
     Returns
@@ -139,14 +139,14 @@ def distances_to_reference(
     return _labelled(values, ("comparison",), along, places)
 
 
-def compare_ends(ds: xr.Dataset, first: str | tuple[str, str], second: str | tuple[str, str]) -> xr.Dataset:
+def compare_ends(ds: xr.Dataset, first: str | CurveKey, second: str | CurveKey) -> xr.Dataset:
     """Distance between the last checkpoints of two curves, and what chance between their seeds makes of it.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Trajectories with predictions.
-    first, second : str or (task, method)
+    first, second : str or (task, method, ...)
         Curves; see `Analysis.comparison`.
 
     Returns
@@ -168,7 +168,8 @@ def compare_ends(ds: xr.Dataset, first: str | tuple[str, str], second: str | tup
     """
     analysis = analysis_of(ds)
     one, other, runs_of_one, runs_of_other = analysis.two_curves(first, second)
-    compared = analysis.measured.compare(Places([*runs_of_one, *runs_of_other]), len(runs_of_one))
+    sides = Sides.whole(len(runs_of_one), len(runs_of_other))
+    compared = analysis.measured.compare(Places([*runs_of_one, *runs_of_other]), sides)
     result = {"distance": compared.distance[0]}
     if compared.floor is not None:
         result |= {

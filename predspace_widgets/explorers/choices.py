@@ -8,12 +8,15 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.trajectories.attributes import text_of
+from predspace_widgets.views.comparison import SIDES
 from predspace_widgets.views.inpca import COLORINGS
 from predspace_widgets.views.tables import N_AXES
 
@@ -21,6 +24,9 @@ AXES_FITTED_ON = ("everything", "shown", "frozen")
 DIMENSIONS = ("3-D", "2-D", "pairs")
 PROGRESS_METRICS = ("bhattacharyya", "great_circle")
 TIMES = ("epoch", "step", "progress")
+SPECTRA = ("share", "eigenvalues")
+#: Curves or runs that are compared at a time.
+MOST_COMPARED = len(SIDES)
 
 #: What those choices can be that are one of a few.
 OPTIONS: dict[str, Collection[Any]] = {
@@ -28,9 +34,11 @@ OPTIONS: dict[str, Collection[Any]] = {
     "dimensions": DIMENSIONS,
     "horizontal": range(1, N_AXES + 1),
     "vertical": range(1, N_AXES + 1),
-    "color_by": COLORINGS,
     "progress_metric": PROGRESS_METRICS,
     "time_by": TIMES,
+    "matrix_of": get_args(Of),
+    "matrix_by": get_args(By),
+    "spectrum": SPECTRA,
 }
 
 # Of a name that somebody sent: the most characters that a message repeats.
@@ -39,11 +47,20 @@ _MOST_REPEATED = 60
 
 @dataclass(frozen=True)
 class Known:
-    """What a dataset has to choose from: labels of curves, seeds, and its number of checkpoints."""
+    """What a dataset has to choose from: labels of curves, seeds, classes, attributes, and how much there is."""
 
     curves: list[str]
     seeds: list[int]
     n_checkpoints: int
+    classes: list[str] = field(default_factory=list)
+    n_samples: int = 0
+    runs: Collection[str] = ()
+    attributes: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def colorings(self) -> tuple[str, ...]:
+        """What colours can mean: what every dataset has, and attributes of runs."""
+        return (*COLORINGS, *(name for name in self.attributes if name not in COLORINGS))
 
 
 @dataclass(frozen=True)
@@ -192,11 +209,12 @@ def _selected(value: Any, known: Known, problems: list[Problem]) -> list[int]:
 
 def _compared(value: Any, known: Known, problems: list[Problem]) -> list[str]:
     given = [_text(member) for member in _plain_list("compared", value)]
-    if len(given) != 2:
-        raise ImpossibleError(Problem(f"compared must be two curves, not {len(given)}"))
-    members_of("compared", given, "curve", known.curves, problems)
-    if problems:
-        raise ImpossibleError(problems.pop())
+    if not 2 <= len(given) <= MOST_COMPARED:
+        raise ImpossibleError(Problem(f"compared must be 2 to {MOST_COMPARED} curves or runs, not {len(given)}"))
+    for member in given:
+        if not isinstance(member, str) or (member not in known.curves and member not in known.runs):
+            there_is = f"; it has {', '.join(known.curves)}"
+            raise ImpossibleError(Problem(f"no curve {repeated(member)} in this dataset", there_is))
     return given
 
 
@@ -208,6 +226,40 @@ def _epochs(value: Any, known: Known, problems: list[Problem]) -> list[float]:
     if first > last:
         raise ImpossibleError(Problem(f"epochs must be two numbers, the first not above the last: {first:g}, {last:g}"))
     return [first, last]
+
+
+def _where(value: Any, known: Known, problems: list[Problem]) -> dict[str, list[str]]:
+    """Values of attributes that count, as text, in the order of the dataset; an attribute of which all do is left out.
+
+    Raises
+    ------
+    ImpossibleError
+        It is no mapping, or none of its attributes or of their values is known.
+    """
+    if not isinstance(value, Mapping):
+        raise ImpossibleError(Problem(f"where must be a mapping of attributes to values, not {repeated(value)}"))
+    chosen: dict[str, list[str]] = {}
+    for name, wanted in value.items():
+        if not isinstance(name, str) or name not in known.attributes:
+            there_is = f"; it has {', '.join(known.attributes)}" if known.attributes else ", which has none"
+            problems.append(Problem(f"no attribute {repeated(name)} of runs in this dataset", there_is))
+            continue
+        single = isinstance(wanted, bool | float | np.generic) or wanted is None
+        given = [wanted] if single else _plain_list(name, wanted)
+        texts = [text_of(member) if _is_plain(member) else member for member in given]
+        try:
+            chosen[str(name)] = members_of(name, texts, name, known.attributes[name], problems)
+        except ImpossibleError as error:
+            problems.append(error.problem)
+    if value and problems and not chosen:
+        raise ImpossibleError(problems.pop())
+    every = known.attributes
+    ordered = {name: [text for text in every[name] if text in chosen[name]] for name in every if name in chosen}
+    return {name: texts for name, texts in ordered.items() if texts != every[name]}
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool | int | float | np.generic)
 
 
 def _one_of(name: str) -> Callable[[Any, Known, list[Problem]], Any]:
@@ -231,9 +283,42 @@ def _frozen(value: Any, known: Known, problems: list[Problem]) -> dict[str, Any]
     if value is None:
         return None
     parts: dict[str, Any] = {"curves": _curves, "seeds": _seeds, "epochs": _epochs}
-    if not isinstance(value, Mapping) or set(value) != set(parts):
+    if not isinstance(value, Mapping) or {*value} - {"where"} != {*parts}:
         raise ImpossibleError(Problem(f"frozen must be a mapping of {', '.join(parts)}, not {repeated(value)}"))
-    return {name: of_part(value[name], known, problems) for name, of_part in parts.items()}
+    frozen = {name: of_part(value[name], known, problems) for name, of_part in parts.items()}
+    where = _where(value.get("where", {}), known, problems)
+    return {**frozen, "where": where} if where else frozen
+
+
+def _samples(value: Any, known: Known, problems: list[Problem]) -> dict[str, list[Any]] | None:
+    """Which samples count: of some classes, some by their places, or all that are predicted among some classes."""
+    if value is None:
+        return None
+    parts = {"classes": known.classes, "rows": range(known.n_samples), "among": known.classes}
+    if not isinstance(value, Mapping) or not value or not set(value) <= set(parts):
+        raise ImpossibleError(Problem(f"samples must be a mapping of {', '.join(parts)}, not {repeated(value)}"))
+    what = {"classes": "class", "rows": "sample", "among": "class"}
+    chosen = {name: members_of(name, value[name], what[name], parts[name], problems) for name in parts if name in value}
+    for name, least in (("classes", 1), ("rows", 1), ("among", 2)):
+        if name in chosen and len(chosen[name]) < least:
+            raise ImpossibleError(Problem(f"{name} of samples must be {least} or more, got {len(chosen[name])}"))
+    return {name: sorted(members, key=parts[name].index) for name, members in chosen.items()}
+
+
+def _sample(value: Any, known: Known, problems: list[Problem]) -> int | None:
+    if value is None:
+        return None
+    place = _whole(value)
+    if type(place) is not int or place not in range(known.n_samples):
+        raise ImpossibleError(Problem(f"no sample {repeated(value)} in this dataset, which has {known.n_samples}"))
+    return place
+
+
+def _tabs(value: Any, known: Known, problems: list[Problem]) -> list[str]:
+    names = [_text(member) for member in _plain_list("tabs", value)]
+    if not all(isinstance(name, str) and len(name) <= _MOST_REPEATED for name in names):
+        raise ImpossibleError(Problem(f"tabs must be names of views, not {repeated(value)}"))
+    return list(dict.fromkeys(names))
 
 
 def _camera(value: Any, known: Known, problems: list[Problem]) -> dict[str, dict[str, float]] | None:
@@ -256,17 +341,24 @@ READERS: dict[str, Callable[[Any, Known, list[Problem]], Any]] = {
     "curves": _curves,
     "seeds": _seeds,
     "epochs": _epochs,
+    "where": _where,
     "axes_fitted_on": _one_of("axes_fitted_on"),
     "frozen": _frozen,
     "dimensions": _one_of("dimensions"),
     "horizontal": _one_of("horizontal"),
     "vertical": _one_of("vertical"),
-    "color_by": _one_of("color_by"),
+    "color_by": lambda value, known, problems: _option(value, known, problems, "color_by", known.colorings),
     "progress_metric": _one_of("progress_metric"),
     "compared": _compared,
     "time": _time,
     "time_by": _one_of("time_by"),
     "pinned": _pinned,
     "camera": _camera,
+    "samples": _samples,
+    "sample": _sample,
+    "tabs": _tabs,
     "selected": _selected,
+    "matrix_of": _one_of("matrix_of"),
+    "matrix_by": _one_of("matrix_by"),
+    "spectrum": _one_of("spectrum"),
 }

@@ -17,8 +17,10 @@ from predspace_widgets.explorers.live import Following, follow_snapshots, follow
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import code_of, one_file
 from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.trajectories import join
 from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.views import VIEWS, Drawing, View
+from predspace_widgets.views.style import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -42,8 +44,8 @@ class Explorer:
 
     Parameters
     ----------
-    data : xarray.Dataset or Analysis
-        A trajectories dataset.
+    data : xarray.Dataset, list of them, or Analysis
+        A trajectories dataset. Several are joined, see `predspace_widgets.join`.
     state : ExplorerState, optional
         Of another explorer on this dataset, to share its choices.
     views : sequence of str or View, optional
@@ -63,7 +65,8 @@ class Explorer:
     TypeError
         No dataset, or an unknown choice; the message names those there are.
     ValueError
-        A value that the dataset does not have, an unknown view, or no valid trajectories dataset.
+        A value that the dataset does not have, an unknown view, no valid trajectories dataset, or several that do not
+        fit together.
 
     Examples
     --------
@@ -78,13 +81,15 @@ class Explorer:
 
     def __init__(
         self,
-        data: xr.Dataset | Analysis,
+        data: xr.Dataset | Sequence[xr.Dataset] | Analysis,
         *,
         state: ExplorerState | None = None,
         views: Sequence[str | View] | None = None,
         height: str = "720px",
         **choices: Any,
     ) -> None:
+        if isinstance(data, list | tuple):
+            data = join(data)
         if not isinstance(data, xr.Dataset | Analysis):
             raise TypeError(
                 f"an explorer shows a trajectories dataset, not a {type(data).__name__}: see pw.make_trajectories"
@@ -207,7 +212,10 @@ class Explorer:
         """
         import plotly.graph_objects as go
 
-        return go.Figure(self._drawing(view).figure)
+        figure = go.Figure(self._drawing(view).figure)
+        if self.state.samples is not None:
+            figure.update_layout(title={"text": plain(self.state.of_what), "font": {"size": 14}}, margin={"t": 36})
+        return figure
 
     def data(self, view: str = "inpca") -> pd.DataFrame:
         """The numbers of a view, a row for what is drawn.
@@ -228,7 +236,7 @@ class Explorer:
         return table
 
     def _drawing(self, name: str) -> Drawing:
-        return self._view(name).compose(self.session.analysis, self.state)
+        return self._view(name).compose(self.state.on_samples, self.state)
 
     def _view(self, name: str) -> View:
         known = {view.name: view for view in self.session.views} | VIEWS

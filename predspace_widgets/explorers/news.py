@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.analysis.newcomers import explained_together, measure_newcomers, step_to
 from predspace_widgets.trajectories import Selection
-from predspace_widgets.trajectories.selection import rows_of_runs
+from predspace_widgets.trajectories.selection import CurveKey, rows_of_runs
 from predspace_widgets.views.style import EpochScale, percent
 from predspace_widgets.views.tables import epoch_scale
 
@@ -84,7 +84,8 @@ class _Told:
     def __post_init__(self) -> None:
         ds = self.analysis.ds
         names = ds["run"].values.astype(str).tolist()
-        self.pairs: list[tuple[str, str]] = list(self.analysis.curve_pairs)
+        self.pairs: list[CurveKey] = list(self.analysis.curve_pairs)
+        self.pair_of_run = dict(zip(names, map(self.pairs.__getitem__, self.analysis.curve_numbers), strict=True))
         self.runs: list[str] = np.unique(names).tolist()
         self.n_fitted_runs = len(self.runs)
         self.seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
@@ -161,7 +162,9 @@ class News:
         new = measure_newcomers(told.analysis, arrived.probs, N_AXES)
         rows = []
         for place, run in enumerate(arrived.run):
-            pair = (arrived.task[place], arrived.method[place])
+            # What else tells curves apart is not known of a new run.
+            unknown = ("",) * (len(told.analysis.curve_coordinates) - 2)
+            pair = told.pair_of_run.get(run, (arrived.task[place], arrived.method[place], *unknown))
             for names, name in ((told.pairs, pair), (told.runs, run), (told.seeds, int(arrived.seed[place]))):
                 if name not in names:
                     names.append(name)  # type: ignore[arg-type]
@@ -176,6 +179,7 @@ class News:
                 "seed": int(arrived.seed[place]),
                 "accuracy": float(new.accuracy[place] if recorded is None else recorded[place]),
                 **{f"progress {metric}": float(values[place]) for metric, values in new.progress.items()},
+                "tube distance": float(new.tube_distance[place]),
                 "step length": self._step(told, run, arrived.probs[place]),
                 "everything": new.coordinates[place].astype(np.float32),
                 "intervals": float(new.intervals[place]),
@@ -258,8 +262,8 @@ class News:
         return facts | (self._names(told) if rows else {}), _columns(rows)
 
     @property
-    def new_curves(self) -> list[tuple[str, str]]:
-        """Task and method of the curves that no fitted checkpoint is of."""
+    def new_curves(self) -> list[CurveKey]:
+        """What tells apart the curves that no fitted checkpoint is of."""
         return self._told.pairs[len(self._told.analysis.curve_pairs) :]
 
     @property

@@ -14,17 +14,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.analysis.groups import label_of
+from predspace_widgets.analysis.groups import label_of, within_task
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.news import N_AXES as _MOST_AXES
 from predspace_widgets.explorers.news import News
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.demo import demo_path
+from predspace_widgets.trajectories.selection import CurveKey
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
 from predspace_widgets.views.style import Style, curve_styles, faint, next_style, plain, short, tint
-from predspace_widgets.views.tables import N_AXES, PROGRESS, QUANTITIES, axes_info, epoch_scale, quantity, references_of
+from predspace_widgets.views.tables import (
+    LABELS,
+    N_AXES,
+    N_SPECTRUM,
+    PROGRESS,
+    QUANTITIES,
+    axes_info,
+    epoch_scale,
+    quantity,
+    references_of,
+)
 from predspace_widgets.views.thinning import MOST_DRAWN
 from predspace_widgets.views.view import Drawing
 
@@ -32,6 +43,10 @@ from predspace_widgets.views.view import Drawing
 MOST_SENT = 3_000
 # Of up to so many, as float32: their picture may be of late checkpoints alone, which are close. Of more, in 24 bits.
 _MOST_WHOLE = 1_000
+
+# What of the numbers of a stage is another on other samples.
+_MEASURED = [name for name in (*QUANTITIES, *PROGRESS) if name not in LABELS]
+_MEASURED += ["everything", "geodesic", "distances", "geodesic distances"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +159,8 @@ class Session:
             pairs, n_known = facts.pop("pairs"), len(self.analysis.curve_names)
             styles = [next_style(n_known + place) for place in range(len(pairs))]
             facts["curves"] = [
-                curve_of(label_of(*pair), pair, style) for pair, style in zip(pairs, styles, strict=True)
+                curve_of(label_of(*pair), pair, style, self.analysis.curve_coordinates)
+                for pair, style in zip(pairs, styles, strict=True)
             ]
             facts["summary"] = summary_of(self.analysis, len(facts["runs"]), facts["n_new"])
         return Answer(content=pack(facts, arrays), packed=True)
@@ -175,9 +191,9 @@ class Session:
         Parameters
         ----------
         request : mapping
-            `kind` is "view" (with `view` and the `choices` that it depends on), "picture" (with `choices`), "quantity"
-            (with `name`), "ahead", or "news" and "refit" (with `since`, the number of new checkpoints that the stage
-            knows, and its `generation`).
+            `kind` is "view" (with `view` and the `choices` it depends on), "picture" or "samples" (with `choices`),
+            "quantity" (with `name`, and `choices` of samples), "ahead", or "news" and "refit" (with `since`, the number
+            of new checkpoints that the stage knows, and its `generation`).
         state : ExplorerState
             Of the stage; it is not changed.
 
@@ -187,11 +203,6 @@ class Session:
             No such question, or choices that leave nothing.
         """
         kind = request.get("kind")
-        if kind == "quantity":
-            name = request.get("name")
-            if name not in (*QUANTITIES, *PROGRESS):
-                raise ValueError(f"checkpoints have no {str(name)[:80]!r}")
-            return Answer(content=pack({}, {name: _number(quantity(self.analysis, name))}), packed=True)
         if kind == "ahead":
             return Answer(plain=self.ahead())
         if kind in ("news", "refit"):
@@ -202,12 +213,19 @@ class Session:
             raise ValueError("choices must be given by their names")
         self._check_measured(wanted)
         choices.apply(dict(wanted))
+        if kind == "quantity":
+            name = request.get("name")
+            if name not in (*QUANTITIES, *PROGRESS):
+                raise ValueError(f"checkpoints have no {str(name)[:80]!r}")
+            return Answer(content=pack({}, {name: _number(quantity(choices.on_samples, name))}), packed=True)
+        if kind == "samples":
+            return Answer(content=self._of_samples(choices), packed=True)
         if kind == "picture":
             return Answer(content=self._picture(choices), packed=True)
         view = next((view for view in self.views if view.name == request.get("view")), None)
         if kind != "view" or view is None:
             raise ValueError("the page asks for what this version does not know: load it again")
-        return Answer(plain=_sent(view.draw(self.analysis, choices)))
+        return Answer(plain=_sent(view.draw(choices.on_samples, choices)))
 
     # -- what is sent --------------------------------------------------------------------------------------------------
 
@@ -216,14 +234,15 @@ class Session:
         """Facts of the dataset and of the views, as plain data."""
         analysis, ds = self.analysis, self.analysis.ds
         state = ExplorerState(analysis)
-        styles, meaning = curve_styles(analysis.curve_pairs)
+        styles, meaning = curve_styles(analysis.curve_pairs, analysis.curve_coordinates)
         named = zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
-        curves = [curve_of(label, pair, style) for label, pair, style in named]
+        curves = [curve_of(label, key, style, analysis.curve_coordinates) for label, key, style in named]
         return {
             "title": str(ds.attrs.get("title") or "trajectories"),
             "summary": summary_of(analysis),
             "source": self._source(),
             "curves": curves,
+            "curve_coordinates": analysis.curve_coordinates,
             "meaning": meaning,
             "references": references_of(analysis),
             "runs": self._runs[0].tolist(),
@@ -231,11 +250,19 @@ class Session:
             "epochs": sorted({float(epoch) for epoch in ds["epoch"].values}),
             "clocks": self._clocks(),
             "n_checkpoints": ds.sizes["checkpoint"],
+            "n_samples": state.known.n_samples,
+            "classes": state.known.classes,
             "n_axes": N_AXES,
+            "n_spectrum": N_SPECTRUM,
             "most_drawn": MOST_DRAWN,
             "published": not analysis.has_predictions,
             "defaults": state.defaults(),
-            "options": {name: list(options) for name, options in OPTIONS.items()},
+            "options": {name: list(options) for name, options in OPTIONS.items()}
+            | {"color_by": list(state.known.colorings)},
+            "attributes": {
+                name: {"values": known.values, "numbers": as_plain(known.numbers)}
+                for name, known in analysis.attributes.items()
+            },
             "info": axes_info(analysis),
             "views": [view.describe() for view in self.views],
         }
@@ -270,29 +297,20 @@ class Session:
 
     def _arrays(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
         """What every checkpoint has, and the picture of everything with what is known of its axes."""
-        analysis, ds = self.analysis, self.analysis.ds
-        arrays: dict[str, NDArray[Any]] = {
-            "curve": analysis.curve_numbers.astype(np.uint16),
+        named: dict[str, NDArray[Any]] = {
+            "curve": self.analysis.curve_numbers.astype(np.uint16),
             "run": self._runs[1].astype(np.int32),
+            **{name: _number(quantity(self.analysis, name)) for name in LABELS},
         }
-        everything, few = None, ds.sizes["checkpoint"] <= MOST_SENT
-        # Of large datasets the rest is measured when a choice asks for it.
-        names = [*QUANTITIES, *(PROGRESS if few else PROGRESS[:1])]
-        for name in names:
-            if analysis.has_predictions or name not in ("accuracy", "step length", *PROGRESS):
-                arrays[name] = _number(quantity(analysis, name))
-        if "accuracy" in ds:
-            arrays["accuracy"] = _number(ds["accuracy"].values)
-        if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
-            picture = analysis.picture(n_components=_MOST_AXES)
-            everything = _about_picture(picture)
-            arrays |= _coordinates(picture, "everything")
-            if few and analysis.has_predictions:
-                distances = analysis.measured.distances()
-                small = len(distances) <= _MOST_WHOLE
-                arrays["distances"] = _condensed(distances) if small else condensed24(distances)
-                arrays["geodesic distances"] = analysis.measured.geodesic_distances().astype(np.float32)
-        return arrays, everything
+        named |= {f"attribute {name}": known.codes.astype(np.int32) for name, known in self.analysis.attributes.items()}
+        measured, everything = _measured(self.analysis)
+        return named | measured, everything
+
+    def _of_samples(self, choices: ExplorerState) -> bytes:
+        """What of it is another on the samples that count."""
+        measured, everything = _measured(choices.on_samples)
+        about = {"everything": everything, "samples": choices.of_what, "replaces": _MEASURED}
+        return compress(pack(about, measured))
 
     def _ahead(self) -> dict[str, list[dict[str, Any]]]:
         state = ExplorerState(self.analysis)
@@ -300,7 +318,7 @@ class Session:
         for view in self.views:
             if not isinstance(view, ResultView) or view.ahead is None or not self.analysis.has_predictions:
                 continue
-            defaults = {name: state.choices()[name] for name in view.depends}
+            defaults = {name: state.choices()[name] for name in (*view.depends, "samples")}
             ahead[view.name] = [
                 {"choices": defaults | choices, "drawing": _sent(self._drawing(view, result, state))}
                 for choices, result in view.ahead(self.analysis, state)
@@ -313,18 +331,45 @@ class Session:
         return view.drawing(result, self.analysis, state)
 
     def _picture(self, choices: ExplorerState) -> bytes:
-        picture = self.analysis.picture(choices.selection, _MOST_AXES, fitted_on=choices.fitted_on)
+        picture = choices.on_samples.picture(choices.selection, _MOST_AXES, fitted_on=choices.fitted_on)
         return pack(_about_picture(picture), _coordinates(picture, "embedding"))
 
 
-def curve_of(label: str, pair: tuple[str, str], style: Style) -> dict[str, str]:
-    """A curve as the stage has it: its names, its task and method, how it is drawn."""
+def _measured(analysis: Analysis) -> tuple[dict[str, NDArray[Any]], dict[str, Any] | None]:
+    """What is measured on the samples of every checkpoint, and the picture of everything."""
+    ds = analysis.ds
+    arrays: dict[str, NDArray[Any]] = {}
+    everything, few = None, ds.sizes["checkpoint"] <= MOST_SENT
+    # Of large datasets the rest is measured when a choice asks for it.
+    names = [name for name in QUANTITIES if name not in LABELS] + [*(PROGRESS if few else PROGRESS[:1])]
+    if analysis.has_predictions:
+        arrays |= {name: _number(quantity(analysis, name)) for name in names}
+    if "accuracy" in ds:
+        arrays["accuracy"] = _number(ds["accuracy"].values)
+    if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
+        picture = analysis.picture(n_components=_MOST_AXES)
+        everything = _about_picture(picture)
+        if not analysis.has_predictions:  # of the spectrum all that was published
+            everything["eigenvalues"] = ds["eigenvalue"].values.astype(float).tolist()
+        arrays |= _coordinates(picture, "everything")
+        if few and analysis.has_predictions:
+            distances = analysis.measured.distances()
+            small = len(distances) <= _MOST_WHOLE
+            arrays["distances"] = _condensed(distances) if small else condensed24(distances)
+            arrays["geodesic distances"] = analysis.measured.geodesic_distances().astype(np.float32)
+    return arrays, everything
+
+
+def curve_of(label: str, key: CurveKey, style: Style, coordinates: Sequence[str]) -> dict[str, Any]:
+    """A curve as the stage has it: its names, what tells it apart, how it is drawn."""
     return {
         "label": label,
         "name": plain(label),
         "short": plain(short(label)),
-        "task": pair[0],
-        "method": pair[1],
+        "task": key[0],
+        "method": key[1],
+        "apart": dict(zip(coordinates, key, strict=True)),
+        "within": within_task(*key[1:]),
         "color": style.color,
         "faint": faint(style.color, 0.2),
         "pale": tint(style.color, 0.5),
@@ -375,6 +420,7 @@ def _sent(drawing: Drawing) -> dict[str, Any]:
         "caption": drawing.caption,
         "message": drawing.message,
         "table": None if drawing.table is None else _columns(drawing.table),
+        "blocks": None if drawing.blocks is None else as_plain(drawing.blocks),
     }
 
 

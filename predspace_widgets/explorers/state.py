@@ -21,9 +21,11 @@ from predspace_widgets.explorers.choices import (
     unknown_name,
 )
 from predspace_widgets.trajectories import Selection
+from predspace_widgets.trajectories.samples import Samples, class_names
+from predspace_widgets.trajectories.selection import CurveKey
 
 #: Choices that last for a look, not to be kept in an address or in code.
-FLEETING = ("selected",)
+FLEETING = ("selected", "sample")
 # Ways to choose curves by what they share.
 _WAYS_TO_CURVES = {"tasks": "task", "methods": "method"}
 # Sentences on what is wrong, at most: they come from outside and are shown.
@@ -78,19 +80,28 @@ class ExplorerState(param.Parameterized):
     curves: Any = _Choice([], doc="Labels of the curves that are shown, in the order of the dataset.")
     seeds: Any = _Choice([], doc="Seeds whose runs are shown.")
     epochs: Any = _Choice([0.0, 1.0], doc="First and last epoch, both included.")
+    where: Any = _Choice({}, doc="Values of attributes of runs that are shown, by name; of others all are.")
     axes_fitted_on: Any = _Choice("everything", doc="What the axes come from: everything, what is shown, or frozen.")
-    frozen: Any = _Choice(None, doc="Curves, seeds and epochs that were shown when the axes were frozen.")
+    frozen: Any = _Choice(None, doc="Curves, seeds, epochs and attributes that were shown when axes froze.")
     dimensions: Any = _Choice("3-D", doc="Axes 1 to 3, two chosen ones, or all pairs.")
     horizontal: Any = _Choice(1, doc="The InPCA axis drawn to the right in 2-D.")
     vertical: Any = _Choice(2, doc="The InPCA axis drawn upwards in 2-D.")
     color_by: Any = _Choice("curve", doc="What colours mean in the picture.")
     progress_metric: Any = _Choice("bhattacharyya", doc="The distance that geometric progress minimises.")
-    compared: Any = _Choice([], doc="Labels of the two curves that are compared.")
+    compared: Any = _Choice(
+        [], doc="Curves by their labels, or runs by their names: the first is compared with each other."
+    )
     time: Any = _Choice(None, doc="How far training has come, in units of `time_by`; None is the end.")
     time_by: Any = _Choice("epoch", doc="What time is counted in.")
     pinned: Any = _Choice([], doc="Labels of curves that stand out.")
     camera: Any = _Choice(None, doc="From where the picture in 3-D is seen, as plotly has it.")
+    samples: Any = _Choice(None, doc="Which samples count: a mapping of classes, rows and among; None are all.")
+    sample: Any = _Choice(None, doc="Place of the sample that is looked at.")
+    tabs: Any = _Choice([], doc="Names of the views that are in front of those at the same place.")
     selected: Any = _Choice([], doc="Rows of the dataset that are looked at.")
+    matrix_of: Any = _Choice("progress", doc="Where all pairs are compared: at equal progress, the end, equal steps.")
+    matrix_by: Any = _Choice("curve", doc="What all pairs are of: curves, or runs.")
+    spectrum: Any = _Choice("share", doc="Of each axis, the stress that it explains, or its eigenvalue.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
         self._learn(data if isinstance(data, Analysis) else analysis_of(data))
@@ -106,7 +117,7 @@ class ExplorerState(param.Parameterized):
     def _learn(
         self,
         analysis: Analysis,
-        new_curves: Sequence[tuple[str, str]] = (),
+        new_curves: Sequence[CurveKey] = (),
         seeds: Sequence[int] | None = None,
         epochs: tuple[float, float] | None = None,
         n_new: int = 0,
@@ -117,13 +128,18 @@ class ExplorerState(param.Parameterized):
         self._pairs = {label_of(*pair): pair for pair in pairs}
         if seeds is None:
             seeds = list(dict.fromkeys(int(seed) for seed in ds["seed"].values))
-        self.known = Known(list(self._pairs), list(seeds), ds.sizes["checkpoint"] + n_new)
+        n_samples = ds.sizes.get("sample", 0)
+        classes = class_names(ds) if "class" in ds.sizes else []
+        runs = dict.fromkeys(ds["run"].values.astype(str).tolist())
+        attributes = {name: known.values for name, known in analysis.attributes.items()}
+        n_checkpoints = ds.sizes["checkpoint"] + n_new
+        self.known = Known(list(self._pairs), list(seeds), n_checkpoints, classes, n_samples, runs, attributes)
         self._epochs = epochs or (float(ds["epoch"].values.min()), float(ds["epoch"].values.max()))
 
     def grow(
         self,
         analysis: Analysis,
-        new_curves: Sequence[tuple[str, str]] = (),
+        new_curves: Sequence[CurveKey] = (),
         seeds: Sequence[int] | None = None,
         epochs: tuple[float, float] | None = None,
         n_new: int = 0,
@@ -134,7 +150,7 @@ class ExplorerState(param.Parameterized):
         ----------
         analysis : Analysis
             Of what is measured.
-        new_curves : sequence of (task, method)
+        new_curves : sequence of (task, method, ...)
             Curves that it does not have yet.
         seeds : sequence of int, optional
             All that there are; by default those of the analysis.
@@ -217,7 +233,7 @@ class ExplorerState(param.Parameterized):
     @property
     def selection(self) -> Selection:
         """The checkpoints that are shown."""
-        return self._selection(self.curves, self.seeds, self.epochs)
+        return self._selection(self.curves, self.seeds, self.epochs, self.where)
 
     @property
     def fitted_on(self) -> Selection | None:
@@ -225,6 +241,29 @@ class ExplorerState(param.Parameterized):
         if self.axes_fitted_on == "shown":
             return None
         return Selection() if self.axes_fitted_on == "everything" else self._selection(**self.frozen)
+
+    @property
+    def on_samples(self) -> Analysis:
+        """The analysis of the samples that count.
+
+        Raises
+        ------
+        ValueError
+            They cannot be analysed, and why; or the dataset holds an embedding only.
+        """
+        return self.analysis.of_samples(self._which_samples)
+
+    @property
+    def of_what(self) -> str:
+        """Which samples count and how many they are, in words; nothing where all do."""
+        which = self._which_samples
+        return "" if which is None else which.describe(self.analysis.ds)
+
+    @property
+    def _which_samples(self) -> Samples | None:
+        if self.samples is None:
+            return None
+        return Samples(**{name: tuple(members) for name, members in self.samples.items()})
 
     @property
     def tasks(self) -> list[str]:
@@ -295,7 +334,7 @@ class ExplorerState(param.Parameterized):
                 return rest
         curves = [
             label
-            for label, (task, method) in self._pairs.items()
+            for label, (task, method, *_) in self._pairs.items()
             if task in wanted["tasks"] and method in wanted["methods"]
         ]
         if "curves" in rest:
@@ -311,13 +350,16 @@ class ExplorerState(param.Parameterized):
             return rest
         return {**rest, "curves": curves}
 
-    def _selection(self, curves: list[str], seeds: list[int], epochs: list[float]) -> Selection:
+    def _selection(
+        self, curves: list[str], seeds: list[int], epochs: list[float], where: dict[str, list[str]] | None = None
+    ) -> Selection:
         """Of everything there is, nothing is said: a dataset that grows is shown as it grows."""
         every, (first, last) = self.defaults(), epochs
         return Selection(
             seeds=None if seeds == every["seeds"] else tuple(seeds),
             epochs=None if epochs == every["epochs"] else (first, last),
             curves=None if curves == every["curves"] else tuple(self._pairs[curve] for curve in curves),
+            where=tuple((name, tuple(values)) for name, values in (where or {}).items()) or None,
         )
 
     def _keep_axes_apart(self, *changes: Any) -> None:
@@ -328,7 +370,8 @@ class ExplorerState(param.Parameterized):
     def _keep_frozen(self, *changes: Any) -> None:
         told = {change.name: change for change in changes}
         if self.axes_fitted_on == "frozen" and self.frozen is None:
-            self.frozen = {name: getattr(self, name) for name in ("curves", "seeds", "epochs")}
+            shown = {name: getattr(self, name) for name in ("curves", "seeds", "epochs")}
+            self.frozen = {**shown, "where": self.where} if self.where else shown
         elif "axes_fitted_on" in told and told["axes_fitted_on"].old == "frozen" and "frozen" not in told:
             self.frozen = None
 

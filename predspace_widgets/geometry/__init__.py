@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from predspace_widgets.geometry.contributions import contributions
 from predspace_widgets.geometry.curves import (
     TrajectoryDistance,
     progress_records,
@@ -18,7 +19,7 @@ from predspace_widgets.geometry.distance import (
     symmetric_kl,
 )
 from predspace_widgets.geometry.floor import matched_floor, seed_floor
-from predspace_widgets.geometry.geodesic import geodesic, progress
+from predspace_widgets.geometry.geodesic import distance_to_geodesic, geodesic, progress
 from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.probabilities import FLOOR, as_probabilities, ignorance, truth
 
@@ -34,6 +35,8 @@ __all__ = [
     "as_probabilities",
     "bhattacharyya",
     "choose_landmarks",
+    "contributions",
+    "distance_to_geodesic",
     "explained_stress",
     "geodesic",
     "great_circle",

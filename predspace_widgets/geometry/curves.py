@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from predspace_widgets.geometry.distance import angles, bhattacharyya
-from predspace_widgets.geometry.geodesic import great_circle_points
+from predspace_widgets.geometry.geodesic import COINCIDE
 from predspace_widgets.geometry.probabilities import Array, as_probabilities
 
 LengthMethod = Literal["bhattacharyya", "angle"]
@@ -159,7 +159,11 @@ def reindex(P: ArrayLike, progress: ArrayLike, grid: ArrayLike) -> Array:
     before = np.maximum(after - 1, 0)
     gap = reached[after] - reached[before]
     part = np.divide(at - reached[before], gap, out=np.zeros_like(at), where=gap > 0)
-    return great_circle_points(points[records[before]], points[records[after]], part[:, None, None])  # (K, N, C)
+    from predspace_widgets.geometry import kernel  # late: numba takes a while to import
+
+    passed, place = np.unique([records[before], records[after]], return_inverse=True)
+    roots = np.sqrt(points[passed])
+    return np.asarray(kernel.between_neighbours(roots, *place.reshape(2, -1), part, COINCIDE))  # (K, N, C)
 
 
 class TrajectoryDistance(NamedTuple):

@@ -80,8 +80,12 @@ def bhattacharyya(P: ArrayLike, Q: ArrayLike) -> Array:
 
 def bhattacharyya_of_roots(root_p: Array, root_q: Array) -> Array:
     """`bhattacharyya` of probabilities that were read already, by their square roots (..., N, C)."""
-    deficits = _deficits_of_roots(root_p, root_q)  # (..., N)
-    return -np.log1p(-np.minimum(deficits, 1 - FLOOR)).mean(axis=-1) + 0.0
+    return minus_log_overlaps(_deficits_of_roots(root_p, root_q)).mean(axis=-1) + 0.0  # (..., N) -> (...)
+
+
+def minus_log_overlaps(deficits: Array) -> Array:
+    """-log max(b_n, FLOOR) from deficits 1 - b_n of overlaps, of any shape."""
+    return -np.log1p(-np.minimum(deficits, 1 - FLOOR))
 
 
 def great_circle(P: ArrayLike, Q: ArrayLike) -> Array:
@@ -138,8 +142,13 @@ def symmetric_kl(P: ArrayLike, Q: ArrayLike) -> Array:
 
 def angles(P: ArrayLike, Q: ArrayLike) -> Array:
     """Angle arccos(b_n) between the predictions of each sample, shape (..., N), in radians (see `great_circle`)."""
+    return angles_of_deficits(_overlap_deficits(P, Q))
+
+
+def angles_of_deficits(deficits: Array) -> Array:
+    """Angles arccos(b_n) from deficits 1 - b_n of overlaps, of any shape."""
     # arccos(1 - x) = 2 arcsin(sqrt(x / 2)) keeps its digits where the angle is small.
-    return 2 * np.arcsin(np.sqrt(_overlap_deficits(P, Q) / 2))
+    return 2 * np.arcsin(np.sqrt(deficits / 2))
 
 
 def _overlap_deficits(P: ArrayLike, Q: ArrayLike) -> Array:

@@ -72,7 +72,7 @@ def one_against_others(points: Array) -> Array:
     return np.asarray(_between_means(points, one, ~one).mean(axis=0))
 
 
-def matched_floor(U: Array, V: Array) -> Array | None:
+def matched_floor(U: Array, V: Array, n_first: int | None = None, n_second: int | None = None) -> Array | None:
     """What d_B between the mean of n runs and the mean of m others would be if chance alone made it.
 
     d_B of one run to the mean of k - 1 others grows with the variance s of a single run as s (1 + 1/(k - 1)), that of
@@ -84,6 +84,9 @@ def matched_floor(U: Array, V: Array) -> Array | None:
     ----------
     U, V : arrays, shapes (n, ..., N, C) and (m, ..., N, C)
         Probabilities of the runs of either side.
+    n_first, n_second : int, optional
+        Numbers of runs that the sides average, where these are not all of U and of V: of one run alone, what chance
+        makes is measured on all runs of its curve.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def matched_floor(U: Array, V: Array) -> Array | None:
     if not known:
         return None
     of_u, of_v = (known[0] if variance is None else variance for variance in variances)
-    return of_u / len(U) + of_v / len(V)
+    return of_u / (n_first or len(U)) + of_v / (n_second or len(V))
 
 
 class Relabellings(NamedTuple):

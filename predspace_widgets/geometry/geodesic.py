@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +18,8 @@ from predspace_widgets.geometry.probabilities import (
 
 ProgressMetric = Literal["bhattacharyya", "great_circle"]
 
-# Below this angle (radians) the two ends of a great circle are one point.
-_COINCIDE = 1e-7
+#: Below this angle (radians) the two ends of a great circle are one point.
+COINCIDE = 1e-7
 # Probabilities that are worked on at a time: few to hold a copy of, many to search at once.
 _BLOCK = 2**21
 
@@ -65,7 +65,7 @@ def great_circle_points(p: Array, q: Array, times: Array) -> Array:
     root_p, root_q = np.sqrt(p), np.sqrt(q)
     half_chord = np.sqrt(np.square(root_p - root_q).sum(axis=-1, keepdims=True)) / 2  # (..., N, 1)
     angle = 2 * np.arcsin(np.minimum(half_chord, np.sqrt(0.5)))
-    apart = angle > _COINCIDE
+    apart = angle > COINCIDE
     sine = np.sin(np.where(apart, angle, 1.0))
     weight_p = np.where(apart, np.sin((1 - times) * angle) / sine, 1.0)
     weight_q = np.where(apart, np.sin(times * angle) / sine, 0.0)
@@ -110,8 +110,39 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
     >>> progress(geodesic(P_0, P_star, [0.25, 0.75]), P_0, P_star).round(6)
     array([0.25, 0.75])
     """
-    if metric not in ("bhattacharyya", "great_circle"):
-        raise ValueError(f"unknown metric of progress {metric!r}: choose 'bhattacharyya' or 'great_circle'")
+    check_progress_metric(metric)
+    return progress_and_distance(P, start, end, metric)[0]
+
+
+def distance_to_geodesic(P: ArrayLike, start: ArrayLike, end: ArrayLike) -> Array:
+    """d_B from P to the nearest point of the geodesic from `start` to `end`: how far a training strays from it.
+
+    The minimum over t in [0, 1] of d_B(P, P^t), at the t that `progress` finds (Ramesh et al. 2023: trainings lie in a
+    tube around the geodesic).
+
+    Parameters
+    ----------
+    P, start, end : arrays
+        See `progress`, for the errors too.
+
+    Returns
+    -------
+    array, shape (...)
+
+    Examples
+    --------
+    >>> from predspace_widgets.geometry import ignorance, truth
+    >>> P_0, P_star = ignorance(2, 3), truth([0, 2], n_classes=3)
+    >>> distance_to_geodesic(geodesic(P_0, P_star, [0.25, 0.75]), P_0, P_star).round(6)
+    array([0., 0.])
+    """
+    return progress_and_distance(P, start, end, "bhattacharyya")[1]
+
+
+def progress_and_distance(
+    P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMetric
+) -> tuple[Array, Array]:
+    """`progress`, and d_B to the point there, in one pass."""
     values = np.asarray(P)
     root_start, root_end = np.sqrt(as_probabilities(start, "start")), np.sqrt(as_probabilities(end, "end"))
     for root in (root_start, root_end):
@@ -119,12 +150,25 @@ def progress(P: ArrayLike, start: ArrayLike, end: ArrayLike, metric: ProgressMet
     angle = angles(start, end)  # (N,)
 
     def of_block(checkpoints: NDArray[Any]) -> Array:  # (t, N, C)
-        return nearest_by_overlaps(*overlaps_with_ends(checkpoints, root_start, root_end), angle, metric)
+        return along_geodesic(*overlaps_with_ends(checkpoints, root_start, root_end), angle, metric)
 
     flat = values.reshape(-1, *root_start.shape)  # (T, N, C)
     length = max(1, _BLOCK // root_start.size)
     nearest = [of_block(flat[k : k + length]) for k in range(0, len(flat), length)]
-    return np.concatenate([np.empty(0), *nearest]).reshape(values.shape[:-2])
+    found = np.concatenate([np.empty((2, 0)), *nearest], axis=1)
+    return found[0].reshape(values.shape[:-2]), found[1].reshape(values.shape[:-2])
+
+
+def along_geodesic(with_start: Array, with_end: Array, angle: Array, metric: ProgressMetric) -> Array:
+    """Where the nearest points lie, and d_B to them, (2, T); see `nearest_by_overlaps`."""
+    nearest = nearest_by_overlaps(with_start, with_end, angle, metric)
+    return np.stack([nearest, distance_by_overlaps(with_start, with_end, angle, nearest)])
+
+
+def check_progress_metric(metric: str) -> None:
+    """Raise ValueError, naming the known ones, unless `metric` is one of `progress`."""
+    if metric not in get_args(ProgressMetric):
+        raise ValueError(f"unknown metric of progress {metric!r}: choose 'bhattacharyya' or 'great_circle'")
 
 
 def overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> tuple[Array, Array]:
@@ -142,13 +186,7 @@ def overlaps_with_ends(P: NDArray[Any], root_start: Array, root_end: Array) -> t
 
 def nearest_by_overlaps(with_start: Array, with_end: Array, angle: Array, metric: ProgressMetric) -> Array:
     """Where on geodesics the nearest points lie, (T,): by overlaps (T, N) with the ends, which are an angle apart."""
-    if np.ptp(angle) < _COINCIDE**2:
-        angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
-    # The overlap of P with P^t is cosine_part * cos(t g) + sine_part * sin(t g).
-    apart = angle > _COINCIDE
-    cosine_part = with_start
-    sine_part = np.where(apart, with_end - with_start * np.cos(angle), 0.0) / np.where(apart, np.sin(angle), 1.0)
-
+    cosine_part, sine_part, angle = _parts(with_start, with_end, angle)
     low, high = np.zeros(len(with_start)), np.ones(len(with_start))
     for _ in range(30):  # 2**-30 is 1e-9
         middle = (low + high) / 2
@@ -162,3 +200,20 @@ def nearest_by_overlaps(with_start: Array, with_end: Array, angle: Array, metric
             nearer = (slope / np.sqrt(np.maximum(1 - overlap**2, FLOOR**2))).sum(axis=-1) > 0
         low, high = np.where(nearer, middle, low), np.where(nearer, high, middle)
     return np.where(high == 1.0, 1.0, np.where(low == 0.0, 0.0, (low + high) / 2))
+
+
+def distance_by_overlaps(with_start: Array, with_end: Array, angle: Array, t: Array) -> Array:
+    """d_B from points to those of geodesics at t, (T,): by overlaps (T, N) with the ends, which are an angle apart."""
+    cosine_part, sine_part, angle = _parts(with_start, with_end, angle)
+    turn = t[:, None] * angle  # (T, N)
+    overlap = np.clip(cosine_part * np.cos(turn) + sine_part * np.sin(turn), FLOOR, 1.0)
+    return np.asarray(-np.log(overlap).mean(axis=-1))
+
+
+def _parts(with_start: Array, with_end: Array, angle: Array) -> tuple[Array, Array, Array]:
+    """The overlap of P with P^t is cosine_part * cos(t g) + sine_part * sin(t g); and the angles g, one if all are."""
+    if np.ptp(angle) < COINCIDE**2:
+        angle = angle[:1]  # as from ignorance to truth: one sine and cosine serve all samples
+    apart = angle > COINCIDE
+    sine_part = np.where(apart, with_end - with_start * np.cos(angle), 0.0) / np.where(apart, np.sin(angle), 1.0)
+    return with_start, sine_part, angle

@@ -1,5 +1,6 @@
 """The innermost loops, compiled by numba: of `pairwise`, the log product of the overlaps of all pairs of two tiles; of
-`progress`, the overlaps with two ends; of relabellings, the distances between means of runs.
+`progress`, the overlaps with two ends; of `contributions`, the overlaps of each sample; of runs at equal progress, the
+points between checkpoints and all distances; of relabellings, the distances between means of runs.
 
 A Bhattacharyya distance is a mean of logarithms, hence one logarithm of a product. The overlaps are multiplied where
 they arise, in the registers of the processor, and never written: with few classes, writing them would be most of the
@@ -35,6 +36,7 @@ _SCALE_BITS = 15
 _SCALE = np.float32(2**_SCALE_BITS)
 _SCALED_FLOOR = np.float32(FLOOR) * _SCALE
 _LOG_2 = math.log(2.0)
+_FACTORS = 30  # overlaps, each FLOOR or more, whose product is a normal number in float64
 _PAIRS = 128  # of means at a time, so that their weights stay in a core's first cache
 _RUNS = 12  # of a loop at most
 
@@ -225,6 +227,84 @@ def overlaps_with_two(P, root_start, root_end, tolerance, with_start, with_end):
             with_start[t, n] = start / scale
             with_end[t, n] = end / scale
     return True
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def deficits_of_overlaps(P, Q, tolerance, deficits):  # type: ignore[no-untyped-def]
+    """1 - b_n (N,) of probabilities (N, C) and (N, C), as half the squared difference of their normalised roots.
+
+    False, with the deficits unfinished, if a row holds what is no probability or misses the sum of 1 by more than the
+    tolerance.
+    """
+    for n in range(P.shape[0]):
+        p_sum = q_sum = 0.0
+        for c in range(P.shape[1]):
+            p_sum += np.float64(P[n, c])
+            q_sum += np.float64(Q[n, c])
+        if not (abs(p_sum - 1) <= tolerance and abs(q_sum - 1) <= tolerance):
+            return False
+        p_scale, q_scale, total = 1 / p_sum, 1 / q_sum, 0.0
+        for c in range(P.shape[1]):  # the row is still in the first cache
+            difference = math.sqrt(np.float64(P[n, c]) * p_scale) - math.sqrt(np.float64(Q[n, c]) * q_scale)
+            total += difference * difference
+        if total != total:
+            return False
+        deficits[n] = min(total / 2, 1.0)
+    return True
+
+
+@_compile
+def between_neighbours(roots, before, after, part, coincide):  # type: ignore[no-untyped-def]
+    """Points (K, N, C) of great circles between checkpoints: part of the way from `before` to `after`, (K,) each.
+
+    Of roots of probabilities (T, N, C); where the angle is below `coincide`, the point is that before. This is
+    `geodesic.great_circle_points`, sample by sample, so that nothing but the points is written.
+    """
+    n_samples, n_classes = roots.shape[1:]
+    points = np.empty((len(part), n_samples, n_classes))
+    for k in range(len(part)):
+        for n in range(n_samples):
+            p, q, point = roots[before[k], n], roots[after[k], n], points[k, n]
+            chord = 0.0
+            for c in range(n_classes):
+                chord += (p[c] - q[c]) ** 2
+            angle = 2 * math.asin(min(math.sqrt(chord) / 2, math.sqrt(0.5)))
+            of_p, of_q = 1.0, 0.0
+            if angle > coincide:
+                sine = math.sin(angle)
+                of_p, of_q = math.sin((1 - part[k]) * angle) / sine, math.sin(part[k] * angle) / sine
+            total = 0.0
+            for c in range(n_classes):
+                root = of_p * p[c] + of_q * q[c]
+                point[c] = root * root
+                total += point[c]
+            for c in range(n_classes):  # rounding only
+                point[c] /= total
+    return points
+
+
+@_compile
+def mean_distances(roots, weights):  # type: ignore[no-untyped-def]
+    """Sums over K of weighted d_B between all pairs of R points, (R, R) above the diagonal, of roots (K, N, C, R)."""
+    n_points, n_samples, n_classes, n_runs = roots.shape
+    total, product, overlap = np.zeros((n_runs, n_runs)), np.ones((n_runs, n_runs)), np.empty(n_runs)
+    for k in range(n_points):
+        for n in range(n_samples):
+            is_last = n == n_samples - 1 or n % _FACTORS == _FACTORS - 1
+            for row in range(n_runs):
+                overlap[row + 1 :] = 0
+                for c in range(n_classes):
+                    value, others = roots[k, n, c, row], roots[k, n, c]
+                    for column in range(row + 1, n_runs):
+                        overlap[column] += value * others[column]
+                to = product[row]
+                for column in range(row + 1, n_runs):
+                    to[column] *= min(max(overlap[column], FLOOR), 1.0)
+                if is_last:
+                    for column in range(row + 1, n_runs):
+                        total[row, column] -= weights[k] * math.log(to[column])
+                    to[row + 1 :] = 1
+    return total / n_samples
 
 
 def distances_of_means(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predspace_widgets.training.logits import as_floats, as_number, to_numpy
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 
 #: Names with a meaning of their own in a dataset: no metric can have them.
 _TAKEN = {

@@ -35,7 +35,7 @@ class Destination:
         Name of the run.
     described : mapping
         What all checkpoints of the run share: `label`, `task`, `method`, `seed`, `sample`, `classes`, `image`,
-        `title` and `source`, as `make_trajectories` takes them.
+        `title`, `source` and `attrs`, as `make_trajectories` takes them.
     dtype : str, optional
         In which numbers predictions are stored: by default float16, or as the path has it.
     store : {"probs", "log_probs"}, optional
@@ -162,6 +162,9 @@ class Destination:
         """The dataset of one checkpoint, not validated: that is left to `append_checkpoints`."""
         if self._template.sizes["class"] != probs.shape[1]:  # without names of classes, the predictions tell how many
             self._template = self._describe(probs.shape[1])
+        for name in metrics:
+            if name in self._template.coords:
+                raise ValueError(f"{name!r} is an attribute of the run: give the metric another name")
         values = {
             "probs": (("checkpoint", "sample", "class"), probs[None]),  # (1, N, C)
             **{name: ("checkpoint", [np.float64(metric)]) for name, metric in metrics.items()},

@@ -17,9 +17,10 @@ from predspace_widgets.training.networks import check_network
 from predspace_widgets.training.settings import check_name, read_settings
 from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.tasks import Task
+from predspace_widgets.trajectories.attributes import of_one_run
 from predspace_widgets.trajectories.storage import Store
 
-_PLAN_KEYS = ("method", "tasks", "source", "source_method")
+_PLAN_KEYS = ("method", "tasks", "source", "source_method", "attrs")
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class MethodPlan:
         For fine-tuning: the task on which the network was trained before, with the same seed.
     source_method : str
         Name of the method by which it was.
+    attrs : mapping of str to str, number or bool, optional
+        Attributes of its runs in the dataset, such as {"augmented": true}; they change no training.
 
     Raises
     ------
     ValueError
-        Fine-tuning without a source, or a source for another method.
+        Fine-tuning without a source, or a source for another method; an attribute that cannot be stored.
     """
 
     name: str
@@ -64,8 +67,10 @@ class MethodPlan:
     tasks: tuple[str, ...] | None = None
     source: str | None = None
     source_method: str = "supervised"
+    attrs: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
+        of_one_run(self.attrs)
         if (self.method == "fine-tuning") != (self.source is not None):
             raise ValueError(
                 f"{self.name!r} needs a source, the task that its network was trained on before"
@@ -79,6 +84,7 @@ class MethodPlan:
             "method": self.method if self.method != self.name else None,
             "tasks": None if self.tasks is None else list(self.tasks),
             "source": self.source,
+            "attrs": None if self.attrs is None else dict(self.attrs),
             "source_method": self.source_method if self.source and self.source_method != "supervised" else None,
         }
         return {key: value for key, value in optional.items() if value is not None} | asdict(self.settings)

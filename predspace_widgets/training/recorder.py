@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from predspace_widgets.training.checkpoint import Checkpoint, Part, Samples, listed, named
 from predspace_widgets.training.destination import Destination
 from predspace_widgets.training.logits import Kind, evaluate, kind_of, on_simplex, to_numpy
+from predspace_widgets.trajectories.attributes import of_one_run, text_of
 from predspace_widgets.trajectories.storage import Store, StoredDtype
 
 
@@ -68,6 +69,10 @@ class Recorder:
         False: what is given to this recorder is everything; for loops in which one rank alone has a recorder.
     title, source : str
         Stored with the dataset: what it is, and where it came from. Those of the first run stay.
+    attrs : mapping of str to str, number or bool, optional
+        Attributes of this run, such as {"architecture": "cnn", "learning_rate": 0.1}, which colours, choices and
+        curves can go by. Its name has them too, so that runs that differ in nothing else are told apart:
+        "task/method/seed/architecture=cnn". Runs in the same path may have others.
 
     Attributes
     ----------
@@ -83,7 +88,8 @@ class Recorder:
     ------
     ValueError
         Another ending than .zarr; what is at the path has other labels, classes or sample ids, holds this run
-        already, or was not recorded. A task or method with "/", a seed that is no whole number.
+        already, or was not recorded. A task or method with "/", a seed that is no whole number, an attribute that
+        cannot be stored.
     TrajectoriesError
         Labels, sample ids, classes or images that do not make a dataset, every problem named.
 
@@ -118,6 +124,7 @@ class Recorder:
         gather: bool = True,
         title: str = "",
         source: str = "",
+        attrs: Mapping[str, str | float | bool] | None = None,
     ) -> None:
         self.path = Path(path)
         if inputs not in ("auto", "logits", "probs"):
@@ -129,7 +136,9 @@ class Recorder:
             seed = operator.index(seed)
         except TypeError as error:
             raise ValueError(f"seed must be a whole number, got {seed!r}") from error
-        self.run = f"{task}/{method}/{seed}"
+        of_run = of_one_run(attrs)
+        named = [f"{name}={text_of(value)}" for name, value in of_run.items()]
+        self.run = "/".join([f"{task}/{method}/{seed}", *named])
         self._auto = inputs == "auto"
         self._kind: Kind | None = None if inputs == "auto" else inputs
         self._gather, self._closed = gather, False
@@ -145,6 +154,7 @@ class Recorder:
             "image": None if images is None else to_numpy(images),
             "title": title,
             "source": source,
+            "attrs": of_run,
         }
         self._destination = Destination(self.path, self.run, described, dtype, store)
         self._samples = Samples(self.sample_ids)

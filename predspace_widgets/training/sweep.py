@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
@@ -31,6 +32,7 @@ from predspace_widgets.trajectories import (
     open_trajectories,
     save_trajectories,
 )
+from predspace_widgets.trajectories.attributes import text_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -326,6 +328,7 @@ def fingerprint(recipe: Recipe, run: Run) -> str:
     parts = [
         run.name,
         [task.class_names(known) for task in tasks],  # what a file of classes held, and the order of groups
+        {name: type(value).__name__ for name, [value] in _attributes(recipe, [run]).items()},  # which columns it has
         _versions(),
         recipe.threads,
         recipe.device,
@@ -368,6 +371,7 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
             "accuracy": np.concatenate([done.accuracy for done in finished]),
             "loss": np.concatenate([done.loss for done in finished]),
         },
+        attrs=_attributes(recipe, [done.run for done, _ in checkpoints]),
         title=recipe.title or recipe.name,
         source=evaluation.source,
         recipe=recipe.to_yaml(),
@@ -375,6 +379,17 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
     )
     diverged = [done.run.name for done in finished if done.diverged]
     return ds.assign_attrs(diverged=diverged) if diverged else ds
+
+
+def _attributes(recipe: Recipe, runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The attributes that tasks and methods of a recipe give to runs, all of them for each run; "" or NaN for none."""
+    given = [*(task.attrs or {} for task in recipe.tasks), *(plan.attrs or {} for plan in recipe.methods)]
+    texts = {name for attrs in given for name, value in attrs.items() if isinstance(value, str | bool)}
+    of_runs = [{**(run.task.attrs or {}), **(recipe.plan(run.method).attrs or {})} for run in runs]
+    return {
+        name: [text_of(attrs.get(name)) if name in texts else attrs.get(name, math.nan) for attrs in of_runs]
+        for name in dict.fromkeys(name for attrs in given for name in attrs)
+    }
 
 
 def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:

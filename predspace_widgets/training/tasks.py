@@ -12,6 +12,7 @@ import numpy as np
 
 from predspace_widgets.training.datasets import LabelledImages
 from predspace_widgets.training.settings import check_name
+from predspace_widgets.trajectories.attributes import of_one_run
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Task:
         Give every image a random one of the task's classes, drawn with `seed`: they can only be memorised.
     seed : int
         Of the draws. It belongs to the task: networks trained with different seeds see the same classes and labels.
+    attrs : mapping of str to str, number or bool, optional
+        Attributes of its runs in the dataset, such as {"n_digits": 5}; they change no training.
 
     Raises
     ------
     ValueError
         One class or none, a class twice, a group without a class, or more than one of `classes`, `classes_file`,
-        `groups` and `random_classes`.
+        `groups` and `random_classes`; an attribute that cannot be stored.
 
     Examples
     --------
@@ -63,8 +66,10 @@ class Task:
     random_classes: int | None = None
     random_labels: bool = False
     seed: int = 0
+    attrs: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
+        of_one_run(self.attrs)
         selections = ("classes", "classes_file", "groups", "random_classes")
         given = [key for key in selections if getattr(self, key) is not None]
         if len(given) > 1:

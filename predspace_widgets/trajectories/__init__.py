@@ -2,7 +2,8 @@
 
 from predspace_widgets.trajectories.build import make_trajectories
 from predspace_widgets.trajectories.demo import demo, demo_path
-from predspace_widgets.trajectories.samples import restrict_classes
+from predspace_widgets.trajectories.join import join
+from predspace_widgets.trajectories.samples import Samples, restrict_classes
 from predspace_widgets.trajectories.schema import NoPredictionsError, TrajectoriesError, find_problems, validate
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection
 from predspace_widgets.trajectories.storage import check_path, open_trajectories, save_trajectories
@@ -11,6 +12,7 @@ from predspace_widgets.trajectories.temperature import at_temperature, retemper
 __all__ = [
     "EmptySelectionError",
     "NoPredictionsError",
+    "Samples",
     "Selection",
     "TrajectoriesError",
     "at_temperature",
@@ -18,6 +20,7 @@ __all__ = [
     "demo",
     "demo_path",
     "find_problems",
+    "join",
     "make_trajectories",
     "open_trajectories",
     "restrict_classes",

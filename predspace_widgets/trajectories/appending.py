@@ -48,8 +48,8 @@ def append_checkpoints(
     Parameters
     ----------
     ds : xarray.Dataset
-        Trajectories of the same samples and classes, which this function validates. Metrics may be others: NaN stands
-        where there are none.
+        Trajectories of the same samples and classes, which this function validates. Metrics and attributes of runs may
+        be others: NaN, or "" of text, stands where there are none.
     path : path
         Ends in .zarr. One process at a time may append: hold a lock where several might.
     store, dtype : optional
@@ -62,8 +62,8 @@ def append_checkpoints(
     TrajectoriesError
         The dataset is not valid; nothing is written.
     ValueError
-        Another ending, a directory that was not made by this function, or one that stores predictions in another form
-        or other numbers than these.
+        Another ending, a directory that was not made by this function, one that stores predictions in another form
+        or other numbers than these, or text under a name that has numbers there.
     OSError
         It cannot be written, for example for lack of space; what is there stays valid.
 
@@ -187,19 +187,27 @@ def _extend(group: zarr.Group, ready: xr.Dataset) -> None:
     n_new, n_before = ready.sizes["checkpoint"], array_of(group, "run").shape[0]
     growing = {name for name, array in group.arrays() if _grows(array)}
     new = {str(name): variable for name, variable in ready.variables.items() if "checkpoint" in variable.dims}
-    for name in new.keys() - growing:  # a metric that the checkpoints before do not have
+    for name in new.keys() - growing:  # a metric or an attribute that the checkpoints before do not have
+        is_text = new[name].dtype == object
         group.create_array(
             name,
             shape=(n_before,),
             chunks=(_CHECKPOINTS_PER_CHUNK,),
-            dtype=np.float64,
-            fill_value=np.nan,
+            dtype=str if is_text else np.float64,
+            fill_value="" if is_text else np.nan,
             dimension_names=("checkpoint",),
         )
+        if name in ready.coords:  # as xarray notes it
+            noted = array_of(group, predictions_name(ready)).attrs
+            noted["coordinates"] = " ".join(sorted({*str(noted.get("coordinates", "")).split(), name}))
     for name in sorted(growing | new.keys()):
         array = array_of(group, name)
+        values = new[name].values if name in new else array.fill_value
+        if name in new and (values.dtype == object) != (np.dtype(array.dtype).kind not in "iuf"):
+            before, now = ("numbers", "text") if values.dtype == object else ("text", "numbers")
+            raise ValueError(f"{name!r} holds {before} in the checkpoints before, not {now}: call it by another name")
         array.resize((n_before + n_new, *array.shape[1:]))
-        array[n_before:] = new[name].values if name in new else array.fill_value
+        array[n_before:] = values
 
 
 def _list_arrays(where: Path) -> None:

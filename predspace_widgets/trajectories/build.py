@@ -11,6 +11,7 @@ import xarray as xr
 from dask.base import is_dask_collection
 from numpy.typing import ArrayLike
 
+from predspace_widgets.trajectories.attributes import attribute_columns, texts_of
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, is_int64, validate
 from predspace_widgets.trajectories.selection import places_by_name
 
@@ -29,6 +30,7 @@ def make_trajectories(
     classes: Sequence[str] | None = None,
     image: ArrayLike | None = None,
     metrics: Mapping[str, ArrayLike] | None = None,
+    attrs: Mapping[str, Any] | None = None,
     title: str = "",
     source: str = "",
     recipe: str | None = None,
@@ -46,7 +48,7 @@ def make_trajectories(
     task, method, seed, epoch : a value for all checkpoints, or T of them
         What the network was trained on, how, with which seed, and for how many epochs.
     run : str or T of them, optional
-        Unique name of each training. By default "task/method/seed".
+        Unique name of each training. By default "task/method/seed", and after it the `attrs`: "even/sgd/0/width=8".
     step : array of int, shape (T,), optional
         Optimiser steps. By default the number of the checkpoint within its run.
     sample, classes : N ids and C names, optional
@@ -55,6 +57,9 @@ def make_trajectories(
         Thumbnails.
     metrics : mapping of str to array of shape (T,), optional
         For example {"accuracy": ..., "loss": ...} on these samples.
+    attrs : mapping of str to a value for all checkpoints, or T of them, optional
+        Attributes of the runs, which colours, choices and curves can go by: {"architecture": "cnn", "rate": 0.1}.
+        Text, numbers, true or false, the same along a run; see `predspace_widgets.trajectories.attributes`.
     title, source, recipe, created_by : str
         Stored with the dataset: what it is, where it came from, how it was made and by what.
 
@@ -67,7 +72,8 @@ def make_trajectories(
     TrajectoriesError
         Naming every problem.
     ValueError
-        Lengths that do not fit together, a seed or a step that is no whole number of 64 bits.
+        Lengths that do not fit together, a seed or a step that is no whole number of 64 bits, an attribute that
+        cannot be stored.
 
     Examples
     --------
@@ -88,8 +94,10 @@ def make_trajectories(
         "seed": _column(seed, n_checkpoints, "seed", np.int64),
         "epoch": _column(epoch, n_checkpoints, "epoch", np.float64),
     }
+    attributes = attribute_columns(attrs or {}, n_checkpoints)
     if run is None:
-        names = zip(columns["task"], columns["method"], columns["seed"], strict=True)
+        named = [[f"{name}={text}" for text in texts_of(column)] for name, column in attributes.items()]
+        names = zip(columns["task"], columns["method"], columns["seed"], *named, strict=True)
         run = ["/".join(map(str, name)) for name in names]
     columns["run"] = _column(run, n_checkpoints, "run", str)
     if step is None:
@@ -105,7 +113,7 @@ def make_trajectories(
     ds = xr.Dataset(
         data,
         coords={
-            **{name: ("checkpoint", column) for name, column in columns.items()},
+            **{name: ("checkpoint", column) for name, column in (columns | attributes).items()},
             "label": ("sample", _column(label, n_samples, "label", None)),
             "sample": _names(sample, n_samples, "sample"),
             "class": _names(classes, n_classes, "classes"),

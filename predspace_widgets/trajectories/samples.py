@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,144 @@ from predspace_widgets.trajectories.source import zero_of
 
 # What was measured on all samples and classes, and is wrong for some of them.
 _OF_ALL_SAMPLES = ("accuracy", "loss", "embedding", "eigenvalue")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A choice of samples, and of the classes that predictions are read among; None chooses all.
+
+    Attributes
+    ----------
+    classes : tuple of str, optional
+        Samples of these true classes.
+    rows : tuple of int, optional
+        Places of samples. With `classes` those that are in both.
+    among : tuple of str, optional
+        Samples of these classes, predicted among these only (see `restrict_classes`); with the others those in all.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> ds = random_trajectories()
+    >>> Samples(classes=("class 1", "class 4")).describe(ds)
+    '11 samples of class 1 and class 4'
+    >>> Samples(rows=(3, 17), among=("class 1", "class 2")).apply(ds).sizes["class"]
+    2
+    """
+
+    classes: tuple[str, ...] | None = None
+    rows: tuple[int, ...] | None = None
+    among: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        ds: xr.Dataset,
+        classes: str | Iterable[str] | None = None,
+        samples: Iterable[Any] | None = None,
+        among: Iterable[str] | None = None,
+    ) -> Samples:
+        """The choice by names of classes and ids of samples.
+
+        Raises
+        ------
+        ValueError
+            The dataset has no sample of this id.
+        """
+        rows = None
+        if samples is not None:
+            places = {name: place for place, name in enumerate(ds["sample"].values.tolist())}
+            wanted = np.asarray(list(samples)).tolist()
+            unknown = [name for name in wanted if name not in places]
+            if unknown:
+                raise ValueError(f"no sample {unknown[0]!r} in this dataset of {len(places):,} samples")
+            rows = tuple(places[name] for name in wanted)
+        of_classes = (classes,) if isinstance(classes, str) else classes
+        return cls(
+            None if of_classes is None else tuple(map(str, of_classes)),
+            rows,
+            None if among is None else tuple(map(str, among)),
+        )
+
+    @property
+    def by_class_alone(self) -> bool:
+        """Whether whole classes are chosen, and nothing else about the predictions changes."""
+        return self.classes is not None and self.rows is None and self.among is None
+
+    def places(self, ds: xr.Dataset) -> NDArray[np.intp]:
+        """Places of the chosen samples, in the order of the dataset.
+
+        Raises
+        ------
+        NoPredictionsError
+        ValueError
+            An unknown class, a place that is not there, fewer than two classes to predict among, or no sample left.
+        """
+        check_predictions(ds)
+        labels = ds["label"].values
+        chosen = np.ones(len(labels), dtype=bool)
+        if self.classes is not None:
+            chosen &= np.isin(labels, _places(ds, self.classes))
+        if self.among is not None:
+            chosen &= np.isin(labels, _places(ds, self.among, at_least=2))
+        if self.rows is not None:
+            outside = [row for row in self.rows if not 0 <= row < len(labels)]
+            if outside:
+                raise ValueError(f"there is no sample at place {outside[0]}: places are 0 to {len(labels) - 1}")
+            there = np.zeros_like(chosen)
+            there[list(self.rows)] = True
+            chosen &= there
+        if not chosen.any():
+            raise ValueError("no sample is left: " + self._conditions())
+        return np.flatnonzero(chosen)
+
+    def apply(self, ds: xr.Dataset) -> xr.Dataset:
+        """Trajectories of all checkpoints on the chosen samples; lazy where `ds` is.
+
+        What was measured on all samples is left out, see `restrict_classes`; images and attributes stay. The title
+        says which samples these are.
+
+        Raises
+        ------
+        NoPredictionsError
+        ValueError
+            See `places`.
+        """
+        places = self.places(ds)
+        if self.among is None:
+            part = _without_metrics(ds).isel(sample=places)
+        else:
+            part = restrict_classes(ds, self.among)
+            of_part = np.flatnonzero(np.isin(ds["label"].values, _places(ds, self.among)))
+            part = part.isel(sample=np.searchsorted(of_part, places))
+        return part.assign_attrs(title=f"{ds.attrs.get('title', '')}: {self.describe(ds)}")
+
+    def describe(self, ds: xr.Dataset) -> str:
+        """How titles name the chosen samples, with their number: "120 samples of 5 and 6".
+
+        Raises
+        ------
+        NoPredictionsError
+        ValueError
+            See `places`.
+        """
+        n = len(self.places(ds))
+        number = f"{n:,} {'chosen ' if self.rows is not None else ''}sample{'s' if n > 1 else ''}"
+        if self.classes is not None:
+            number += f" of {_and(self.classes)}"
+        if self.among is None:
+            return number if self.classes is not None or self.rows is not None else f"all {number}"
+        return f"among {', '.join(self.among)} ({number})"
+
+    def _conditions(self) -> str:
+        parts = []
+        if self.rows is not None:
+            parts.append(f"{len(self.rows):,} were chosen")
+        if self.classes is not None:
+            parts.append(f"of the class {' or '.join(self.classes)}")
+        if self.among is not None:
+            parts.append(f"predicted among {', '.join(self.among)}")
+        return ", ".join(parts)
 
 
 def restrict_classes(ds: xr.Dataset, classes: Collection[str]) -> xr.Dataset:
@@ -55,20 +194,17 @@ def restrict_classes(ds: xr.Dataset, classes: Collection[str]) -> xr.Dataset:
     (['class 1', 'class 4'], [0, 1])
     """
     check_predictions(ds)
-    kept = _places(ds, classes)
+    kept = _places(ds, classes, at_least=2)
     labels = ds["label"].values
     inside = np.flatnonzero(np.isin(labels, kept))
     if len(inside) == 0:
         raise ValueError(f"no sample of the classes {', '.join(sorted(classes))}")
-    numbers = {name: ds[name] for name in ("sample", "class")}  # what has no names keeps its number
-    named = ds.drop_vars([name for name in _OF_ALL_SAMPLES if name in ds]).assign_coords(numbers)
-    part = named.isel({"sample": inside, "class": kept})
+    part = _without_metrics(ds).isel({"sample": inside, "class": kept})
     part["label"] = part["label"].copy(data=np.searchsorted(kept, labels[inside]).astype(labels.dtype))
     dtype = np.promote_types(part["probs"].dtype, np.float32)
     part["probs"] = map_rows(part["probs"], partial(_normalised, smallest=zero_of(part["probs"])), dtype)
     names = class_names(ds)
     part.attrs["title"] = f"{ds.attrs.get('title', '')}: among {', '.join(names[index] for index in kept)}"
-    part.attrs.pop("eigenvalue_square_sum", None)
     return part
 
 
@@ -84,16 +220,29 @@ def class_names(ds: xr.Dataset) -> list[str]:
     return [str(name) for name in ds["class"].values.tolist()]
 
 
-def _places(ds: xr.Dataset, classes: Collection[str]) -> list[int]:
+def _without_metrics(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset without what was measured on all samples and classes; what has no names keeps its number."""
+    part = ds.drop_vars([name for name in _OF_ALL_SAMPLES if name in ds])
+    part.attrs.pop("eigenvalue_square_sum", None)
+    return part.assign_coords({name: ds[name] for name in ("sample", "class")})
+
+
+def _places(ds: xr.Dataset, classes: Collection[str], at_least: int = 1) -> list[int]:
     """Places of some classes among those of the dataset, in its order."""
     known = class_names(ds)
     unknown = sorted(set(classes) - set(known))
     if unknown:
         raise ValueError(f"no class {unknown[0]!r} in this dataset; it has {', '.join(known)}")
     kept = [index for index, name in enumerate(known) if name in classes]
-    if len(kept) < 2:
-        raise ValueError(f"at least two classes are needed to tell apart, got {len(kept)}")
+    if len(kept) < at_least:
+        needed = "at least two classes are needed to tell apart" if at_least > 1 else "at least one class is needed"
+        raise ValueError(f"{needed}, got {len(kept)}")
     return kept
+
+
+def _and(names: Collection[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _normalised(probs: NDArray[Any], dtype: DTypeLike, smallest: float) -> NDArray[Any]:

@@ -15,12 +15,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, attributes_of, texts_of
 from predspace_widgets.trajectories.selection import rows_of_runs
 
 SCHEMA_VERSION = "1"
-
-#: Coordinates that name a checkpoint.
-CHECKPOINT_COORDS = ("run", "task", "method", "seed", "epoch", "step")
 
 #: Names of the predictions: probabilities, in memory always and on disk mostly, or their logarithms, on disk only.
 PREDICTIONS = ("probs", "log_probs")
@@ -130,6 +128,7 @@ def find_problems(ds: xr.Dataset, *, values: bool = True, on_disk: bool = False)
         *_dataset_problems(ds, on_disk),
         *faulty.values(),
         *_name_problems(ds),
+        *_attribute_problems(ds, sound),
         *_checkpoint_problems(ds, sound),
         *_sample_problems(ds, sound, predictions),
     ]
@@ -226,6 +225,23 @@ def _checkpoint_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
             yield from _order_problems(ds, rows, name, time)
 
 
+def _attribute_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
+    """Attributes of runs that are neither text nor numbers, or no attribute of the whole run."""
+    runs = rows_of_runs(ds) if "run" in sound else {}
+    for name in attributes_of(ds):
+        if ds[name].dtype.kind not in "UOTiuf":
+            yield f"{name!r} must hold text or numbers, as attributes of runs do, holds {ds[name].dtype}"
+            continue
+        values = np.array(texts_of(ds[name].values))
+        bad = {run: list(dict.fromkeys(values[rows].tolist())) for run, rows in runs.items()}
+        bad = {run: different for run, different in bad.items() if len(different) > 1}
+        if bad:
+            places = (
+                f"run {run!r} has {_listed(map(repr, different), len(different))}" for run, different in bad.items()
+            )
+            yield f"{name!r} must be the same along a run, as attributes of runs are: {_listed(places, len(bad))}"
+
+
 def _order_problems(ds: xr.Dataset, rows: NDArray[np.intp], name: str, time: NDArray[Any]) -> Iterator[str]:
     """Steps that do not rise along the checkpoints of a run, and epochs that fall."""
     before, after = time[rows[:-1]], time[rows[1:]]
@@ -251,7 +267,7 @@ def is_int64(value: Any) -> bool:
 
 def _name_problems(ds: xr.Dataset) -> Iterator[str]:
     """Names that numpy's fixed-length text would shorten without a word."""
-    for name in _NAMES:
+    for name in (*_NAMES, *attributes_of(ds)):
         if name not in ds.variables or ds[name].dtype.kind not in "OT" or ds[name].ndim != 1:
             continue
         bad = np.flatnonzero([str(value).endswith("\0") for value in ds[name].values.tolist()])

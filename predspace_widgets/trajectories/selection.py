@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+
+from predspace_widgets.trajectories.attributes import SOURCE, attribute, check_known_attribute, text_of, texts_of
+
+#: What a curve is: its task, its method, and what else tells curves apart; see `curve_coordinates`.
+CurveKey = tuple[str, ...]
 
 
 class EmptySelectionError(ValueError):
@@ -24,7 +30,10 @@ class Selection:
     seeds : tuple of int, optional
     epochs : pair of float, optional
         First and last epoch, both included.
-    curves : tuple of (task, method), optional
+    curves : tuple of (task, method, ...), optional
+        What `curve_coordinates` names, in this order. One with fewer parts is all curves that begin with these.
+    where : tuple of (name, values), optional
+        Attributes of runs, each with the values that count.
 
     Examples
     --------
@@ -39,7 +48,12 @@ class Selection:
     methods: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     epochs: tuple[float, float] | None = None
-    curves: tuple[tuple[str, str], ...] | None = None
+    curves: tuple[CurveKey, ...] | None = None
+    where: tuple[tuple[str, tuple[Any, ...]], ...] | None = None
+
+    def of_all_curves(self) -> Selection:
+        """The same choice of seeds, epochs and attributes, of whatever curve."""
+        return replace(self, tasks=None, methods=None, curves=None)
 
     def rows(self, ds: xr.Dataset) -> NDArray[np.intp]:
         """Indices of the chosen checkpoints, in the order of the dataset.
@@ -47,7 +61,9 @@ class Selection:
         Raises
         ------
         EmptySelectionError
-            None is left, or a task, method, seed or curve is not in the dataset.
+            None is left, or a task, method, seed, curve or value is not in the dataset.
+        ValueError
+            It has no such attribute.
         """
         chosen = np.ones(ds.sizes["checkpoint"], dtype=bool)
         for name, wanted in (("task", self.tasks), ("method", self.methods), ("seed", self.seeds)):
@@ -58,8 +74,12 @@ class Selection:
             chosen &= np.isin(values, np.asarray(wanted))
         if self.curves is not None:
             chosen &= _of_curves(ds, self.curves)
+        for attribute_name, of_attribute in self.where or ():
+            chosen &= _of_attribute(ds, attribute_name, of_attribute)
         if not chosen.any():
             what = "task, method and seed" if self.curves is None else "task, method, seed and curve"
+            if self.where:
+                what = f"task, method, seed, curve and {', '.join(name for name, _ in self.where)}"
             raise EmptySelectionError(f"no checkpoint has this combination of {what}")
         if self.epochs is not None:
             epoch, (first, last) = ds["epoch"].values, self.epochs
@@ -109,24 +129,66 @@ def places_by_name(names: ArrayLike) -> dict[str, NDArray[np.intp]]:
     return {name: np.array(rows, dtype=np.intp) for name, rows in places.items()}
 
 
-def _of_curves(ds: xr.Dataset, curves: Collection[tuple[str, str]]) -> NDArray[np.bool_]:
-    """Which checkpoints (T,) are of one of some curves, each a task and a method."""
+def curve_coordinates(ds: xr.Dataset) -> tuple[str, ...]:
+    """Names of the coordinates that tell curves apart.
+
+    These are task and method, the source where several datasets were joined, and the attributes of runs that
+    `ds.attrs["curves_by"]` names. An attribute of which all runs have the same value tells nothing apart.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> curve_coordinates(random_trajectories())
+    ('task', 'method')
+    """
+    given = ds.attrs.get("curves_by", ())
+    names = dict.fromkeys((SOURCE, *([given] if isinstance(given, str) else given)))
+    further = [name for name in names if name in ds.coords and ds[name].dims == ("checkpoint",)]
+    return ("task", "method", *(name for name in further if len(set(texts_of(ds[name].values))) > 1))
+
+
+def curve_keys(ds: xr.Dataset) -> list[CurveKey]:
+    """What the curve of each checkpoint is: the values of `curve_coordinates`, as text.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import geodesic_run
+    >>> curve_keys(geodesic_run(n_checkpoints=2))
+    [('geodesic', 'synthetic'), ('geodesic', 'synthetic')]
+    """
+    return list(zip(*(texts_of(ds[name].values) for name in curve_coordinates(ds)), strict=True))
+
+
+def _of_attribute(ds: xr.Dataset, name: str, wanted: Collection[Any]) -> NDArray[np.bool_]:
+    """Which checkpoints (T,) have one of some values of an attribute."""
+    check_known_attribute(ds, name)
+    known = attribute(ds, name)
+    texts = [text_of(value) for value in ([wanted] if isinstance(wanted, str) else wanted)]
+    _check_known(name, texts, np.array(known.values))
+    return np.isin(known.codes, [place for place, value in enumerate(known.values) if value in texts])
+
+
+def _of_curves(ds: xr.Dataset, curves: Collection[CurveKey]) -> NDArray[np.bool_]:
+    """Which checkpoints (T,) are of one of some curves."""
     if not curves:
         raise EmptySelectionError("no curve is chosen: choose at least one")
     # One pass over the names, however many curves there are.
-    pairs = list(zip(ds["task"].values.tolist(), ds["method"].values.tolist(), strict=True))
-    wanted, known = {tuple(pair) for pair in curves}, dict.fromkeys(pairs)
-    unknown = [pair for pair in curves if tuple(pair) not in known]
+    keys = curve_keys(ds)
+    known = dict.fromkeys(keys)
+    beginnings = {key[:n]: None for key in known for n in range(2, len(key) + 1)}
+    unknown = [curve for curve in curves if tuple(curve) not in beginnings]
     if unknown:
         raise EmptySelectionError(
-            f"no curve {_pair(unknown[0])} in this dataset; it has {', '.join(map(_pair, known))}"
+            f"no curve {_named(unknown[0])} in this dataset; it has {', '.join(map(_named, known))}"
         )
-    return np.fromiter((pair in wanted for pair in pairs), dtype=bool, count=len(pairs))
+    wanted = {tuple(curve) for curve in curves}
+    chosen = {key for key in known if any(key[:n] in wanted for n in range(2, len(key) + 1))}
+    return np.fromiter((key in chosen for key in keys), dtype=bool, count=len(keys))
 
 
-def _pair(curve: tuple[str, str]) -> str:
-    task, method = curve
-    return f"{task!r} by {method!r}"
+def _named(curve: CurveKey) -> str:
+    task, method, *further = curve
+    return " of ".join([f"{task!r} by {method!r}", *map(repr, further)])
 
 
 def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:

@@ -57,7 +57,11 @@ class Source:
 
     def check_unchanged(self) -> None:
         """Raise StoreChangedError unless the files are still those that were opened."""
-        if Source.now(self.url, self.n_rows, self.predictions) != self:
+        try:
+            now = Source.now(self.url, self.n_rows, self.predictions)
+        except FileNotFoundError as error:
+            raise StoreChangedError(self.url) from error
+        if now != self:
             raise StoreChangedError(self.url)
 
 

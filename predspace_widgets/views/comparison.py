@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import INK, MUTED, axis, common_layout, plain
+from predspace_widgets.views.style import DASHES, INK, MUTED, Style, axis, common_layout, curve_styles, plain, short
 from predspace_widgets.views.view import Control, ResultView
 
 
@@ -96,11 +100,14 @@ def _notes(comparison: xr.Dataset) -> str:
     if "floor" not in comparison:
         return f"{text}; one run each: no floor."
     means = _means(about["n_first"], about["n_second"])
-    return f"{text}; chance between seeds, for {means}: {about['floor_mean_distance']:.3f}; {_p_value(comparison)}."
+    text = f"{text}; chance between seeds, for {means}: {about['floor_mean_distance']:.3f}"
+    return f"{text}; {_p_value(comparison)}." if "p_value" in about else f"{text}."
 
 
 def _means(first: int, second: int) -> str:
     """How many runs each side averages, in words."""
+    if max(first, second) == 1:
+        return "one run and another"
     if min(first, second) == 1:
         return f"one run and a mean of {max(first, second)} runs"
     return f"means of {first} and {second} runs"
@@ -118,9 +125,114 @@ def _p_value(comparison: xr.Dataset) -> str:
     return text
 
 
-def _measure(analysis: Analysis, choices: Any) -> xr.Dataset:
-    first, second = choices.compared
-    return analysis.comparison(first, second, choices.selection, choices.progress_metric)
+def comparisons_figure(comparisons: Sequence[xr.Dataset], styles: Sequence[Style]) -> Figure:
+    """Draw d_B(t) between a reference and each of several others, each with its own floor, dotted and thin.
+
+    Parameters
+    ----------
+    comparisons : sequence of xarray.Dataset
+        From `Analysis.comparison`, with the same first side.
+    styles : sequence of Style
+        Of the others. Those of one colour are told apart by dashes.
+
+    Returns
+    -------
+    dict
+        A plotly figure.
+    """
+    data: list[dict[str, Any]] = []
+    written, highest, seen = [], 0.0, [style.color for style in styles]
+    for number, (comparison, style) in enumerate(zip(comparisons, styles, strict=True)):
+        about, grid = comparison.attrs, comparison["progress"].values
+        name = plain(short(about["second"], _LETTERS))
+        dash = DASHES[seen[:number].count(style.color) % len(DASHES)]
+        line = {
+            "type": "scatter",
+            "x": grid,
+            "y": comparison["distance"].values,
+            "mode": "lines",
+            "line": {"color": style.color, "width": 2.5, "dash": dash},
+            "name": name,
+            "text": [f"{plain(about['first'])} | {plain(about['second'])}"] * len(grid),
+            "hovertemplate": "%{text}<br>at progress %{x:.2f}: %{y:.3f}<extra></extra>",
+            "meta": "distance",
+        }
+        data.append(line)
+        highest = max(highest, float(comparison["distance"].max()))
+        text = f"{about['mean_distance']:.3f}"
+        if "floor" in comparison:
+            floor = _floor(comparison)
+            data.append({**floor, "line": {"color": style.color, "width": 1, "dash": "dot"}})
+            highest = max(highest, float(comparison["floor"].max()))
+            text += f" (chance {about['floor_mean_distance']:.3f})"
+        written.append(f'<span style="color:{style.color}">{name}</span>: {text}{_short_p(about)}')
+    room = 1.25 + 0.2 * len(written)
+    layout = common_layout(
+        xaxis=axis("progress from ignorance to truth", range=[0, 1]),
+        yaxis=axis("Bhattacharyya<br>distance", range=[0, room * highest or 1.0]),  # room for what is written
+        meta={"cursors": [{"axis": "x", "at": "progress {progress_metric}", "of": "compared"}]},
+        annotations=[_written("<br>".join(written))],
+    )
+    return {"data": data, "layout": layout}
+
+
+def _short_p(about: Mapping[str, Any]) -> str:
+    return f", p {about['p_value']:.2g}" if "p_value" in about else ""
+
+
+@dataclass(frozen=True)
+class Several:
+    """A reference compared with several others: those that can be, and why the rest cannot."""
+
+    comparisons: list[xr.Dataset]
+    problems: list[str]
+
+
+def _measure(analysis: Analysis, choices: Any) -> xr.Dataset | Several:
+    first, *others = choices.compared
+
+    def compared(other: str) -> xr.Dataset:
+        return analysis.comparison(first, other, choices.selection, choices.progress_metric)
+
+    if len(others) == 1:
+        return compared(others[0])
+    several = Several([], [])
+    for other in others:
+        try:
+            several.comparisons.append(compared(other))
+        except NoPredictionsError:
+            raise
+        except ValueError as error:
+            several.problems.append(f"{other}: {error}.")
+    if not several.comparisons:
+        raise ValueError(" ".join(several.problems))
+    return several
+
+
+def _figure(result: xr.Dataset | Several, analysis: Analysis, choices: Any) -> Figure:
+    if isinstance(result, xr.Dataset):
+        return comparison_figure(result)
+    styles = curve_styles(analysis.curve_pairs)[0]
+    places = [analysis.curve_of(comparison.attrs["second"]) for comparison in result.comparisons]
+    return comparisons_figure(result.comparisons, [styles[place] for place in places])
+
+
+def _numbers(result: xr.Dataset | Several) -> pd.DataFrame:
+    if isinstance(result, xr.Dataset):
+        return result.to_dataframe().reset_index()
+    tables = [
+        comparison.to_dataframe().reset_index().assign(second=comparison.attrs["second"])
+        for comparison in result.comparisons
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _said(result: xr.Dataset | Several) -> str:
+    if isinstance(result, xr.Dataset):
+        return _notes(result)
+    first = result.comparisons[0].attrs["first"]
+    sentences = [f"{comparison.attrs['second']}: {_notes(comparison)}" for comparison in result.comparisons]
+    return " ".join([f"Compared with {first}.", *sentences, *result.problems])
 
 
 def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]:
@@ -143,24 +255,31 @@ def _turned(comparison: xr.Dataset) -> xr.Dataset:
     return comparison.assign_attrs(sides, n_first=about["n_second"], n_second=about["n_first"])
 
 
+_LETTERS = 20  # of a name that is written
+
 #: Pairs of so many curves are compared before anyone asks.
 MOST_AHEAD = 16
 
-_SIDES = tuple(Control("compared", side, "curves", place=place) for place, side in enumerate(("first", "second")))
+#: What is compared: the first with each of the others, of which there need be one only.
+SIDES = tuple(
+    Control("compared", side, "curves", place=place, optional=place > 1)
+    for place, side in enumerate(("first", "second", "third", "fourth", "fifth", "sixth"))
+)
 
 VIEW = ResultView(
     name="comparison",
     place=30,
+    deck="below right",
     title="At equal progress",
     how_to_read=(
         "Distance where both have come equally far. Dotted: what chance between seeds makes; p: share of random splits "
         "of the runs that differ as much."
     ),
-    controls=_SIDES,
-    depends=("compared", "seeds", "epochs", "progress_metric"),
+    controls=SIDES,
+    depends=("compared", "seeds", "epochs", "where", "progress_metric"),
     measure=_measure,
-    figure=lambda comparison, analysis, choices: comparison_figure(comparison),
-    numbers=lambda comparison: comparison.to_dataframe().reset_index(),
-    notes=_notes,
+    figure=_figure,
+    numbers=_numbers,
+    notes=_said,
     ahead=_ahead,
 )

@@ -15,8 +15,9 @@ COLORINGS = ("curve", "epoch", "progress", "accuracy")
 #: The axes of three pictures side by side.
 PAIRS = ((1, 2), (1, 3), (2, 3))
 
-_BY_CURVE: When = {"color_by": ("curve",)}
-_BY_VALUE: When = {"color_by": ("epoch", "progress", "accuracy")}
+# What `fill` makes of the choice `color_by`: attributes of runs are known with the dataset only.
+_BY_CURVE: When = {"coloring": ("curve",)}
+_BY_VALUE: When = {"coloring": ("number", "text")}
 
 
 def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
@@ -43,7 +44,10 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
         mark("runs", "checkpoints", {**runs, "line": {"color": color, "width": width}}, also, hover=("seed", "epoch"))
         for color, also in (("@pale", _BY_CURVE), (GRID, _BY_VALUE))
     ]
-    marks.append(mark("values", "checkpoints", _colored(in_space), _BY_VALUE, **_VALUES))
+    marks += [
+        mark("values", "checkpoints", _colored(in_space, said), {"coloring": (coloring,)}, **_VALUES)
+        for coloring, said in (("number", "<br>%{marker.color:.3g}"), ("text", ""))
+    ]
     marks.append(mark("geodesic", "geodesic", _line(MUTED, 4 if in_space else 2, "dash"), each=False))
     marks += [
         mark("mean", "past", {**mean, "line": {"color": "@color", "width": wide, "dash": "@dash"}}, also, **_MEAN)
@@ -72,8 +76,8 @@ def _line(color: str, width: float, dash: str) -> dict[str, Any]:
     return {"mode": "lines", "line": {"color": color, "width": width, "dash": dash}, **_SILENT}
 
 
-def _colored(in_space: bool) -> dict[str, Any]:
-    """Checkpoints on a scale of colours from the lowest to the highest value of all."""
+def _colored(in_space: bool, said: str) -> dict[str, Any]:
+    """Checkpoints on a scale of colours from the lowest to the highest value of all, or with a colour for each text."""
     bar = {"title": {"side": "top"}, "thickness": 12, "len": 0.7, "outlinewidth": 0}
     return {
         "mode": "markers",
@@ -83,7 +87,7 @@ def _colored(in_space: bool) -> dict[str, Any]:
             "colorbar": bar,
             "column": "{color}",
         },
-        "hovertemplate": "seed %{customdata[0]}, epoch %{customdata[1]:.3g}<br>%{marker.color:.3g}<extra></extra>",
+        "hovertemplate": f"seed %{{customdata[0]}}, epoch %{{customdata[1]:.3g}}{said}<extra></extra>",
     }
 
 
@@ -158,7 +162,7 @@ VIEW = CheckpointView(
         Control("dimensions", "dimensions", (("3-D", "3-D"), ("2-D", "2-D"), ("pairs", "three pairs"))),
         Control("horizontal", "axis to the right", "axes", when=_PLANE, prefix="→ "),
         Control("vertical", "axis upwards", "axes", when=_PLANE, prefix="↑ "),
-        Control("color_by", "colour", tuple((name, name) for name in COLORINGS), prefix="colour: "),
+        Control("color_by", "colour", "colorings", prefix="colour: "),
     ),
     marks=(
         *_marks(_IN_SPACE, _SPACE),

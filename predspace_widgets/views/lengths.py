@@ -9,6 +9,7 @@ from predspace_widgets.views.view import CheckpointView
 VIEW = CheckpointView(
     name="lengths",
     place=40,
+    deck="right top",
     title="Riemann length",
     how_to_read="How long the way was. Bar: mean of seeds; dots: runs.",
     marks=(

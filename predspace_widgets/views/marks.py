@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predspace_widgets.analysis import Analysis
 from predspace_widgets.trajectories.selection import places_by_name
 from predspace_widgets.views.style import Style, faint, tint
 from predspace_widgets.views.tables import Table, Tables
@@ -17,6 +18,9 @@ from predspace_widgets.views.tables import Table, Tables
 Figure = dict[str, Any]
 #: Choices with the values for which something is drawn; of other choices it does not depend.
 When = Mapping[str, Sequence[Any]]
+
+#: What colours checkpoints, as `when` of a mark names it by "coloring"; see `coloring_of`.
+COLORING_KINDS = ("curve", "number", "text")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Mark:
     over : bool
         Whether it moves with the time, so that it is drawn again at each moment, above all else.
     when : mapping of choice to values
-        Drawn only where each of these choices has one of these values.
+        Drawn only where each of these choices has one of these values; "coloring" is one of `COLORING_KINDS`.
     """
 
     role: str
@@ -92,6 +96,7 @@ def fill(
         Values of the choices that texts and `when` name.
     """
     texts = texts_of(choices)
+    choices = {**choices, "coloring": coloring_of(choices["color_by"], tables.analysis)}
     data: list[dict[str, Any]] = []
     labels: dict[str, list[dict[str, Any]]] = {}
     for mark in marks:
@@ -118,7 +123,17 @@ def fill(
 def texts_of(choices: Mapping[str, Any]) -> dict[str, Any]:
     """What stands for `{choice}` in texts: the choices, and "color", the column that colours the checkpoints."""
     columns = {"epoch": "log epoch", "progress": f"progress {choices['progress_metric']}"}
-    return {**choices, "color": columns.get(choices["color_by"], choices["color_by"])}
+    known = {**dict.fromkeys(("curve", "accuracy")), **columns}
+    color = choices["color_by"]
+    return {**choices, "color": columns.get(color, color if color in known else f"attribute {color}")}
+
+
+def coloring_of(color_by: str, analysis: Analysis) -> str:
+    """What kind of thing colours the checkpoints, one of `COLORING_KINDS`; a dataset has attributes of its own."""
+    if color_by == "curve":
+        return "curve"
+    known = analysis.attributes.get(color_by)
+    return "number" if known is None or known.numbers is not None else "text"
 
 
 def _groups(table: Table, each: bool) -> list[tuple[int, NDArray[np.intp]]]:
@@ -156,6 +171,7 @@ def _described(part: Any, texts: Mapping[str, Any], tokens: Mapping[str, str], t
             filled["colorbar"] = {**filled["colorbar"], **info.get("ticks", {})}
             filled["colorbar"]["title"] = {**filled["colorbar"]["title"], "text": info["title"]}
             filled |= {"cmin": info["low"], "cmax": info["high"]}
+            filled["colorscale"] = info.get("colorscale", filled["colorscale"])
         else:
             filled |= info.get("ticks", {}) | ({"range": info["range"]} if "range" in info else {})
             filled["title"] = {**filled.get("title", {}), "text": info["title"]}

@@ -12,6 +12,7 @@ _SEEDS = (f"low {_PROGRESS}", f"high {_PROGRESS}", "n_seeds")
 VIEW = CheckpointView(
     name="progress",
     place=20,
+    deck="below left",
     title="Progress along training",
     how_to_read=(
         "Where on the shortest path from ignorance (0) to truth (1) the nearest point lies. Line: mean of seeds; "

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from predspace_widgets.views.marks import Mark
 from predspace_widgets.views.style import INK, axis, common_layout, faint
-from predspace_widgets.views.view import CheckpointView
+from predspace_widgets.views.view import CheckpointView, Control
+
+_SHARE, _EIGENVALUES = {"spectrum": ("share",)}, {"spectrum": ("eigenvalues",)}
 
 VIEW = CheckpointView(
     name="stress",
     place=50,
+    deck="right bottom",
     title="Explained stress",
     how_to_read="How much of all distances the first 1, 2, 3, … axes explain together; i: an imaginary axis.",
+    controls=(
+        Control("spectrum", "of each axis", (("share", "explained stress"), ("eigenvalues", "spectrum (logarithmic)"))),
+    ),
     marks=(
         Mark(
             role="before",
             table="axes",
             place={"x": "name", "y": "before"},
             trace={"type": "bar", "marker": {"color": faint(INK, 0.18)}, "hoverinfo": "skip", "name": "axes before"},
+            when=_SHARE,
         ),
         Mark(
             role="own",
@@ -30,9 +37,33 @@ VIEW = CheckpointView(
                 "name": "this axis",
                 "hovertemplate": "axis %{x}: %{y:.1%} of stress<extra></extra>",
             },
+            when=_SHARE,
+        ),
+        Mark(
+            role="eigenvalue",
+            table="spectrum",
+            place={"x": "axis", "y": "magnitude", "marker.color": "fill", "text": "sign"},
+            trace={
+                "type": "scatter",
+                "mode": "markers+text",
+                "marker": {"size": 9, "line": {"color": INK, "width": 1.5}},
+                "textposition": "top center",
+                "cliponaxis": False,
+                "name": "eigenvalue",
+                "hovertemplate": "axis %{x}: %{y:.3g} %{text}<extra></extra>",
+            },
+            when=_EIGENVALUES,
         ),
     ),
     layouts=(
+        (
+            _EIGENVALUES,
+            common_layout(
+                margin={"l": 44, "r": 8, "t": 22, "b": 40},
+                xaxis=axis("InPCA axis (open, i: imaginary)", showgrid=False, rangemode="tozero"),
+                yaxis=axis("eigenvalue,<br>magnitude", type="log", exponentformat="power", dtick=1),
+            ),
+        ),
         (
             {},
             common_layout(

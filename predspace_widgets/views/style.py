@@ -25,7 +25,6 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 #: For values along a scale: perceptually even, and safe for the colour-blind.
 COLOR_SCALE = "Cividis"
 
-
 # An empty template: for none at all, `go.Figure` would take plotly's own.
 _NO_TEMPLATE = {"data": {"scatter": [{"type": "scatter"}]}}
 
@@ -38,19 +37,25 @@ class Style:
     dash: str = "solid"
 
 
-def curve_styles(pairs: Sequence[tuple[str, str]]) -> tuple[list[Style], str]:
+def curve_styles(
+    pairs: Sequence[tuple[str, ...]], coordinates: Sequence[str] = ("task", "method", "source")
+) -> tuple[list[Style], str]:
     """A style for each curve of a dataset by its place in it, so that a choice of curves changes no style.
 
     Parameters
     ----------
-    pairs : sequence of (task, method)
+    pairs : sequence of (task, method, ...)
         All curves of the dataset, in its order.
+    coordinates : sequence of str
+        What the parts are called, for the sentence.
 
     Returns
     -------
     styles : list of Style
         One for each curve. Up to 13 curves have a colour each. Of more, the colour tells the task and the dash the
-        method, or the other way round; where neither suffices, colours come again with other dashes.
+        method, or the other way round. Where curves have a source, or what else tells them apart, that is the dash,
+        and the colour tells task and method, if there are not too many. Where nothing suffices, colours come again
+        with other dashes.
     meaning : str
         One sentence on what colour and dash mean; empty where each curve has its colour.
 
@@ -58,17 +63,26 @@ def curve_styles(pairs: Sequence[tuple[str, str]]) -> tuple[list[Style], str]:
     --------
     >>> curve_styles([("all", "supervised"), ("even", "supervised")])
     ([Style(color='#0072B2', dash='solid'), Style(color='#D55E00', dash='solid')], '')
+    >>> curve_styles([("all", "supervised", "mine"), ("all", "supervised", "theirs")])[1]
+    'A colour is a task, a dash a source.'
     """
-    tasks, methods = (list(dict.fromkeys(values)) for values in zip(*pairs, strict=True))
     n_colors, n_dashes, n_curves = len(PALETTE), len(DASHES), len(pairs)
-    if n_curves <= n_colors:
+    if n_curves <= n_colors and len(pairs[0]) == 2:
         return [Style(color) for color in PALETTE[:n_curves]], ""
-    if len(tasks) <= n_colors and len(methods) <= n_dashes:
-        places = [(tasks.index(task), methods.index(method)) for task, method in pairs]
-        meaning = "A colour is a task, a dash a method."
-    elif len(methods) <= n_colors and len(tasks) <= n_dashes:
-        places = [(methods.index(method), tasks.index(task)) for task, method in pairs]
-        meaning = "A colour is a method, a dash a task."
+    several_methods = len({key[1] for key in pairs}) > 1
+    words = ["task and method" if several_methods else "task", " and ".join(coordinates[2 : len(pairs[0])])]
+    if len(pairs[0]) == 2:
+        words = ["task", "method"]
+    parts = [(key[0], key[1]) if len(key) == 2 else (key[:2], key[2:]) for key in pairs]
+    firsts, seconds = (list(dict.fromkeys(values)) for values in zip(*parts, strict=True))
+    if len(firsts) <= n_colors and len(seconds) <= n_dashes:
+        places = [(firsts.index(first), seconds.index(second)) for first, second in parts]
+        meaning = f"A colour is a {words[0]}, a dash a {words[1]}."
+    elif len(seconds) <= n_colors and len(firsts) <= n_dashes:
+        places = [(seconds.index(second), firsts.index(first)) for first, second in parts]
+        meaning = f"A colour is a {words[1]}, a dash a {words[0]}."
+    elif n_curves <= n_colors:
+        return [Style(color) for color in PALETTE[:n_curves]], ""
     else:
         places = [(number % n_colors, number // n_colors % n_dashes) for number in range(n_curves)]
         meaning = "Colours come again with other dashes: both together tell a curve."

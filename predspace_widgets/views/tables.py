@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.views.style import EpochScale, curve_styles, percent, plain, short
+from predspace_widgets.trajectories.attributes import Attribute
+from predspace_widgets.views.style import INK, MUTED, PALETTE, EpochScale, curve_styles, percent, plain, short
 from predspace_widgets.views.thinning import ordinal, thin
 
 #: Axes that a picture is computed with: what the spectrum shows, and what any two axes are chosen from.
 N_AXES = 5
-#: What every checkpoint has, besides its coordinates in a picture.
-QUANTITIES = ("epoch", "log epoch", "step", "seed", "accuracy", "step length")
+#: Axes that a spectrum shows; a published picture has those that were published.
+N_SPECTRUM = 8
+#: What every checkpoint has, besides its coordinates in a picture: what names it, and what is measured on its samples.
+LABELS = ("epoch", "log epoch", "step", "seed")
+QUANTITIES = (*LABELS, "accuracy", "step length", "tube distance")
 PROGRESS = ("progress bhattacharyya", "progress great_circle")
 
 # Of the extent of an axis: what is left free at either end.
@@ -78,6 +82,11 @@ def quantity(analysis: Analysis, name: str) -> NDArray[Any]:
         return np.asarray(analysis.accuracy().values)
     if name == "step length":
         return analysis.measured.step_lengths()
+    if name.startswith("attribute "):
+        known = analysis.attributes[name.removeprefix("attribute ")]
+        return np.asarray(known.codes if known.numbers is None else known.numbers[known.codes], dtype=float)
+    if name == "tube distance":
+        return analysis.measured.tube_distance()
     if name in PROGRESS:
         return np.asarray(analysis.progress(name.removeprefix("progress ")).values)  # type: ignore[arg-type]
     raise ValueError(f"checkpoints have no {name!r}")
@@ -106,6 +115,26 @@ def axes_info(analysis: Analysis) -> dict[str, dict[str, Any]]:
         "accuracy": {"title": "accuracy", "low": 0.0, "high": 1.0},
         **dict.fromkeys(PROGRESS, progress),
         "length": {"title": "Riemann length"},
+        "tube distance": {"title": "distance to the<br>shortest path"},
+        **{f"attribute {name}": _attribute_info(name, known) for name, known in analysis.attributes.items()},
+    }
+
+
+def _attribute_info(name: str, known: Attribute) -> dict[str, Any]:
+    """Of an attribute of runs: numbers have a scale, text a colour for each value, which the scale's ticks name."""
+    if known.numbers is not None:
+        finite = known.numbers[np.isfinite(known.numbers)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        return {"title": plain(name), "low": low, "high": high}
+    n = len(known.values)
+    colors = [PALETTE[place % len(PALETTE)] if value else MUTED for place, value in enumerate(known.values)]
+    texts = [plain(short(value)) if value else "none" for value in known.values]
+    return {
+        "title": plain(name),
+        "low": -0.5,
+        "high": n - 0.5,
+        "ticks": {"tickmode": "array", "tickvals": list(range(n)), "ticktext": texts},
+        "colorscale": [[(place + end) / n, color] for place, color in enumerate(colors) for end in (0, 1)],
     }
 
 
@@ -158,6 +187,7 @@ class Tables:
                 "runs": self._runs,
                 "curves": self._curves,
                 "axes": self._axes,
+                "spectrum": self._spectrum,
                 "geodesic": lambda: self._geodesic(slice(None)),
                 "ignorance": lambda: self._geodesic(slice(0, 1)),
                 "truth": lambda: self._geodesic(slice(-1, None)),
@@ -356,6 +386,21 @@ class Tables:
         }
         return Table(columns.__getitem__, None, np.full(len(own), -1))
 
+    def _spectrum(self) -> Table:
+        """All axes that are known, but those with the eigenvalue 0, which a logarithm does not have."""
+        n_axes = N_SPECTRUM if self.analysis.has_predictions else self.analysis.ds.sizes["component"]
+        picture = self.analysis.picture(self.choices.selection, n_axes, fitted_on=self.choices.fitted_on)
+        eigenvalues = picture["eigenvalue"].values
+        axes = np.flatnonzero(eigenvalues)
+        imaginary = eigenvalues[axes] < 0
+        columns = {
+            "axis": axes + 1,
+            "magnitude": np.abs(eigenvalues[axes]),
+            "fill": np.where(imaginary, "white", INK).astype(object),
+            "sign": np.where(imaginary, "i", "").astype(object),
+        }
+        return Table(columns.__getitem__, None, np.full(len(axes), -1))
+
     def _geodesic(self, which: slice) -> Table:
         if "geodesic" not in self.picture:
             return Table(lambda name: np.zeros(0), None, np.zeros(0, dtype=int))
@@ -386,7 +431,7 @@ class Tables:
         return [float(values.min()) - room, float(values.max()) + room]
 
     def _fact_meaning(self) -> str:
-        return curve_styles(self.analysis.curve_pairs)[1]
+        return curve_styles(self.analysis.curve_pairs, self.analysis.curve_coordinates)[1]
 
     def _fact_references(self) -> str:
         return references_of(self.analysis)

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.views.blocks import Block
 from predspace_widgets.views.marks import Figure, Mark, When, applies, fill, texts_of
 from predspace_widgets.views.style import curve_styles
 from predspace_widgets.views.tables import Tables
@@ -31,12 +32,15 @@ class Control:
         Its name in the state.
     label : str
         What it is called.
-    options : tuple of (value, text), or "curves" or "axes"
-        What there is to choose from: the curves of the dataset, the axes of the picture.
+    options : tuple of (value, text), or "curves", "axes" or "colorings"
+        What there is to choose from: the curves of the dataset, and where it is a member of a list its runs too; the
+        axes of the picture; what colours can mean.
     when : mapping of choice to values
         Shown only where each of these choices has one of these values.
     place : int, optional
         Which member of a choice that is a list.
+    optional : bool
+        Whether a list need not have this member: the first place behind its end adds one.
     prefix : str
         What is written before each option, where the options alone would not say what they are.
     """
@@ -47,6 +51,7 @@ class Control:
     when: When = field(default_factory=dict)
     place: int | None = None
     prefix: str = ""
+    optional: bool = False
 
 
 PROGRESS_METRIC = Control(
@@ -54,14 +59,22 @@ PROGRESS_METRIC = Control(
 )
 
 
+#: Where cards stand on the stage; those of one deck are tabs. "selected" covers the right while something is selected.
+DECKS = ("below left", "below right", "right top", "right bottom", "selected")
+
+
 @dataclass(frozen=True)
 class Drawing:
-    """A view at one moment: a figure, a sentence on how to read it and its numbers, or a message why there is none."""
+    """A view at one moment: a figure, a sentence on how to read it and its numbers, or a message why there is none.
+
+    Where there are `blocks`, the stage shows them and not the figure: see `blocks.py`.
+    """
 
     figure: Figure | None
     caption: str
     message: str = ""
     table: pd.DataFrame | None = None
+    blocks: Sequence[Block] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,10 @@ class View:
         Its own, besides those that all views share.
     place : int
         Where it comes among all views; the first is the large one.
+    deck : str
+        Where its card stands, one of `DECKS`.
+    tab : str
+        What it is called on a tab, where the title is too long.
     """
 
     name: str
@@ -82,6 +99,8 @@ class View:
     how_to_read: str
     controls: tuple[Control, ...] = ()
     place: int = 100
+    deck: str = "right bottom"
+    tab: str = ""
 
     def compose(self, analysis: Analysis, choices: Any) -> Drawing:
         """The drawing for some choices; a ValueError says why there is none."""
@@ -104,6 +123,8 @@ class View:
             "name": self.name,
             "title": self.title,
             "how_to_read": self.how_to_read,
+            "deck": self.deck,
+            "tab": self.tab or self.title,
             "controls": [asdict(control) for control in self.controls],
         }
 
@@ -144,7 +165,8 @@ class CheckpointView(View):
         named: dict[str, Any] = {}
         if table.curve is not None:
             pairs = [tables.analysis.curve_pairs[curve] for curve in table.curve]
-            named = {"task": [task for task, _ in pairs], "method": [method for _, method in pairs]}
+            coordinates = tables.analysis.curve_coordinates
+            named = {name: [pair[part] for pair in pairs] for part, name in enumerate(coordinates)}
         if len(table.rows) and (table.rows >= 0).all():
             named = {"row": table.rows, "run": ds["run"].values[table.rows], **named}
             named["seed"] = ds["seed"].values[table.rows]
@@ -175,6 +197,8 @@ class ResultView(View):
     figure : function from the result, the analysis and the choices to a figure
     numbers : function from the result to a table
     notes : function from the result to what the caption says after `how_to_read`
+    blocks : function from the result, the analysis and the choices to blocks, optional
+        What the stage shows in place of the figure.
     ahead : function from analysis and choices to dicts of choices and results, optional
         What is measured before anyone asks, for all choices that a user may make of it.
     """
@@ -184,6 +208,7 @@ class ResultView(View):
     figure: Callable[[Any, Analysis, Any], Figure] = lambda result, analysis, choices: {"data": [], "layout": {}}
     numbers: Callable[[Any], pd.DataFrame] = lambda result: pd.DataFrame()
     notes: Callable[[Any], str] = lambda result: ""
+    blocks: Callable[[Any, Analysis, Any], Sequence[Block]] | None = None
     ahead: Callable[[Analysis, Any], Sequence[tuple[dict[str, Any], Any]]] | None = None
 
     def compose(self, analysis: Analysis, choices: Any) -> Drawing:
@@ -193,7 +218,8 @@ class ResultView(View):
     def drawing(self, result: Any, analysis: Analysis, choices: Any) -> Drawing:
         """The drawing of a result."""
         caption = f"{self.how_to_read} {self.notes(result)}".strip()
-        return Drawing(self.figure(result, analysis, choices), caption, table=self.numbers(result))
+        blocks = None if self.blocks is None else self.blocks(result, analysis, choices)
+        return Drawing(self.figure(result, analysis, choices), caption, table=self.numbers(result), blocks=blocks)
 
     def describe(self) -> dict[str, Any]:
         """The view as plain data; see `View.describe`."""

@@ -35,7 +35,7 @@ from predspace_widgets.trajectories import (
     Selection,
     make_trajectories,
 )
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, meeting_runs, random_trajectories
 from tests.trajectories.samples import embedding_only, random_probs
 
@@ -708,7 +708,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    for name in ("pairwise", "progress", "squared_step_lengths", "relabelled_distances", "matched_floor"):
+    for name in ("pairwise", "progress_and_distance", "squared_step_lengths", "relabelled_distances", "matched_floor"):
         monkeypatch.setattr(module, name, counted(name))
     return made
 
@@ -730,9 +730,9 @@ def test_progress_is_computed_once_for_each_metric(calls: list[str]) -> None:
         analysis.progress()
         analysis.progress_curves(Selection(tasks=("red",)))
         analysis.comparison("red", "blue", n_points=2)
-    assert calls.count("progress") == 1
+    assert calls.count("progress_and_distance") == 1
     analysis.progress("great_circle")
-    assert calls.count("progress") == 2
+    assert calls.count("progress_and_distance") == 2
 
 
 def test_lengths_are_computed_once(calls: list[str]) -> None:
@@ -794,7 +794,7 @@ def test_once_from_several_threads(calls: list[str]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(calls) == ["pairwise", "pairwise to the geodesic", "progress"]
+    assert sorted(calls) == ["pairwise", "pairwise to the geodesic", "progress_and_distance"]
     assert sorted(picture.sizes["checkpoint"] for picture in pictures) == [54] * 3 + [81] * 3
 
 

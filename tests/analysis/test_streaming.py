@@ -107,6 +107,7 @@ def test_every_result_is_that_of_predictions_in_memory(kind: str, tmp_path: Path
         np.testing.assert_allclose(opened.distances(metric), in_memory.distances(metric), rtol=1e-6, atol=5e-7)
     for metric in ("bhattacharyya", "great_circle"):
         np.testing.assert_allclose(opened.progress(metric), in_memory.progress(metric), atol=1e-6)
+    np.testing.assert_allclose(opened.measured.tube_distance(), in_memory.measured.tube_distance(), atol=1e-6)
     for name in ("accuracy", "step_lengths", "geodesic_distances"):
         ours, theirs = getattr(opened.measured, name)(), getattr(in_memory.measured, name)()
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=5e-7, err_msg=name)

@@ -19,7 +19,7 @@ from predspace_widgets.trajectories import open_trajectories, save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 from tests.browser.conftest import Stage, opened
 
-VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")
+VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")  # that are in front at first
 HOSTILE = ("<script>window.hacked=1</script>", '"><img src=x onerror=window.hacked=1>', "%{x} & $y$", "</script>")
 
 

@@ -24,7 +24,7 @@ explorer""",
     """explorer.state.dimensions = "2-D"
 print([explorer.state.curves, explorer.selection, explorer.selected().sizes["checkpoint"]])""",
 )
-VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")
+VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")  # that are in front at first
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from predspace_widgets.trajectories.testing import random_trajectories
 from tests.browser.conftest import Servers, Stage, opened
 
 N_CHECKPOINTS = 60
-VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")
+VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")  # that are in front at first
 #: Of the largest coordinate of an axis.
 CLOSE = 1e-3
 RED = "red"
@@ -196,7 +196,7 @@ def test_a_click_pins_and_a_double_click_isolates(stage: Stage) -> None:
 
 def test_hovering_on_a_row_lights_the_curve_everywhere(stage: Stage) -> None:
     color = color_of(stage, RED)
-    lit = [view for view in VIEWS if view not in ("stress", "comparison")]  # these two have no curves
+    lit = [view for view in VIEWS if view not in ("stress", "comparison")]  # these have no curves
 
     def pixels() -> dict[str, int]:
         stage.drawn()

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from playwright.sync_api import Browser, Page
 
+import predspace_widgets as pw
 from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.session import as_plain
 from predspace_widgets.trajectories.testing import random_trajectories
@@ -43,9 +44,19 @@ def ragged() -> xr.Dataset:
     return ds.isel(checkpoint=np.flatnonzero(~(left_out | short)))
 
 
-@pytest.fixture(scope="module")
-def explorer() -> Explorer:
-    return Explorer(ragged())
+def joined() -> xr.Dataset:
+    """Two sources, and attributes of runs: text and numbers, of which some runs have none."""
+    ds = ragged()
+    width = np.where(ds["seed"] == 0, np.nan, 8.0 * ds["seed"])
+    other = ds.assign_coords(
+        network=("checkpoint", np.where(ds["task"] == "red", "<b>cnn</b>", "mlp")), width=("checkpoint", width)
+    )
+    return pw.join([ds.predspace.select(tasks=["red", "green"]), other], names=["mine", "theirs"])
+
+
+@pytest.fixture(scope="module", params=[ragged, joined], ids=["one dataset", "joined"])
+def explorer(request: pytest.FixtureRequest) -> Explorer:
+    return Explorer(request.param())
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +71,18 @@ def stage(browser: Browser, explorer: Explorer, tmp_path_factory: pytest.TempPat
 
 def random_choices(explorer: Explorer, rng: np.random.Generator) -> dict[str, Any]:
     defaults, epochs = explorer.state.defaults(), explorer.session.about["epochs"]
+    attributes = explorer.session.about["attributes"]
 
     def some(values: list[Any]) -> list[Any]:
         return [value for value in values if rng.random() < 0.7] or [values[int(rng.integers(len(values)))]]
 
-    def shown() -> dict[str, Any]:
+    def shown(frozen: bool = False) -> dict[str, Any]:
         low, high = sorted(rng.integers(len(epochs), size=2).tolist())
         chosen = [epochs[low], epochs[high]] if rng.random() < 0.7 else defaults["epochs"]
-        return {"curves": some(defaults["curves"]), "seeds": some(defaults["seeds"]), "epochs": chosen}
+        shown = {"curves": some(defaults["curves"]), "seeds": some(defaults["seeds"]), "epochs": chosen}
+        limits = {name: some(known["values"]) for name, known in attributes.items() if rng.random() < 0.4}
+        limits = {name: values for name, values in limits.items() if values != attributes[name]["values"]}
+        return shown | ({"where": limits} if limits or not frozen else {})
 
     fitted_on = str(rng.choice(["everything", "shown", "frozen"]))
     time_by = str(rng.choice(["epoch", "step", "progress"]))
@@ -75,12 +90,13 @@ def random_choices(explorer: Explorer, rng: np.random.Generator) -> dict[str, An
     return {
         **shown(),
         "axes_fitted_on": fitted_on,
-        "frozen": shown() if fitted_on == "frozen" else None,
+        "frozen": shown(frozen=True) if fitted_on == "frozen" else None,
         "dimensions": str(rng.choice(["3-D", "2-D", "pairs"])),
         "horizontal": int(rng.integers(1, 3)),
         "vertical": int(rng.integers(3, 6)),
-        "color_by": str(rng.choice(["curve", "epoch", "progress", "accuracy"])),
+        "color_by": str(rng.choice(explorer.session.about["options"]["color_by"])),
         "progress_metric": str(rng.choice(["bhattacharyya", "great_circle"])),
+        "spectrum": str(rng.choice(["share", "eigenvalues"])),
         "time_by": time_by,
         "time": None if rng.random() < 0.3 else float(rng.uniform(-0.1, 1.1) * high),
     }

@@ -25,7 +25,7 @@ def ds() -> xr.Dataset:
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_figure_of_each_view_is_that_of_the_view(ds: xr.Dataset, name: str) -> None:
-    explorer = Explorer(ds, curves=["red", "blue"], dimensions="2-D")
+    explorer = Explorer(ds, curves=["red", "blue"], dimensions="2-D", selected=[0, 9])
     drawing = VIEWS[name].compose(explorer.session.analysis, explorer.state)
     figure = explorer.figure(name)
     assert isinstance(figure, go.Figure)
@@ -126,7 +126,7 @@ def test_views_are_chosen_and_ordered(ds: xr.Dataset) -> None:
         (lambda ds: Explorer(ds, tasks=["mauve"]), ValueError, "no task 'mauve' in this dataset; it has red, green, b"),
         (lambda ds: Explorer(ds, color_by="mood"), ValueError, "color_by must be 'curve', 'epoch'"),
         (lambda ds: Explorer(ds["probs"].values), TypeError, "not a ndarray: see pw.make_trajectories"),
-        (lambda ds: Explorer([ds]), TypeError, "an explorer shows a trajectories dataset, not a list"),
+        (lambda ds: Explorer({"a": ds}), TypeError, "an explorer shows a trajectories dataset, not a dict"),
         (lambda ds: Explorer(xr.Dataset()), ValueError, "variable 'run' .* is missing"),
     ],
 )
@@ -154,3 +154,25 @@ def test_the_package_offers_what_comes_late() -> None:
 def test_a_state_that_was_made_before(ds: xr.Dataset) -> None:
     state = ExplorerState(ds, tasks="red")
     assert np.unique(Explorer(ds, state=state).data()["task"]).tolist() == ["red"]
+
+
+def test_an_explorer_of_several_datasets_joins_them(ds: xr.Dataset) -> None:
+    explorer = Explorer([ds, ds.isel(sample=slice(None, None, -1))], color_by="curve", selected=[0, 9])
+    first, second = "synthetic trainings 1", "synthetic trainings 2"
+    assert explorer.session.about["title"] == f"{first} + {second}"
+    assert explorer.state.curves[:2] == [f"red @ {first}", f"green @ {first}"]
+    assert [curve["apart"]["source"] for curve in explorer.session.about["curves"]] == [first] * 3 + [second] * 3
+    explorer.state.curves = [f"red @ {first}", f"red @ {second}"]
+    table = explorer.data("inpca")
+    assert table["source"].tolist() == [first] * 8 + [second] * 8
+    one, other = (table[table["source"] == name].reset_index() for name in (first, second))
+    np.testing.assert_allclose(one["inpca 1"], other["inpca 1"], atol=1e-5)
+    for view in VIEWS:
+        explorer.figure(view)
+    assert explorer.state.tasks == ["red"]
+    explorer.state.tasks = ["blue"]
+    assert explorer.state.curves == [f"blue @ {first}", f"blue @ {second}"]
+    with pytest.raises(ValueError, match="share no sample"):
+        Explorer([ds, ds.assign_coords(sample=np.arange(100, 130))])
+    with pytest.raises(TypeError, match="not of str"):
+        Explorer(["a.zarr"])  # type: ignore[list-item]

@@ -92,7 +92,7 @@ def test_results_ahead_are_those_of_the_analysis(session: Session) -> None:
     assert {tuple(result["choices"]["compared"]) for result in results} >= {("red", "green"), ("green", "red")}
     for result in results:
         choices = result["choices"]
-        assert set(choices) == {"compared", "seeds", "epochs", "progress_metric"}
+        assert set(choices) == {"compared", "seeds", "epochs", "where", "samples", "progress_metric"}
         comparison = session.analysis.comparison(*choices["compared"])
         np.testing.assert_allclose(result["drawing"]["table"]["distance"], comparison["distance"].values)
         state = ExplorerState(session.analysis, **choices)
@@ -132,7 +132,7 @@ def test_a_published_picture_is_sent_with_what_it_has() -> None:
     assert about["published"]
     assert about["ahead"] == {}
     assert about["references"] == ""
-    assert not {"distances", "geodesic", "step length", "progress bhattacharyya"} & set(arrays)
+    assert not {"distances", "geodesic", "step length", "tube distance", "progress bhattacharyya"} & set(arrays)
     k = arrays["everything"].shape[1]
     np.testing.assert_allclose(arrays["everything"], session.analysis.ds["embedding"].values[:, :k], rtol=1e-6)
 
@@ -141,7 +141,7 @@ def test_a_dataset_of_one_checkpoint_is_sent() -> None:
     about, arrays = sent(Session(Analysis(random_trajectories(("red",), 1, 1))), ahead=True)
     assert about["everything"] is None
     assert arrays["epoch"].shape == (1,)
-    assert about["ahead"] == {"comparison": []}
+    assert about["ahead"] == {"comparison": [], "matrix": []}
 
 
 def test_a_summary_in_words() -> None:

@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers import choices as kinds
 from predspace_widgets.explorers.choices import READERS
+from predspace_widgets.explorers.explorer import Explorer
+from predspace_widgets.explorers.sharing import from_query, to_query
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import EmptySelectionError, Selection
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
+from predspace_widgets.views.inpca import COLORINGS
 
 TRAININGS = random_trajectories(
     tasks=("red", "green"), n_seeds=3, n_checkpoints=4, n_samples=4, methods=("supervised", "simclr")
@@ -47,7 +51,7 @@ def values_of_choices() -> dict[str, st.SearchStrategy[Any]]:
         "vertical": st.integers(1, 5),
         "color_by": st.sampled_from(kinds.COLORINGS),
         "progress_metric": st.sampled_from(kinds.PROGRESS_METRICS),
-        "compared": st.lists(st.sampled_from(CURVES), min_size=2, max_size=2),
+        "compared": st.lists(st.sampled_from(CURVES), min_size=2, max_size=6),
         "time": st.none() | st.floats(-1, 1e6),
         "time_by": st.sampled_from(kinds.TIMES),
         "pinned": st.lists(st.sampled_from(CURVES), unique=True),
@@ -290,7 +294,7 @@ def test_an_unknown_choice_names_those_there_are_and_the_nearest(name: str, near
         ({"seeds": [True]}, "no seed True in this dataset; it has 0, 1, 2"),
         ({"seeds": 1.5}, "seeds must be a list, not 1.5"),
         ({"pinned": ["mauve"]}, "no curve 'mauve' in this dataset"),
-        ({"compared": ["red"]}, "compared must be two curves, not 1"),
+        ({"compared": ["red"]}, "compared must be 2 to 6 curves or runs, not 1"),
         ({"compared": ["red", "mauve"]}, "no curve 'mauve' in this dataset"),
         ({"selected": [47, 48]}, "no checkpoint 48 in this dataset; it has 0 to 47"),
         ({"epochs": (5, 4)}, "epochs must be two numbers, the first not above the last: 5, 4"),
@@ -402,3 +406,94 @@ def test_a_number_too_long_to_be_written_is_said(state: ExplorerState) -> None:
 @pytest.mark.parametrize("choices", [None, [], "curves", 3])
 def test_what_has_no_names_is_said(state: ExplorerState, choices: Any) -> None:
     assert state.apply(choices) == ["choices must be given by their names"]
+
+
+# -- attributes of runs -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def attributed() -> xr.Dataset:
+    """Two seeds a task; the second has width 8, the first 0.5 or none; a network for each task, "" for blue."""
+    ds = random_trajectories(n_checkpoints=3)
+    width = np.where(ds["seed"] == 1, 8.0, np.where(ds["task"] == "red", np.nan, 0.5))
+    network = ds["task"].to_series().map({"red": "cnn", "green": "mlp", "blue": ""}).to_numpy(dtype=str)
+    return ds.assign_coords(width=("checkpoint", width), network=("checkpoint", network))
+
+
+def test_attributes_choose_what_is_shown(attributed: xr.Dataset) -> None:
+    state = ExplorerState(attributed, where={"width": [8.0, None], "network": "cnn"})
+    assert state.where == {"width": ["8", ""], "network": ["cnn"]}
+    assert set(attributed["task"].values[state.selection.rows(attributed)]) == {"red"}
+    assert ExplorerState(attributed, **state.settings()).choices() == state.choices()
+    assert from_query(to_query(state.settings())) == state.settings()
+    state.where = {"width": ["", "0.5", 8], "network": ["mlp", "cnn"]}
+    assert state.where == {"network": ["cnn", "mlp"]}  # all widths are no choice
+    state.where = {}
+    assert state.settings() == {}
+    assert state.selection == Selection()
+
+
+def test_frozen_axes_remember_attributes(attributed: xr.Dataset) -> None:
+    state = ExplorerState(attributed, where={"network": ["mlp"]}, axes_fitted_on="frozen")
+    assert state.frozen is not None
+    assert state.frozen["where"] == {"network": ["mlp"]}
+    state.where = {}
+    assert state.fitted_on is not None
+    assert set(attributed["task"].values[state.fitted_on.rows(attributed)]) == {"green"}
+    assert state.apply({"frozen": {**state.frozen, "where": {"network": ["cnn"]}}}) == []
+    assert state.frozen["where"] == {"network": ["cnn"]}
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ({"net": ["cnn"]}, "no attribute 'net' of runs in this dataset"),
+        ({"network": ["rnn"]}, "no network 'rnn' in this dataset"),
+        ({"network": [{}]}, "no network a mapping in this dataset"),
+        ({"network": {"cnn": 1}}, "network must be a list, not a mapping"),
+        ([1], "where must be a mapping of attributes to values, not a list"),
+        ("cnn", "where must be a mapping of attributes to values, not 'cnn'"),
+        ({1: 2}, "no attribute 1 of runs in this dataset"),
+    ],
+)
+def test_attributes_that_are_not_there(attributed: xr.Dataset, where: Any, told: str) -> None:
+    state = ExplorerState(attributed)
+    assert state.apply({"where": where}) == [told]
+    assert state.where == {}
+    with pytest.raises(ValueError, match=told):
+        state.where = where
+
+
+def test_of_attributes_what_is_known_is_applied(attributed: xr.Dataset) -> None:
+    state = ExplorerState(attributed)
+    assert state.apply({"where": {"network": ["mlp", "rnn"], "net": 1}}) == [
+        "no network 'rnn' in this dataset",
+        "no attribute 'net' of runs in this dataset",
+    ]
+    assert state.where == {"network": ["mlp"]}
+    state.where = {"network": []}
+    with pytest.raises(ValueError, match="no network is chosen: choose at least one"):
+        state.selection.rows(attributed)
+    with pytest.raises(ValueError, match="no attribute 'width' of runs in this dataset, which has none"):
+        ExplorerState(random_trajectories(n_checkpoints=1), where={"width": 1})
+
+
+def test_colours_can_be_attributes(attributed: xr.Dataset) -> None:
+    explorer = Explorer(attributed, color_by="network", dimensions="2-D")
+    [values] = [trace for trace in explorer.figure().data if trace.meta["role"] == "values"]
+    assert list(values.marker.colorbar.ticktext) == ["cnn", "mlp", "none"]
+    codes = np.array(values.marker.color)
+    np.testing.assert_array_equal(codes[np.isfinite(codes)], np.repeat([0, 1, 2], 6))
+    assert values.marker.colorbar.title.text == "network"
+    explorer.state.color_by = "width"
+    [values] = [trace for trace in explorer.figure().data if trace.meta["role"] == "values"]
+    assert (values.marker.cmin, values.marker.cmax) == (0.5, 8.0)
+    assert set(explorer.session.about["options"]["color_by"]) == {*COLORINGS, "width", "network"}
+    with pytest.raises(ValueError, match=r"color_by must be 'curve', .* or 'network', not 'depth'"):
+        explorer.state.color_by = "depth"
+
+
+def test_a_comparison_counts_the_chosen_runs_only(attributed: xr.Dataset) -> None:
+    explorer = Explorer(attributed, compared=["green", "blue"], where={"width": "8"})
+    expected = attributed.predspace.select(width=8).predspace.trajectory_distance("green", "blue")
+    np.testing.assert_allclose(explorer.data("comparison")["distance"], expected["distance"], rtol=1e-6)

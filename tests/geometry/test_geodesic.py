@@ -407,3 +407,33 @@ assert "numba" in sys.modules
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- the distance to the geodesic --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_distance_to_the_geodesic_is_that_to_its_nearest_point(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    P = random.dirichlet(np.full(4, 0.3), (3, 7))
+    ends = geometry.ignorance(7, 4), geometry.truth(random.integers(4, size=7), 4)
+    there = geometry.geodesic(*ends, geometry.progress(P, *ends))
+    np.testing.assert_allclose(geometry.distance_to_geodesic(P, *ends), geometry.bhattacharyya(P, there), rtol=1e-9)
+    line = geometry.geodesic(*ends, np.linspace(0, 1, 101))  # (point, N, C)
+    assert (
+        geometry.distance_to_geodesic(P, *ends)[:, None] <= geometry.bhattacharyya(P[:, None], line[None]) + 1e-12
+    ).all()
+
+
+def test_points_of_the_geodesic_have_no_distance_to_it() -> None:
+    ends = geometry.ignorance(5, 3), geometry.truth([0, 1, 2, 0, 1], 3)
+    distances = geometry.distance_to_geodesic(geometry.geodesic(*ends, np.linspace(0, 1, 9)), *ends)
+    np.testing.assert_allclose(distances, 0, atol=1e-12)
+    assert (distances >= 0).all()
+
+
+def test_beyond_floor_the_distance_is_that_of_the_floor() -> None:
+    wrong = geometry.truth([1], 2)[None]
+    assert geometry.distance_to_geodesic(wrong, geometry.truth([0], 2), geometry.truth([0], 2)) == pytest.approx(
+        [-np.log(geometry.FLOOR)]
+    )

@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from predspace_widgets.trajectories import (
     NoPredictionsError,
+    Samples,
     make_trajectories,
     open_trajectories,
     restrict_classes,
@@ -114,3 +115,69 @@ def test_classes_that_cannot_be_told_apart_are_refused() -> None:
         restrict_classes(ds, ["1", "2"])
     with pytest.raises(NoPredictionsError):
         restrict_classes(embedding_only(), ["1", "2"])
+
+
+# -- a choice of samples -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("samples", "places", "described"),
+    [
+        (Samples(), range(5), "all 5 samples"),
+        (Samples(classes=("owl",)), [2], "1 sample of owl"),
+        (Samples(classes=("owl", "cat")), [0, 2, 3], "3 samples of owl and cat"),
+        (Samples(rows=(4, 1, 4)), [1, 4], "2 chosen samples"),
+        (Samples(rows=(0, 1), classes=("dog",)), [1], "1 chosen sample of dog"),
+        (Samples(among=("cat", "owl")), [0, 2, 3], "among cat, owl (3 samples)"),
+        (Samples(among=("cat", "owl"), rows=(0, 1)), [0], "among cat, owl (1 chosen sample)"),
+        (Samples(among=("cat", "owl"), classes=("owl",)), [2], "among cat, owl (1 sample of owl)"),
+    ],
+)
+def test_a_choice_of_samples(samples: Samples, places: list[int], described: str) -> None:
+    ds = two_runs()
+    part = samples.apply(ds)
+    validate(part)
+    assert samples.describe(ds) == described
+    assert part.attrs["title"] == f"two runs: {described}"
+    assert part["sample"].values.tolist() == ds["sample"].values[list(places)].tolist()
+    np.testing.assert_array_equal(part["image"], ds["image"].values[list(places)])
+    names, labels = ds["class"].values, ds["label"].values[list(places)]
+    assert part["class"].values[part["label"].values].tolist() == names[labels].tolist()
+    assert "loss" not in part
+    whole = ds["probs"].values[:, list(places)]
+    among = np.isin(names, samples.among or names)
+    expected = whole[:, :, among] / whole[:, :, among].sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(part["probs"], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (Samples(classes=("cow",)), "no class 'cow' in this dataset; it has cat, dog, owl"),
+        (Samples(classes=()), "at least one class is needed, got 0"),
+        (Samples(among=("cat",)), "at least two classes are needed to tell apart, got 1"),
+        (Samples(rows=(5,)), "there is no sample at place 5: places are 0 to 4"),
+        (Samples(rows=(-1,)), "there is no sample at place -1"),
+        (Samples(rows=()), "no sample is left: 0 were chosen"),
+        (Samples(rows=(0,), classes=("owl",)), "no sample is left: 1 were chosen, of the class owl"),
+        (
+            Samples(among=("cat", "dog"), classes=("owl",)),
+            "no sample is left: of the class owl, predicted among cat, dog",
+        ),
+    ],
+)
+def test_choices_that_leave_nothing(samples: Samples, message: str) -> None:
+    for use in (samples.apply, samples.describe, samples.places):
+        with pytest.raises(ValueError, match=message):
+            use(two_runs())
+
+
+def test_a_choice_needs_predictions_and_is_lazy(tmp_path: Path) -> None:
+    with pytest.raises(NoPredictionsError):
+        Samples(rows=(0,)).apply(embedding_only())
+    with open_trajectories(save_trajectories(TRAININGS, tmp_path / "some.zarr")) as opened:
+        computed: list[object] = []
+        with Callback(start=computed.append):
+            part = Samples(classes=("class 1",), among=("class 1", "class 2")).apply(opened)
+        assert computed == []
+        assert part["probs"].chunks is not None

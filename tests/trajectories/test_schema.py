@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from predspace_widgets.trajectories import TrajectoriesError, find_problems, make_trajectories, validate
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, sample_blocks
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.schema import sample_blocks
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, meeting_runs, random_trajectories
 from tests.trajectories.samples import embedding_only, random_probs, two_runs
 

@@ -142,3 +142,44 @@ def test_a_curve_is_not_compared_with_itself(analysis: Analysis) -> None:
     drawing = VIEWS["comparison"].draw(analysis, ExplorerState(analysis, compared=["red", "red"]))
     assert drawing.figure is None
     assert "red" in drawing.message
+
+
+# -- more than two -----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_is_compared_with_each_of_the_others() -> None:
+    analysis = Analysis(random_trajectories(n_seeds=3, n_checkpoints=6))
+    others = ["blue", "green", "red/supervised/1"]
+    drawing = VIEWS["comparison"].compose(analysis, ExplorerState(analysis, compared=["red", *others]))
+    assert drawing.figure is not None
+    assert len(go.Figure(drawing.figure).data) == 6
+    lines = [trace for trace in drawing.figure["data"] if trace["meta"] == "distance"]
+    floors = [trace for trace in drawing.figure["data"] if trace["meta"] == "floor"]
+    for line, floor, other in zip(lines, floors, others, strict=True):
+        compared = analysis.comparison("red", other)
+        np.testing.assert_array_equal(line["y"], compared["distance"].values)
+        np.testing.assert_array_equal(floor["y"], compared["floor"].values)
+        assert line["line"]["color"] == floor["line"]["color"]
+        assert floor["line"]["dash"] == "dot"
+        assert f"{other}: Mean {compared.attrs['mean_distance']:.3f}" in drawing.caption
+    assert len({line["line"]["color"] for line in lines}) == 3
+    assert drawing.table is not None
+    assert drawing.table["second"].unique().tolist() == others
+
+
+def test_seeds_of_one_curve_are_told_apart() -> None:
+    analysis = Analysis(random_trajectories(n_seeds=3, n_checkpoints=4))
+    compared = ["blue", "red/supervised/0", "red/supervised/1"]
+    figure = VIEWS["comparison"].compose(analysis, ExplorerState(analysis, compared=compared)).figure
+    assert figure is not None
+    lines = [trace["line"] for trace in figure["data"] if trace["meta"] == "distance"]
+    assert len({line["color"] for line in lines}) == 1
+    assert len({line["dash"] for line in lines}) == 2
+
+
+def test_who_cannot_be_compared_is_said_and_the_rest_drawn() -> None:
+    analysis = Analysis(random_trajectories(n_seeds=3, n_checkpoints=4))
+    drawing = VIEWS["comparison"].compose(analysis, ExplorerState(analysis, compared=["red", "red", "blue"]))
+    assert drawing.figure is not None
+    assert len(drawing.figure["data"]) == 2
+    assert "red: choose two different curves to compare" in drawing.caption

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predspace_widgets.views.style import DASHES, PALETTE, curve_styles, plain, short
+from predspace_widgets.views.style import DASHES, PALETTE, Style, curve_styles, plain, short
 
 N_BOTH = len(PALETTE) * len(DASHES)
 
@@ -65,6 +65,23 @@ def test_what_colour_and_dash_mean(n_tasks: int, n_methods: int, meaning: str) -
             for other, theirs in zip(pairs, styles, strict=True):
                 assert (its.color == theirs.color) == (one[by] == other[by])
                 assert (its.dash == theirs.dash) == (one[1 - by] == other[1 - by])
+
+
+def test_a_dash_is_a_source_where_task_and_method_have_the_colours() -> None:
+    pairs = [(*pair, source) for pair in grid(3, 4) for source in ("a", "b")]
+    styles, said = curve_styles(pairs)
+    assert said == "A colour is a task and method, a dash a source."
+    for one, its in zip(pairs, styles, strict=True):
+        for other, theirs in zip(pairs, styles, strict=True):
+            assert (its.color == theirs.color) == (one[:2] == other[:2])
+            assert (its.dash == theirs.dash) == (one[2] == other[2])
+    assert curve_styles(pairs, ("task", "method", "width"))[1] == "A colour is a task and method, a dash a width."
+    many = [("all", "supervised", str(source)) for source in range(8)]
+    assert curve_styles(many)[1] == "A colour is a source, a dash a task."
+    several = [(*pair, source) for pair in grid(3, 4) for source in "abcdefg"]
+    assert curve_styles(several)[1].startswith("Some curves look alike" if len(several) > N_BOTH else "Colours come")
+    few = [(f"task {number}", "supervised", str(number)) for number in range(7)]
+    assert curve_styles(few) == ([Style(color) for color in PALETTE[:7]], "")
 
 
 def shown_by_plotly(text: str) -> str:

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
-from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.session import as_plain
 from predspace_widgets.explorers.stage.packing import unpack
@@ -23,7 +23,7 @@ from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS, CheckpointView, ResultView, View
 from predspace_widgets.views.comparison import comparison_figure
-from predspace_widgets.views.marks import applies
+from predspace_widgets.views.marks import COLORING_KINDS, applies
 from predspace_widgets.views.style import curve_styles, plain
 from tests.views.conftest import figure_of, traces
 
@@ -32,7 +32,7 @@ OF_RESULTS = [view for view in VIEWS.values() if isinstance(view, ResultView)]
 
 
 def test_the_views_in_their_order() -> None:
-    assert list(VIEWS) == ["inpca", "progress", "comparison", "lengths", "stress"]
+    assert list(VIEWS) == ["inpca", "progress", "comparison", "matrix", "lengths", "tube", "stress", "inspector"]
     assert all(view.name == name for name, view in VIEWS.items())
 
 
@@ -62,37 +62,45 @@ def test_views_name_choices_and_values_that_there_are(view: View, analysis: Anal
             for value, _ in control.options:
                 state.read_strictly(control.choice, value)
     for name in choices_named_by(view) if isinstance(view, CheckpointView) else ():
-        assert name in state.choices()
+        assert name in {*state.choices(), "coloring"}
     for part in (*view.marks, *view.controls) if isinstance(view, CheckpointView) else view.controls:
         for name, values in part.when.items():
             for value in values:
-                state.read_strictly(name, value)
+                assert value in COLORING_KINDS if name == "coloring" else state.read_strictly(name, value) == value
 
 
 @pytest.mark.parametrize("view", OF_RESULTS, ids=lambda view: view.name)
 def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, analysis: Analysis) -> None:
-    first = as_plain(view.draw(analysis, ExplorerState(analysis)).figure)
-    others = {
-        "curves": ["blue"],
+    analysis = analysis_of(analysis.ds.assign_coords(width=("checkpoint", analysis.ds["seed"].values)))
+    start = {"selected": [0, 9]}
+    first = _drawn(view, analysis, **start)
+    others: dict[str, Any] = {
+        "curves": ["red", "blue"],
         "dimensions": "2-D",
         "color_by": "epoch",
         "time": 3.0,
         "pinned": ["red"],
         "axes_fitted_on": "shown",
         "horizontal": 4,
-    }
-    assert not set(others) & set(view.depends)
-    for name, value in others.items():
-        assert as_plain(view.draw(analysis, ExplorerState(analysis, **{name: value})).figure) == first, name
-    changes: dict[str, Any] = {
         "compared": ["red", "blue"],
         "seeds": [0],
         "epochs": [0, 8],
+        "where": {"width": [1]},
         "progress_metric": "great_circle",
+        "matrix_of": "end",
+        "matrix_by": "run",
+        "spectrum": "eigenvalues",
+        "selected": [1, 9],
+        "sample": 3,
     }
-    assert set(changes) == set(view.depends)
-    for name, value in changes.items():
-        assert as_plain(view.draw(analysis, ExplorerState(analysis, **{name: value})).figure) != first, name
+    assert set(view.depends) <= set(others)
+    for name, value in others.items():
+        assert (_drawn(view, analysis, **start | {name: value}) != first) == (name in view.depends), name
+
+
+def _drawn(view: ResultView, analysis: Analysis, **choices: Any) -> Any:
+    drawing = view.draw(analysis, ExplorerState(analysis, **choices))
+    return as_plain([drawing.figure, drawing.blocks])
 
 
 def test_a_mark_applies_where_all_its_choices_do() -> None:
@@ -134,7 +142,7 @@ def test_styles_depend_on_the_whole_dataset() -> None:
 A_PANEL = '''
 """How accurate is each network at each step?"""
 
-from predspace_widgets.views.marks import Mark
+from predspace_widgets.views.marks import COLORING_KINDS, Mark
 from predspace_widgets.views.style import axis, common_layout
 from predspace_widgets.views.view import CheckpointView
 
@@ -198,9 +206,9 @@ def hostile() -> Analysis:
 
 
 def strings(value: Any) -> list[str]:
-    """All texts in a figure."""
+    """All texts in a figure that may be drawn: `meta` holds what a click chooses."""
     if isinstance(value, dict):
-        return [text for part in value.values() for text in strings(part)]
+        return [text for name, part in value.items() if name != "meta" for text in strings(part)]
     if isinstance(value, list | tuple | np.ndarray) and not (
         isinstance(value, np.ndarray) and value.dtype.kind in "fi"
     ):
@@ -212,7 +220,8 @@ def strings(value: Any) -> list[str]:
 @pytest.mark.parametrize("dimensions", ["2-D", "3-D", "pairs"])
 def test_names_reach_figures_as_plain_text_and_never_a_template(color_by: str, dimensions: str) -> None:
     analysis = hostile()
-    figures = [figure_of(analysis, view.name, color_by=color_by, dimensions=dimensions) for view in VIEWS.values()]
+    choices = {"color_by": color_by, "dimensions": dimensions, "selected": [0, 9], "sample": 0}
+    figures = [figure_of(analysis, view.name, **choices) for view in VIEWS.values()]
     texts = strings(figures)
     assert any("&lt;script&gt;" in text for text in texts)
     assert not any(name in text for name in NAMES for text in texts)
@@ -223,8 +232,10 @@ def test_names_reach_figures_as_plain_text_and_never_a_template(color_by: str, d
 
 
 def test_captions_name_no_curve() -> None:
+    """But that of the matrix, which says what bounds its range: the stage sets captions as text."""
     analysis = hostile()
-    captions = [view.draw(analysis, ExplorerState(analysis)).caption for view in VIEWS.values()]
+    views = [view for view in VIEWS.values() if view.name != "matrix"]
+    captions = [view.draw(analysis, ExplorerState(analysis)).caption for view in views]
     assert not any(name in caption for name in NAMES for caption in captions)
 
 

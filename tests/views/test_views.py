@@ -14,6 +14,7 @@ import xarray as xr
 from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.explorers.session import as_plain
 from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.geometry import bhattacharyya, geodesic, ignorance, truth
 from predspace_widgets.trajectories import Selection
 from predspace_widgets.trajectories.testing import constant_run, geodesic_run, random_trajectories
 from predspace_widgets.views import VIEWS, Drawing
@@ -281,6 +282,34 @@ def test_stress_bars_add_up(analysis: Analysis, choices: dict[str, Any]) -> None
     [before], [own] = (traces(figure_of(analysis, "stress", **choices), role) for role in ("before", "own"))
     np.testing.assert_allclose(before["y"] + own["y"], picture["explained_stress"].values)
     np.testing.assert_allclose(own["y"], picture["axis_stress"].values)
+
+
+def test_the_spectrum_has_all_known_axes_and_marks_the_imaginary_ones(analysis: Analysis) -> None:
+    figure = figure_of(analysis, "stress", spectrum="eigenvalues")
+    [dots] = traces(figure, "eigenvalue")
+    eigenvalues = analysis.picture(n_components=8)["eigenvalue"].values
+    np.testing.assert_allclose(dots["y"], np.abs(eigenvalues))
+    assert figure["layout"]["yaxis"]["type"] == "log"
+    assert [text == "i" for text in dots["text"]] == [fill == "white" for fill in dots["marker"]["color"]]
+    assert [text == "i" for text in dots["text"]] == (eigenvalues < 0).tolist()
+
+
+def test_the_spectrum_of_a_published_picture_is_the_whole_one() -> None:
+    ds = embedding_only()
+    [dots] = traces(figure_of(ds, "stress", spectrum="eigenvalues"), "eigenvalue")
+    np.testing.assert_allclose(dots["y"], np.abs(ds["eigenvalue"].values))
+
+
+def test_the_tube_is_the_distance_to_the_point_at_the_same_progress(analysis: Analysis) -> None:
+    ds = analysis.ds
+    n_samples, n_classes = ds.sizes["sample"], ds.sizes["class"]
+    line = geodesic(ignorance(n_samples, n_classes), truth(ds["label"].values, n_classes), ds.predspace.progress())
+    expected = bhattacharyya(ds["probs"].values, line)
+    [red, *_] = traces(figure_of(analysis, "tube"), "runs")
+    rows = np.array(red["meta"]["rows"])
+    np.testing.assert_allclose(red["y"][rows >= 0], expected[rows[rows >= 0]], rtol=1e-6, atol=1e-12)
+    [red, *_] = traces(figure_of(analysis, "tube"), "mean")
+    np.testing.assert_allclose(red["y"], expected[:12].reshape(2, 6).mean(axis=0), rtol=1e-6, atol=1e-12)
 
 
 # -- captions ---------------------------------------------------------------------------------------------------------

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -36,6 +38,8 @@ _PARTS = 32
 _PARTS_BYTES = 2**30
 _ADDED_AT_ONCE = 2  # shares; the fewer are added at once, the fewer are in memory
 _SHOWN_AFTER = 3.0  # seconds; shorter work needs no progress bar
+_MOST_THREADS = 8  # each of which holds predictions of its own
+_Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +80,7 @@ def mean_over_samples(
     """
     if probs.chunks is None:
         return of_block(probs.values, slice(0, probs.sizes["sample"]))
-    lazy = _whole_rows(probs)
+    lazy = whole_rows(probs)
     size = int(np.prod(shape))
     shares = da.map_blocks(
         _share_of_block,
@@ -105,7 +109,7 @@ def of_each_sample(probs: xr.DataArray, of_block: OfBlock, n_values: int, show_p
     """
     if probs.chunks is None:
         return of_block(probs.values, slice(0, probs.sizes["sample"]))
-    lazy = _whole_rows(probs)
+    lazy = whole_rows(probs)
     chunks = (lazy.chunks[0], lazy.chunks[1], (n_values,))
     values = da.map_blocks(_call, lazy, of_block, dtype=np.float64, chunks=chunks, meta=np.empty((0, 0, 0)))
     return _compute(values, show_progress)
@@ -124,6 +128,18 @@ def in_slices(block: NDArray[Any], samples: slice, of_block: OfBlock, n_samples:
         for k in starts
     )
     return np.asarray(sum(parts))
+
+
+def in_threads(tasks: Sequence[Callable[[], _Result]]) -> list[_Result]:
+    """Results of tasks that hold no lock of Python for long, on the threads that a task of ours may use."""
+    n_threads = min(threads_of_a_task() or os.cpu_count() or 1, _MOST_THREADS, len(tasks))
+    if n_threads < 2:
+        return [task() for task in tasks]
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        return list(pool.map(lambda task: task(), tasks))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def threads_of_a_task() -> int | None:
@@ -163,7 +179,7 @@ def check_workers(client: Any) -> None:
             raise OSError(f"the worker {worker} {has} {package}: install version {here} there, as it is here")
 
 
-def _whole_rows(probs: xr.DataArray) -> da.Array:
+def whole_rows(probs: xr.DataArray) -> da.Array:
     """The lazy array with whole checkpoints and classes in every block."""
     lazy: da.Array = probs.transpose("checkpoint", "sample", "class").data
     if lazy.numblocks[2] > 1:

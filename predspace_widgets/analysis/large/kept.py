@@ -23,6 +23,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from predspace_widgets.geometry.probabilities import Array
@@ -32,7 +33,7 @@ SUFFIX = ".results"
 _DIGESTS = "content.json"
 _FOLDER_NAME = re.compile("[0-9a-f]{20}")
 # To be raised when the code gives other results for the same predictions: the name of the folder changes with it.
-_VERSION = 2
+_VERSION = 3
 _log = logging.getLogger(__name__)
 
 
@@ -80,8 +81,8 @@ class Results:
         files, root = fsspec.url_to_fs(self.url)
         return bool(files.exists(f"{root}/{name}/c/{number}/0"))
 
-    def begin(self, name: str, n_parts: int, size: int) -> None:
-        """Make an array (n_parts, size) of float64 ready to be written.
+    def begin(self, name: str, n_parts: int, size: int, dtype: str = "float64") -> None:
+        """Make an array (n_parts, size) ready to be written.
 
         Raises
         ------
@@ -94,12 +95,16 @@ class Results:
             there = None
         if there == (n_parts, size):
             return
-        check_room(self.url, 8 * n_parts * size, "keep=False computes distances without keeping anything")
+        check_room(
+            self.url,
+            np.dtype(dtype).itemsize * n_parts * size,
+            "keep=False computes distances without keeping anything",
+        )
         zarr.create_array(
             f"{self.url}/{name}",
             shape=(n_parts, size),
             chunks=(1, max(size, 1)),
-            dtype=np.float64,
+            dtype=dtype,
             fill_value=np.nan,
             compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec()],
             overwrite=True,
@@ -116,7 +121,19 @@ class Results:
         self.source.check_unchanged()
         # Again: a process that opened the dataset with other labels deletes this folder (`_forget_others`).
         self.begin(name, n_parts, len(values))
-        array: Any = zarr.open_array(f"{self.url}/{name}", mode="r+")
+        self.put(name, values, number)
+
+    def put(self, name: str, values: Array | NDArray[np.float32], number: int = 0) -> None:
+        """Write a part of an array that was begun, for a caller who looks after the dataset and the folder.
+
+        Raises
+        ------
+        OSError
+        """
+        try:
+            array: Any = zarr.open_array(f"{self.url}/{name}", mode="r+")
+        except FileNotFoundError as error:
+            raise OSError(f"{self.url}/{name} was deleted") from error
         array[number] = values
 
 

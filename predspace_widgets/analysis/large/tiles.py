@@ -22,7 +22,8 @@ from predspace_widgets.analysis.large.blocks import mean_over_samples
 from predspace_widgets.analysis.large.kept import check_room
 from predspace_widgets.analysis.measurements import distances_of_block
 from predspace_widgets.geometry.distance import Metric, check_metric
-from predspace_widgets.trajectories.schema import CHECKPOINT_COORDS, check_predictions
+from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.schema import check_predictions
 from predspace_widgets.trajectories.source import digest_of, source_of
 
 # A strip of rows of the matrix has up to this size; a few strips are in memory at a time.

@@ -12,10 +12,12 @@ export class Chart {
     this.plot.className = "plot";
     this.above = root.appendChild(document.createElement("canvas"));
     this.above.className = "above";
-    root.addEventListener("pointermove", (event) => this.hover(event));
-    root.addEventListener("pointerleave", () => handlers.hover(null));
-    root.addEventListener("pointerdown", (event) => (this.pressed = [event.clientX, event.clientY]), true);
-    root.addEventListener("pointerup", (event) => this.release(event), true);
+    this.gone = new AbortController();
+    const on = (name, act, capture = false) => root.addEventListener(name, act, { capture, signal: this.gone.signal });
+    on("pointermove", (event) => this.hover(event));
+    on("pointerleave", () => handlers.hover(null));
+    on("pointerdown", (event) => (this.pressed = [event.clientX, event.clientY]), true);
+    on("pointerup", (event) => this.release(event), true);
   }
 
   async draw(figure, theme) {
@@ -23,7 +25,8 @@ export class Chart {
     this.theme = theme;
     const { width, height } = this.size();
     if (!width || !height) return; // drawn once there is room
-    const own = figure.data.some((trace) => trace.meta?.role);
+    const own = figure.data.some((trace) => trace.meta?.role && !trace.meta.choose); // hit by us, not by plotly
+    this.own = own;
     const data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;
     const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
@@ -51,6 +54,13 @@ export class Chart {
     if (this.plot._fullLayout?.selections?.length) this.plotly.relayout(this.plot, { selections: [] });
   }
 
+  destroy() {
+    this.gone.abort();
+    if (this.plot._fullLayout) this.plotly.purge(this.plot);
+    this.plot.remove();
+    this.above.remove();
+  }
+
   async resize() {
     if (this.figure) await this.draw(this.figure, this.theme);
   }
@@ -67,6 +77,7 @@ export class Chart {
     this.plot.on("plotly_relayout", () => this.paint());
     this.plot.on("plotly_relayouting", () => this.paint());
     this.plot.on("plotly_selected", (event) => event && this.handlers.select?.(this.rowsInside(event)));
+    this.plot.on("plotly_click", (event) => this.choose(event.points[0]));
     this.plot.on("plotly_deselect", () => this.handlers.select?.([]));
   }
 
@@ -169,11 +180,19 @@ export class Chart {
   // -- the pointer --------------------------------------------------------------------------------------------------
 
   hover(event) {
-    if (event.buttons || !this.plot._fullLayout || !this.figure) return;
+    if (event.buttons || !this.plot._fullLayout || !this.own) return;
     this.handlers.hover(this.pick(event));
   }
 
+  // A trace may say what is chosen where one of its points, or of its cells (row, column), is clicked.
+  choose({ data, pointNumber, pointIndex }) {
+    const place = pointIndex ?? pointNumber;
+    const choices = [place].flat().reduce((part, n) => part?.[n], data.meta?.choose);
+    if (choices) this.handlers.choose?.(choices);
+  }
+
   release(event) {
+    if (!this.own) return;
     const [x, y] = this.pressed ?? [];
     if (Math.hypot(event.clientX - x, event.clientY - y) < 4) this.handlers.click(this.pick(event));
   }

@@ -2,6 +2,8 @@
 
 export const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
+const MOST_COMPARED = 6; // comparison.py: SIDES
+
 export class Choices {
   constructor(about) {
     this.about = about;
@@ -28,8 +30,9 @@ export class Choices {
       changed.push(other);
     }
     if (changed.includes("axes_fitted_on") && !("frozen" in changes)) {
-      const { curves, seeds, epochs } = this.now;
-      this.now.frozen = this.now.axes_fitted_on === "frozen" ? structuredClone({ curves, seeds, epochs }) : null;
+      const { curves, seeds, epochs, where } = this.now;
+      const shown = Object.keys(where).length ? { curves, seeds, epochs, where } : { curves, seeds, epochs };
+      this.now.frozen = this.now.axes_fitted_on === "frozen" ? structuredClone(shown) : null;
       changed.push("frozen");
     }
     if (changed.length) for (const listen of this.listeners) listen(changed, from);
@@ -56,7 +59,7 @@ export class Choices {
 
   // Those of them that an address, code and a file keep: what is selected is for a look.
   lasting() {
-    const { selected, ...settings } = this.settings();
+    const { selected, sample, ...settings } = this.settings();
     return settings;
   }
 
@@ -69,30 +72,82 @@ export class Choices {
       const unknown = list.filter((item) => !known.includes(item));
       if (unknown.length) refuse(`${name}: this dataset has no “${unknown[0]}”.`);
       const members = list.filter((item) => known.includes(item));
-      if (name === "compared") return members.length === 2 ? members : refuse("compared: two curves are needed.");
+      if (name === "compared") {
+        if (unknown.length) return undefined;
+        const enough = members.length >= 2 && members.length <= MOST_COMPARED;
+        return enough ? members : refuse(`compared: 2 to ${MOST_COMPARED} curves or runs are needed.`);
+      }
       if (unknown.length && !members.length) return undefined;
       return known.filter((item) => members.includes(item)); // in the order of the dataset
     }
     if (known) return known.includes(value) ? value : refuse(`${name} cannot be “${value}”; it is one of ${known.join(", ")}.`);
+    if (name === "where") return this.whereOf(value, refuse);
     if (name === "epochs") return isRange(value) ? value : refuse("epochs: a first and a last number are needed.");
     if (name === "time") return value === null || Number.isFinite(value) ? value : refuse("time: a number is needed.");
     if (name === "camera") return value === null || isCamera(value) ? value : refuse("camera: numbers are needed.");
+    if (name === "samples") return value === null ? null : (this.readSamples(value) ?? refuse("samples: no such choice."));
+    if (name === "sample") return value === null || this.isSample(value) ? value : refuse("sample: this dataset has no such sample.");
+    if (name === "tabs") return isListOfTexts(value) ? value : refuse("tabs: names of views are needed.");
     if (name === "frozen") return value === null || this.isSelection(value) ? value : refuse("frozen: no such choice.");
     return value;
   }
 
   options(name) {
     const { curves, seeds, options } = this.about;
-    if (["curves", "pinned", "compared"].includes(name)) return curves.map((curve) => curve.label);
+    if (["curves", "pinned"].includes(name)) return curves.map((curve) => curve.label);
+    if (name === "compared") return [...curves.map((curve) => curve.label), ...this.about.runs];
     return name === "seeds" ? seeds : options[name];
   }
 
+  isSample(value) {
+    return Number.isInteger(value) && value >= 0 && value < this.about.n_samples;
+  }
+
+  // Samples of some classes, at some places, or predicted among some classes, each in the order of the dataset.
+  readSamples(value) {
+    if (value === null || typeof value !== "object" || !Object.keys(value).length) return undefined;
+    const { classes } = this.about;
+    const named = (least) => (list) => list.length >= least && list.every((name) => classes.includes(name)) && classes.filter((name) => list.includes(name));
+    const readers = {
+      classes: named(1),
+      rows: (list) => list.length > 0 && list.every((row) => this.isSample(row)) && [...new Set(list)].sort((one, other) => one - other),
+      among: named(2),
+    };
+    if (!Object.keys(value).every((name) => Object.hasOwn(readers, name) && Array.isArray(value[name]))) return undefined;
+    const parts = Object.keys(readers).filter((name) => name in value).map((name) => [name, readers[name](value[name])]);
+    return parts.every(([, list]) => list) ? Object.fromEntries(parts) : undefined;
+  }
+
+  // Values of attributes in the order of the dataset; an attribute of which all count is left out.
+  whereOf(value, refuse) {
+    const { attributes } = this.about;
+    if (value === null || typeof value !== "object" || Array.isArray(value)) return refuse("where: attributes with values are needed.");
+    const chosen = {};
+    for (const [name, wanted] of Object.entries(value)) {
+      if (!Object.hasOwn(attributes, name)) {
+        refuse(`where: this dataset has no attribute “${name}”.`);
+        continue;
+      }
+      const { values } = attributes[name];
+      const list = (Array.isArray(wanted) ? wanted : [wanted]).map((item) => (item === null ? "" : item === true ? "True" : item === false ? "False" : String(item)));
+      const unknown = list.find((item) => !values.includes(item));
+      if (unknown !== undefined) refuse(`${name}: this dataset has no “${unknown}”.`);
+      if (!list.length || list.some((item) => values.includes(item))) chosen[name] = list;
+    }
+    if (Object.keys(value).length && !Object.keys(chosen).length) return undefined;
+    const ordered = Object.keys(attributes).filter((name) => Object.hasOwn(chosen, name));
+    const limits = ordered.map((name) => [name, attributes[name].values.filter((item) => chosen[name].includes(item))]);
+    return Object.fromEntries(limits.filter(([name, list]) => list.length < attributes[name].values.length));
+  }
+
   isSelection(value) {
-    const { curves, seeds, epochs } = value ?? {};
+    const { curves, seeds, epochs, where = {} } = value ?? {};
     const within = (list, name) => Array.isArray(list) && list.every((item) => this.options(name).includes(item));
-    return within(curves, "curves") && within(seeds, "seeds") && isRange(epochs);
+    return within(curves, "curves") && within(seeds, "seeds") && isRange(epochs) && same(this.whereOf(where, () => {}), where);
   }
 }
+
+const isListOfTexts = (value) => Array.isArray(value) && value.every((text) => typeof text === "string");
 
 function isRange(value) {
   return Array.isArray(value) && value.length === 2 && value.every(Number.isFinite) && value[0] <= value[1];

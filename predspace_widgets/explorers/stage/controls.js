@@ -13,26 +13,37 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-const MOST_CHIPS = 12; // more seeds are a list to select from
+const MOST_CHIPS = 12; // more values are a list to select from
+const MOST_CLASSES = 20;
 
-// A choice of one of several values; of a choice that is a list, the member at a place.
-export function select(stage, { choice, label, options, when, place, prefix = "" }) {
+// A choice of one of several values; of a choice that is a list, the member at a place. A place that is optional adds a
+// member, and takes it away.
+export function select(stage, { choice, label, options, when, place, prefix = "", optional = false }) {
   const { choices } = stage;
   const known = optionsOf(choices.about, options);
-  const list = el(
-    "select",
-    { "aria-label": label, title: label, "data-control": place === null ? choice : `${choice} ${place + 1}` },
-    ...known.map(([, text], number) => el("option", { value: number, textContent: prefix + text })),
-  );
+  const list = el("select", { "aria-label": label, title: label, "data-control": place === null ? choice : `${choice} ${place + 1}` });
+  const add = (text, value) => list.append(el("option", { value, textContent: text }));
+  if (optional) add("+ curve", -1);
+  known.forEach(([, text], number) => add(prefix + text, number));
   const current = () => (place === null ? choices.now[choice] : choices.now[choice][place]);
   list.addEventListener("change", () => {
-    const value = known[Number(list.value)][0];
-    const whole = place === null ? value : choices.now[choice].with(place, value);
-    stage.set({ [choice]: whole });
+    const value = known[Number(list.value)]?.[0];
+    const now = choices.now[choice];
+    if (place === null) stage.set({ [choice]: value });
+    else if (value === undefined) stage.set({ [choice]: now.toSpliced(place, 1) });
+    else stage.set({ [choice]: place < now.length ? now.with(place, value) : [...now, value] });
   });
   const show = () => {
-    list.value = known.findIndex(([value]) => value === current());
-    list.hidden = !Object.entries(when).every(([name, values]) => values.includes(choices.now[name]));
+    const value = current();
+    let number = known.findIndex(([one]) => one === value);
+    if (number < 0 && value !== undefined) { // such as one of very many runs
+      number = known.push([value, String(value)]) - 1;
+      add(prefix + value, number);
+    }
+    list.value = number;
+    if (optional) list.options[0].textContent = value === undefined ? "+ curve" : "− none";
+    const beyond = optional && place > choices.now[choice].length;
+    list.hidden = beyond || !Object.entries(when).every(([name, values]) => values.includes(choices.now[name]));
   };
   stage.shows.push(show);
   return list;
@@ -40,6 +51,7 @@ export function select(stage, { choice, label, options, when, place, prefix = ""
 
 function optionsOf(about, options) {
   if (options === "curves") return about.curves.map(({ label }) => [label, label]);
+  if (options === "colorings") return about.options.color_by.map((name) => [name, name]);
   if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, String(n + 1)]);
   return options;
 }
@@ -61,7 +73,7 @@ export function curveList(stage) {
   );
   const rows = [...tasks].flatMap(([task, members]) => {
     if (members.length === 1) return [curveRow(stage, members[0], members[0].label, false)];
-    return [taskRow(stage, task, members), ...members.map((curve) => curveRow(stage, curve, curve.method, true))];
+    return [taskRow(stage, task, members), ...members.map((curve) => curveRow(stage, curve, curve.within, true))];
   });
   return el("section", { className: "curves" }, heading, el("div", { className: "rows", role: "group" }, ...rows));
 }
@@ -145,30 +157,108 @@ function eye(stage, labels, what) {
 export function seedList(stage) {
   const { choices } = stage;
   const { seeds } = choices.about;
-  const toggled = (seed) => {
-    const { now } = choices;
-    return now.seeds.includes(seed) ? now.seeds.filter((other) => other !== seed) : [...now.seeds, seed];
-  };
-  const chip = (seed) => {
-    const button = el("button", { className: "chip", textContent: seed, onclick: () => stage.set({ seeds: toggled(seed) }) });
-    button.setAttribute("aria-label", `seed ${seed}`);
-    stage.shows.push(() => button.setAttribute("aria-pressed", choices.now.seeds.includes(seed)));
+  const entries = seeds.map((seed) => ({ value: seed, text: seed, label: `seed ${seed}` }));
+  const read = () => choices.now.seeds;
+  return chipList(stage, { title: "Seeds", control: "seeds", entries, read, write: (some) => stage.set({ seeds: some }) });
+}
+
+// Of each attribute of runs that tells some apart, its values.
+export function attributeLists(stage) {
+  const { choices } = stage;
+  const several = Object.entries(choices.about.attributes).filter(([, { values }]) => values.length > 1);
+  return several.map(([name, { values }]) => {
+    const entries = values.map((value) => ({ value, text: value || "none", label: `${name} ${value || "none"}` }));
+    const read = () => choices.now.where[name] ?? values;
+    const write = (some) => stage.set({ where: { ...choices.now.where, [name]: some } });
+    return chipList(stage, { title: name, control: `where ${name}`, entries, read, write });
+  });
+}
+
+// A list to choose several of: chips, or of many values a list to select from.
+function chipList(stage, { title, control, entries, read, write }) {
+  const toggled = (value) => (read().includes(value) ? read().filter((other) => other !== value) : [...read(), value]);
+  const chip = ({ value, text, label }) => {
+    const button = el("button", { className: "chip", textContent: text, onclick: () => write(toggled(value)) });
+    button.setAttribute("aria-label", label);
+    stage.shows.push(() => button.setAttribute("aria-pressed", read().includes(value)));
     return button;
   };
   const many = () => {
-    const list = el(
-      "select",
-      { multiple: true, size: 6, "aria-label": "seeds" },
-      ...seeds.map((seed) => el("option", { value: seed, textContent: seed })),
-    );
-    list.addEventListener("change", () => stage.set({ seeds: [...list.selectedOptions].map(({ value }) => Number(value)) }));
+    const options = entries.map(({ value, text }) => el("option", { value, textContent: text }));
+    const list = el("select", { multiple: true, size: 6, "aria-label": control }, ...options);
+    list.addEventListener("change", () => write([...list.selectedOptions].map(({ index }) => entries[index].value)));
     stage.shows.push(() => {
-      for (const option of list.options) option.selected = choices.now.seeds.includes(Number(option.value));
+      for (const option of list.options) option.selected = read().includes(entries[option.index].value);
     });
     return list;
   };
-  const body = seeds.length > MOST_CHIPS ? [many()] : seeds.map(chip);
-  return el("section", { className: "seeds", "data-control": "seeds" }, el("h2", { textContent: "Seeds" }), ...body);
+  const body = entries.length > MOST_CHIPS ? [many()] : entries.map(chip);
+  return el("section", { className: "seeds", "data-control": control }, el("h2", { textContent: title }), ...body);
+}
+
+// Which samples count: all, those of some classes, or all that are predicted among some classes. What else is chosen, such
+// as single images, is named, with a way back.
+export function sampleList(stage) {
+  const { choices } = stage;
+  const { classes, n_samples: count, published } = choices.about;
+  if (published || !count) return null;
+  const ways = { all: "all", classes: "of classes", among: "among classes" };
+  const way = el("select", { "aria-label": "samples", title: "which samples count", "data-control": "samples by" });
+  for (const [value, textContent] of Object.entries(ways)) way.append(el("option", { value, textContent }));
+  const wayNow = () => Object.keys(choices.now.samples ?? { all: true })[0];
+  const chosen = () => choices.now.samples?.[way.value] ?? [];
+  const choose = (names) => stage.set({ samples: names.length < (way.value === "among" ? 2 : 1) ? null : { [way.value]: names } });
+  const list = el("div", { className: "classes" }, ...classChoices(classes, chosen, choose));
+  way.addEventListener("change", () => {
+    if (way.value === "all") stage.set({ samples: null });
+    else if (chosen().length === 0 && choices.now.samples) stage.set({ samples: null });
+    show();
+  });
+  const back = el("button", { className: "link", textContent: "all again", "data-control": "all samples", onclick: () => stage.set({ samples: null }) });
+  const words = el("div", { className: "words" });
+  const show = () => {
+    list.hidden = way.value === "all" || way.value === "rows";
+    back.hidden = !choices.now.samples;
+    words.textContent = stage.data.about.samples ?? `all ${count.toLocaleString("en")}`;
+    words.title = words.textContent;
+    for (const shown of list.children) shown.update();
+  };
+  stage.shows.push(() => {
+    const now = wayNow();
+    if (now === "rows") way.value = "all";
+    else if (now !== "all") way.value = now;
+    show();
+  });
+  const heading = el("div", { className: "heading" }, el("h2", { textContent: "Samples" }), back);
+  return el("section", { className: "samples-chosen", "data-control": "samples" }, heading, words, way, list);
+}
+
+// A chip a class; of many classes a list to select from.
+function classChoices(classes, chosen, choose) {
+  if (classes.length > MOST_CLASSES) {
+    const list = el("select", { multiple: true, size: 6, "aria-label": "classes" }, ...classes.map((name) => el("option", { value: name, textContent: name })));
+    list.addEventListener("change", () => choose([...list.selectedOptions].map(({ value }) => value)));
+    list.update = () => [...list.options].forEach((option) => (option.selected = chosen().includes(option.value)));
+    return [list];
+  }
+  const pending = new Set(); // among one class nothing can be predicted: the first waits for a second
+  return classes.map((name) => {
+    const button = el("button", { className: "chip", textContent: name, "data-class": name });
+    button.setAttribute("aria-label", `class ${name}`);
+    button.addEventListener("click", () => {
+      const names = new Set([...chosen(), ...pending]);
+      if (!names.delete(name)) names.add(name);
+      pending.clear();
+      if (names.size === 1) pending.add([...names][0]);
+      choose(classes.filter((one) => names.has(one)));
+      button.parentElement?.childNodes.forEach((other) => other.update());
+    });
+    button.update = () => {
+      if (chosen().length) pending.clear();
+      button.setAttribute("aria-pressed", chosen().includes(name) || pending.has(name));
+    };
+    return button;
+  });
 }
 
 // Two handles over the recorded epochs, which are dense in the beginning.

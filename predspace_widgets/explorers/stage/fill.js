@@ -1,11 +1,18 @@
 // A plotly figure of marks; the twin of views/marks.py.
 import { placesByName } from "./tables.js";
 
+// What kind of thing colours the checkpoints, beside the choices: attributes of runs are known with the dataset only.
+export function withColoring(choices, about) {
+  const numbers = about.attributes[choices.color_by]?.numbers;
+  return { ...choices, coloring: choices.color_by === "curve" ? "curve" : numbers === null ? "text" : "number" };
+}
+
 export const applies = (when, choices) => Object.entries(when).every(([name, values]) => values.includes(choices[name]));
 
 // Of a view of checkpoints. With onlyOver, what moves with the time alone.
 export function fill(view, tables, choices, onlyOver = false) {
   const texts = textsOf(choices);
+  choices = withColoring(choices, tables.data.about);
   const data = [];
   const labels = {};
   for (const mark of view.marks) {
@@ -30,8 +37,9 @@ export function fill(view, tables, choices, onlyOver = false) {
 }
 
 export function textsOf(choices) {
-  const columns = { epoch: "log epoch", progress: `progress ${choices.progress_metric}` };
-  return { ...choices, color: columns[choices.color_by] ?? choices.color_by };
+  const { color_by: by } = choices;
+  const columns = { curve: "curve", accuracy: "accuracy", epoch: "log epoch", progress: `progress ${choices.progress_metric}` };
+  return { ...choices, color: Object.hasOwn(columns, by) ? columns[by] : `attribute ${by}` };
 }
 
 export const formatted = (text, texts) => text.replace(/\{(\w+)\}/g, (_, name) => texts[name]);
@@ -58,7 +66,8 @@ function described(part, texts, tokens, tables) {
   const info = tables.info(formatted(column, texts));
   if ("colorscale" in part) {
     const title = { ...filled.colorbar.title, text: info.title };
-    return { ...filled, colorbar: { ...filled.colorbar, ...info.ticks, title }, cmin: info.low, cmax: info.high };
+    const { colorscale = filled.colorscale, low: cmin, high: cmax } = info;
+    return { ...filled, colorbar: { ...filled.colorbar, ...info.ticks, title }, colorscale, cmin, cmax };
   }
   const range = info.range ? { range: info.range } : {};
   return { ...filled, ...info.ticks, ...range, title: { ...filled.title, text: info.title } };

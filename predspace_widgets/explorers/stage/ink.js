@@ -75,7 +75,8 @@ function tracePath(ctx, points) {
     else if (pen++) ctx.lineTo(x, y);
     else {
       ctx.moveTo(x, y);
-      if (!(points[k + 2] - points[k + 3] < Infinity)) ctx.lineTo(x + 0.01, y); // a point alone is a dot, not nothing
+      const isAlone = !(points[k + 2] - points[k + 3] < Infinity) || (points[k + 2] === x && points[k + 3] === y);
+      if (isAlone) ctx.lineTo(x + 0.01, y); // a point, or several at one place, is a dot, not nothing
     }
   }
 }

@@ -27,6 +27,9 @@ const CLOSE = 1e-3;
 const ROUNDING = 2 ** -18;
 // Of the length of a vector: less than this, left after what others span is taken away, is rounding.
 const DEPENDENT = 1e-12;
+// The same for what W makes of a vector, of the norm of W. Where checkpoints coincide W makes nothing of many vectors,
+// and what rounding leaves of them need not be centred.
+const NOTHING = 1e-9;
 
 /**
  * Axes of the chosen checkpoints: eigenvalues of largest magnitude, the largest first, and coordinates
@@ -51,7 +54,7 @@ export function fitAxes(square, T, rows, k, reference = null, share = ROUNDING) 
   const { rowMeans, mean, largest, norm } = moments(distances, n);
   const rounding = share * n * largest;
   const count = Math.min(k, n);
-  const all = { distances, n, rowMeans, mean, rounding };
+  const all = { distances, n, rowMeans, mean, rounding, norm };
   let found;
   if (norm <= rounding) {
     found = { values: new Float64Array(count), vectors: new Float64Array(n * count), converged: true, iterations: 0 };
@@ -187,7 +190,7 @@ const mostHeld = (k) => Math.max(MOST_HELD, 3 * keptBlocks(k));
 
 // Eigenpairs of largest magnitude. With Q all blocks so far, one at right angles to another, W Q = Q H + N R where N is
 // the next block and R couples it to the last: so the small H has the eigenvalues, and R the residuals.
-function iterate({ distances, n, rounding }, k, first) {
+function iterate({ distances, n, rounding, norm }, k, first) {
   const limit = WIDTH * mostHeld(k);
   let H = new Float64Array(limit * limit);
   const random = pseudoRandom(n);
@@ -197,7 +200,7 @@ function iterate({ distances, n, rounding }, k, first) {
   for (let iterations = 1; ; iterations++) {
     blocks.push(next);
     const image = timesW(distances, n, next);
-    const { coefficients, coupling } = orthonormalise(image, blocks, n, random);
+    const { coefficients, coupling } = orthonormalise(image, blocks, n, random, NOTHING * norm);
     enter(H, limit, coefficients, blocks.length * WIDTH);
     const ritz = eigenpairs(leading(H, limit, blocks.length * WIDTH), blocks.length * WIDTH);
     const residuals = residualsOf(ritz, coupling);
@@ -269,8 +272,8 @@ function centre(block, n) {
 
 // Takes away from a block what others span, and makes its vectors of length 1 at right angles to each other. What was
 // taken, `coefficients` (a matrix of WIDTH columns), and `coupling`: the block before = others coefficients + block
-// coupling. Vectors of which nothing is left are drawn anew, and coupled to nothing.
-function orthonormalise(block, others, n, random) {
+// coupling. Vectors of which nothing is left, or no more than a length, are drawn anew, and coupled to nothing.
+function orthonormalise(block, others, n, random, least = 0) {
   const coefficients = new Float64Array(others.length * WIDTH * WIDTH);
   const coupling = new Float64Array(WIDTH * WIDTH);
   const lengths = Array.from({ length: WIDTH }, (_, c) => lengthOf(block, c));
@@ -282,7 +285,7 @@ function orthonormalise(block, others, n, random) {
       for (let before = 0; before < c; before++) coupling[before * WIDTH + c] += takeColumn(block, c, block, before);
     }
     const length = lengthOf(block, c);
-    if (length > DEPENDENT * lengths[c]) {
+    if (length > Math.max(DEPENDENT * lengths[c], least)) {
       coupling[c * WIDTH + c] = length;
       for (let at = c; at < block.length; at += WIDTH) block[at] /= length;
     } else {

@@ -4,7 +4,7 @@ import { unpack } from "./packing.js";
 
 const EVERY = 1000; // milliseconds between two questions
 const LONGER = 4000; // and after one that nobody answered
-const NEW_DISTANCES = "new distances"; // from each new checkpoint to all that the axes may be fitted on
+export const NEW_DISTANCES = "new distances"; // from each new checkpoint to all that the axes may be fitted on
 
 const waited = (time) => new Promise((done) => setTimeout(done, time));
 
@@ -39,7 +39,7 @@ class Live {
   }
 
   get generation() {
-    return this.stage.data.about.generation;
+    return this.stage.whole.about.generation;
   }
 
   // In the header of the page, which is made anew with the page.
@@ -97,9 +97,9 @@ class Live {
     if (about.n_new === this.known) return;
     if (about.first !== this.known) return this.reload();
     this.known = about.n_new;
-    const before = this.stage.data.about;
+    const before = this.stage.whole.about;
     const names = [before.curves.length, before.seeds.length].join();
-    grow(this.stage.data, about, arrays);
+    grow(this.stage.whole, about, arrays);
     this.stage.grown(names !== [before.curves.length, before.seeds.length].join());
     await this.stage.whenDrawn(); // a page that draws slowly asks less often
   }

@@ -8,6 +8,14 @@ const ROOM = 0.03; // of the extent of an axis, at either end
 const ALL_NEW = "the axes have less than two checkpoints to be fitted on: new ones count once the axes are fitted anew";
 const TOO_FEW = "only one checkpoint is chosen: a picture needs at least two";
 
+function frozenRows(data, frozen) {
+  try {
+    return chosenRows(data, frozen);
+  } catch (error) {
+    throw new Error(`the axes have nothing to be fitted on: ${error.message}`);
+  }
+}
+
 export class Pictures {
   constructor(data) {
     this.data = data;
@@ -23,7 +31,7 @@ export class Pictures {
     if (published || choices.axes_fitted_on === "everything") {
       return new Picture(data, rows, rows, data.arrays.everything, data.arrays.geodesic, everything, choices);
     }
-    const chosen = choices.axes_fitted_on === "shown" ? rows : chosenRows(data, choices.frozen);
+    const chosen = choices.axes_fitted_on === "shown" ? rows : frozenRows(data, choices.frozen);
     const fitted = chosen.filter((row) => row < data.about.n_checkpoints); // those that came later are projected
     if (fitted.length < 2) throw new Error(fitted.length < chosen.length ? ALL_NEW : TOO_FEW);
     if (!data.arrays.distances) {
@@ -42,8 +50,8 @@ export class Pictures {
   }
 
   // The choices that a picture depends on.
-  dependsOn({ curves, seeds, epochs, axes_fitted_on, frozen }) {
-    return { curves, seeds, epochs, axes_fitted_on, frozen };
+  dependsOn({ curves, seeds, epochs, where, axes_fitted_on, frozen }) {
+    return { curves, seeds, epochs, where, axes_fitted_on, frozen };
   }
 
   key(choices) {
@@ -64,7 +72,7 @@ export class Pictures {
     this.square ??= squareOf(arrays.distances, T);
     const rounding = arrays.distances instanceof Float32Array ? 2 ** -25 : undefined;
     const reference = arrays.everything.subarray(0, T * arrays.everything.shape[1]); // without those that came later
-    const axes = fitAxes(this.square, T, fitted, about.n_axes, reference, rounding);
+    const axes = fitAxes(this.square, T, fitted, about.n_spectrum, reference, rounding);
     const own = axes.stress.map((sum, n) => sum - (n ? axes.stress[n - 1] : 0));
     return this.keep(this.frames, key, {
       axes,
@@ -105,7 +113,8 @@ class Picture {
     Object.assign(this, { data, rows, places, coordinates, line, about, choices: { ...choices } });
     this.fittedCoordinates = coordinates;
     this.k = coordinates.shape?.[1] ?? about.eigenvalues.length;
-    this.eigenvalues = Array.from(about.eigenvalues).slice(0, data.about.n_axes);
+    this.spectrum = Array.from(about.eigenvalues);
+    this.eigenvalues = this.spectrum.slice(0, data.about.n_axes);
     this.together = Array.from(about.explained_stress).slice(0, data.about.n_axes);
     this.own = Array.from(about.axis_stress).slice(0, data.about.n_axes);
   }

@@ -73,7 +73,10 @@ function pathOfChain(ctx, pixels, from, to, stub) {
   const before = stub && joined(from - 1);
   if (before) ctx.moveTo(...toward(from, from - 1));
   ctx[before ? "lineTo" : "moveTo"](pixels[2 * from], pixels[2 * from + 1]);
-  for (let k = from + 1; k <= to; k++) ctx.lineTo(pixels[2 * k], pixels[2 * k + 1]);
+  for (let k = from + 1; k <= to; k++) {
+    const stays = pixels[2 * k] === pixels[2 * k - 2] && pixels[2 * k + 1] === pixels[2 * k - 1];
+    ctx.lineTo(pixels[2 * k] + (stays ? 0.01 : 0), pixels[2 * k + 1]); // a piece of no length is a dot, not nothing
+  }
   if (stub && joined(to + 1)) ctx.lineTo(...toward(to, to + 1));
 }
 

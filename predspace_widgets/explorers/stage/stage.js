@@ -1,21 +1,22 @@
 // The stage: cards with views, the list of curves, the time, and what links them. It knows no view by name.
-import { Chart } from "./chart.js";
+import { Card, dependsOf } from "./card.js";
 import { Choices, fromQuery, same, toQuery } from "./choices.js";
-import { curveList, el, epochRange, seedList, select, timeBar } from "./controls.js";
-import { applies, fill, formatted, textsOf } from "./fill.js";
-import { startLive, withLater } from "./live.js";
+import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
+import { fill, formatted, textsOf } from "./fill.js";
+import { NEW_DISTANCES, startLive } from "./live.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
-import { Scene } from "./scene.js";
-import { header, cardMenu } from "./sharing.js";
+import { header } from "./sharing.js";
 import { Tables, chosenRows, general } from "./tables.js";
-import { inLargerType, themeOf, themed } from "./theme.js";
-import { turnOver } from "./turning.js";
+import { themeOf, themed } from "./theme.js";
 
 // Choices that change no figure, or only what is drawn above it.
-const LIGHT = ["time", "pinned", "camera", "selected"];
-const MANY = 40; // selected checkpoints have small dots
+const LIGHT = ["time", "pinned", "camera", "selected", "sample", "tabs"];
+const DECIDE = ["tabs", "selected"]; // which cards are seen
+const SIDES = { below: ["below left", "below right"], right: ["right top", "right bottom", "selected"] };
 const STAYS = 8000; // milliseconds that a notice is seen
+const MOST_KEPT_SAMPLES = 4; // choices of samples
+const MOST_ANSWERS = 100;
 const QUIET = 250; // milliseconds until the host and the address hear of what goes on changing
 
 const soon = () => new Promise((done) => setTimeout(done));
@@ -34,7 +35,7 @@ export async function mount(root, host) {
 
 class Stage {
   constructor(root, host, data) {
-    Object.assign(this, { root, host, data, shows: [], lit: null, generation: 0, answers: new Map() });
+    Object.assign(this, { root, host, data, shows: [], lit: null, generation: 0, ahead: new Map(), answers: new Map(), whole: data, ofSamples: new Map() });
     this.choices = new Choices(data.about);
     this.pictures = new Pictures(data);
     const address = host.address ? fromQuery(location.search) : {};
@@ -57,11 +58,11 @@ class Stage {
 
   // New checkpoints are there.
   grown(hasNewNames) {
-    const { about } = this.data;
+    const { about } = this.whole;
     this.choices.renew(about);
     const summary = this.body.querySelector("header .summary");
     if (summary) summary.textContent = summary.title = about.summary;
-    if (hasNewNames) this.body.querySelector("aside").replaceChildren(curveList(this), seedList(this), epochRange(this));
+    if (hasNewNames) this.body.querySelector("aside").replaceChildren(...this.lists());
     this.show();
     this.drawn = this.draw();
   }
@@ -69,7 +70,8 @@ class Stage {
   // All numbers are other ones now.
   replace(data) {
     for (const card of this.cards) card.destroy();
-    Object.assign(this, { data, shows: [], lit: null, lastPicture: null, pending: null, answers: new Map(), problems: [] });
+    Object.assign(this, { data, shows: [], lit: null, lastPicture: null, pending: null, problems: [] });
+    Object.assign(this, { whole: data, ahead: new Map(), answers: new Map(), ofSamples: new Map() });
     this.choices.renew(data.about);
     this.pictures = new Pictures(data);
     this.learn(data.about.ahead);
@@ -82,7 +84,7 @@ class Stage {
   // Results that were measured ahead answer for the choices that they are of.
   learn(ahead) {
     for (const [view, results] of Object.entries(ahead)) {
-      for (const { choices, drawing } of results) this.answers.set(this.keyOf(this.view(view), choices), drawing);
+      for (const { choices, drawing } of results) this.ahead.set(this.keyOf(this.view(view), choices), drawing);
     }
   }
 
@@ -126,17 +128,19 @@ class Stage {
     const { about } = this.data;
     this.tip = el("div", { className: "tip", hidden: true });
     this.notice = el("div", { className: "notice", hidden: true, role: "status" });
-    this.cards = about.views.map((view, place) => new Card(this, view, place === 0));
+    const decks = Map.groupBy(about.views.slice(1), (view) => view.deck);
+    this.cards = about.views.map((view, place) => new Card(this, view, place ? decks.get(view.deck) : null));
     const [first, ...others] = this.cards;
-    const below = others.slice(0, 2);
-    const right = others.slice(2);
-    const column = (name, cards) => (cards.length ? el("div", { className: name }, ...cards.map((card) => card.node)) : null);
+    const column = (side) => {
+      const cards = others.filter(({ view }) => SIDES[side].includes(view.deck));
+      return cards.length ? el("div", { className: side }, ...cards.map((card) => card.node)) : null;
+    };
     this.body = el(
       "div",
       { className: "stage" },
       header(this),
-      el("aside", {}, curveList(this), seedList(this), epochRange(this)),
-      el("main", {}, el("div", { className: "middle" }, first.node, column("below", below)), column("right", right)),
+      el("aside", {}, ...this.lists()),
+      el("main", {}, el("div", { className: "middle" }, first.node, column("below")), column("right")),
       this.notice,
       this.tip,
     );
@@ -147,6 +151,11 @@ class Stage {
     this.body.addEventListener("keydown", (event) => this.key(event));
     if (this.problems.length) this.say(`${this.problems.join(" ")} The rest of the address is applied.`, true);
     this.show();
+  }
+
+  lists() {
+    const lists = [curveList(this), seedList(this), ...attributeLists(this), epochRange(this), sampleList(this)];
+    return lists.filter((list) => list !== null);
   }
 
   show() {
@@ -191,7 +200,7 @@ class Stage {
   react(changed, from) {
     if (this.data.about.published && changed.includes("axes_fitted_on")) return;
     this.show();
-    if (changed.every((name) => LIGHT.includes(name))) this.drawOver(changed);
+    if (changed.every((name) => LIGHT.includes(name))) this.drawLight(changed);
     else this.drawn = this.draw(changed);
     if (from !== "host" && from !== "play") this.settle();
   }
@@ -238,13 +247,71 @@ class Stage {
   async draw(changed = null) {
     const mine = ++this.generation;
     this.tables = null;
+    for (const card of this.cards) card.isStale ||= !changed || card.dependsOn(changed);
+    await this.drawStale(mine);
+  }
+
+  // Choices that change no picture move what is above it; they may change a result, or which cards are seen.
+  drawLight(changed) {
+    const due = this.cards.filter(({ view }) => view.kind === "results").filter((card) => card.dependsOn(changed));
+    for (const card of due) card.isStale = true;
+    this.drawOver(changed);
+    if (due.length || changed.some((name) => DECIDE.includes(name))) this.drawn = this.drawStale(++this.generation);
+  }
+
+  // Cards that cannot be seen wait until they can.
+  async drawStale(mine) {
+    const isNewest = () => mine === this.generation;
+    if (!(await this.exchange(isNewest))) return;
     for (const card of this.cards) {
-      if (mine !== this.generation) return;
-      if (changed && !card.dependsOn(changed)) continue;
-      await card.draw(() => mine === this.generation);
+      if (!isNewest()) return;
+      if (!card.isStale || !card.isSeen()) continue;
+      await card.draw(isNewest);
+      if (isNewest()) card.isStale = false;
       await (card === this.cards[0] ? frame() : soon());
     }
-    if (mine === this.generation) this.drawOver(["pinned"]);
+    if (isNewest()) this.drawOver(["pinned"]);
+  }
+
+  // The numbers of the samples that are looked at take the place of those before; false where they are wanted no more.
+  async exchange(isNewest) {
+    const { samples } = this.choices.now;
+    const key = JSON.stringify(samples);
+    if (key === (this.data.key ?? "null")) return true;
+    try {
+      if (samples && !this.ofSamples.has(key)) {
+        this.body.classList.add("exchanging");
+        const answer = await this.host.ask("samples", { kind: "samples", choices: { samples } });
+        if (!answer) return false;
+        if (this.ofSamples.size >= MOST_KEPT_SAMPLES) this.ofSamples.delete(this.ofSamples.keys().next().value);
+        this.ofSamples.set(key, this.withNumbers(answer, key));
+      }
+    } catch (error) {
+      if (!isNewest()) return false;
+      this.choices.now.samples = this.data.key ? JSON.parse(this.data.key) : null; // they stay what they were
+      this.say(error.message, true);
+      this.show();
+      this.settle();
+      return true;
+    } finally {
+      this.body.classList.remove("exchanging");
+    }
+    if (!isNewest()) return false;
+    this.data = samples ? this.ofSamples.get(key) : this.whole;
+    this.tables = null;
+    this.pictures = new Pictures(this.data);
+    this.lastPicture = null;
+    this.show();
+    return true;
+  }
+
+  withNumbers({ about, arrays }, key) {
+    const { whole } = this;
+    const n = whole.about.n_checkpoints; // those that are measured: others may have come
+    const first = (values) => (values.length > n ? values.subarray(0, n) : values);
+    const others = Object.entries(whole.arrays).filter(([name]) => !about.replaces.includes(name) && name !== NEW_DISTANCES);
+    const without = Object.fromEntries(others.map(([name, values]) => [name, first(values)]));
+    return { key, about: { ...whole.about, ...about }, arrays: { ...without, ...arrays } };
   }
 
   drawOver(changed) {
@@ -281,7 +348,9 @@ class Stage {
   }
 
   click(hit) {
-    if (hit?.row >= 0) this.set({ selected: [hit.row] });
+    const { selected } = this.choices.now;
+    // A second checkpoint is looked at beside the first; a third takes the place of the second.
+    if (hit?.row >= 0) this.set({ selected: [1, 2].includes(selected.length) && selected[0] !== hit.row ? [selected[0], hit.row] : [hit.row] });
     else if (hit?.curve >= 0) this.pin(this.data.about.curves[hit.curve].label);
     else if (this.choices.now.selected.length) this.set({ selected: [] });
   }
@@ -309,6 +378,10 @@ class Stage {
     const shares = [["progress", arrays[metric]], ["accuracy", arrays.accuracy]];
     const known = shares.filter(([, values]) => values).map(([name, values]) => `${name} ${values[row].toFixed(3)}`);
     if (known.length) lines.push(known.join(" · "));
+    const { attributes } = this.data.about;
+    const named = Object.entries(attributes).map(([name, { values }]) => [name, values[arrays[`attribute ${name}`][row]]]);
+    const given = named.filter(([, value]) => value);
+    if (given.length) lines.push(given.map((pair) => pair.join(" ")).join(" · "));
     const intervals = this.intervals(row);
     return intervals ? [...lines, intervals] : lines;
   }
@@ -333,7 +406,7 @@ class Stage {
   // Of a view for the present choices: its figure and its caption, or a message why there is none.
   drawing(name) {
     const view = this.view(name);
-    if (view.kind === "results") return this.answers.get(this.keyOf(view)) ?? { message: "not measured yet" };
+    if (view.kind === "results") return this.answerOf(view) ?? { message: "not measured yet" };
     try {
       const tables = this.tablesNow();
       const figure = fill(view, tables, this.choices.now);
@@ -348,7 +421,7 @@ class Stage {
   // The numbers of a view in plain arrays, by column.
   result(name) {
     const view = this.view(name);
-    if (view.kind === "results") return this.answers.get(this.keyOf(view))?.table ?? null;
+    if (view.kind === "results") return this.answerOf(view)?.table ?? null;
     const tables = this.tablesNow();
     const table = tables.get(view.table);
     const texts = textsOf(this.choices.now);
@@ -360,8 +433,7 @@ class Stage {
       result.run = rows.map((row) => about.runs[arrays.run[row]]);
     }
     if (table.curve) {
-      result.task = table.curve.map((curve) => about.curves[curve].task);
-      result.method = table.curve.map((curve) => about.curves[curve].method);
+      for (const name of about.curve_coordinates) result[name] = table.curve.map((curve) => about.curves[curve].apart[name]);
     }
     if (result.row) result.seed = rows.map((row) => arrays.seed[row]);
     for (const column of view.columns) result[formatted(column, texts)] = Array.from(table.column(formatted(column, texts)));
@@ -374,8 +446,19 @@ class Stage {
     return result;
   }
 
+  // What is known of a view of results for the present choices.
+  answerOf(view) {
+    const key = this.keyOf(view);
+    return this.ahead.get(key) ?? this.answers.get(key);
+  }
+
+  remember(key, drawing) {
+    this.answers.set(key, drawing);
+    if (this.answers.size > MOST_ANSWERS) this.answers.delete(this.answers.keys().next().value);
+  }
+
   keyOf(view, choices = {}) {
-    return `${view.name} ${JSON.stringify(view.depends.map((name) => this.measuredAs(name, choices[name] ?? this.choices.now[name])))}`;
+    return `${view.name} ${JSON.stringify(dependsOf(view).map((name) => this.measuredAs(name, choices[name] ?? this.choices.now[name] ?? null)))}`;
   }
 
   // Results are of the checkpoints that were there at first: whoever chooses everything means these.
@@ -389,318 +472,5 @@ class Stage {
   async ask(kind, request, isNewest) {
     const answer = await this.host.ask(kind, request);
     return isNewest() ? answer : null;
-  }
-}
-
-// The scene tells where it was hit inside of it; a tip needs to know where on the page.
-function onPage(handlers, drawing) {
-  const moved = (hit) => {
-    const { left, top } = drawing.getBoundingClientRect();
-    return hit && { ...hit, row: hit.row ?? -1, curve: hit.curve ?? -1, x: hit.x + left, y: hit.y + top };
-  };
-  return { ...handlers, hover: (hit) => handlers.hover(moved(hit)) };
-}
-
-const onBase = (trace) => (trace.meta.over ? { ...trace, meta: { ...trace.meta, over: false } } : trace);
-
-// To so many digits that nobody sees the rest, and the address stays short.
-function rounded(camera) {
-  const parts = (part) => Object.fromEntries(Object.entries(part).map(([axis, value]) => [axis, Number(value.toFixed(3))]));
-  return Object.fromEntries(Object.entries(camera).map(([name, part]) => [name, parts(part)]));
-}
-
-// What moves with the time is drawn above the rest, by drawOver.
-function withoutMoving({ data, layout }) {
-  const scene = { ...layout.scene, annotations: [] };
-  return { data: data.filter((trace) => !trace.meta?.over), layout: { ...layout, scene } };
-}
-
-// One view: its header, its drawing, how to read it.
-class Card {
-  constructor(stage, view, isLarge) {
-    Object.assign(this, { stage, view });
-    this.hasPicture = view.marks?.some(({ place }) => Object.values(place).some((column) => column.startsWith("inpca ")));
-    this.title = el("h2", { textContent: view.title });
-    this.share = el("span", { className: "share" });
-    this.drawing = el("div", { className: "drawing" });
-    this.message = el("p", { className: "message", hidden: true });
-    this.caption = el("p", { className: "caption", textContent: view.how_to_read, title: view.how_to_read });
-    const controls = view.controls.map((control) => select(stage, control));
-    if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
-    const own = el("div", { className: "choices" }, ...controls);
-    const close = el("button", { className: "close", textContent: "×", title: "back (Escape)", onclick: () => this.enlarge(false) });
-    const head = el("div", { className: "head" }, this.title, this.share, own, cardMenu(stage, this), close);
-    this.node = el(
-      "article",
-      { className: isLarge ? "card large" : "card", "data-view": view.name },
-      head,
-      this.drawing,
-      this.message,
-      this.caption,
-    );
-    this.caption.addEventListener("click", () => this.caption.classList.toggle("open"));
-    this.handlers = {
-      hover: (hit) => stage.hover(hit),
-      click: (hit) => stage.click(hit),
-      doubleClick: (hit) => hit?.curve >= 0 && stage.isolate(stage.data.about.curves[hit.curve].label),
-      select: (rows) => stage.set({ selected: rows }),
-      camera: (camera, moving) => moving || stage.set({ camera: rounded(camera) }),
-    };
-    this.sized = new ResizeObserver(() => this.chart?.resize());
-    this.sized.observe(this.drawing);
-  }
-
-  destroy() {
-    this.sized.disconnect();
-    this.chart?.destroy?.();
-  }
-
-  // What dragging does in two dimensions: a box and a lasso select.
-  dragging() {
-    const tools = { zoom: "zoom", pan: "move", select: "box", lasso: "lasso" };
-    const list = el("select", { "aria-label": "drag", title: "what dragging does", "data-control": "drag" });
-    for (const [value, textContent] of Object.entries(tools)) list.append(el("option", { value, textContent }));
-    list.addEventListener("change", () => {
-      this.chart.tool = list.value;
-      this.chart.resize();
-    });
-    this.stage.shows.push(() => (list.hidden = this.stage.choices.now.dimensions === "3-D"));
-    this.tool = list;
-    return list;
-  }
-
-  dependsOn(changed) {
-    if (this.view.kind === "checkpoints") return true;
-    return changed.some((name) => this.view.depends.includes(name));
-  }
-
-  // Alone over the whole stage, in larger type; once more, as it was.
-  enlarge(on = !this.node.classList.contains("whole")) {
-    if (on === this.node.classList.contains("whole")) return;
-    this.node.classList.toggle("whole", on);
-    this.stage.drawn = this.stage.draw();
-  }
-
-  async draw(isNewest) {
-    const { stage, view } = this;
-    try {
-      const before = stage.lastPicture;
-      const drawing = view.kind === "checkpoints" ? this.filled() : await this.answered(isNewest);
-      if (this.hasPicture && drawing?.figure) await this.turn(before, isNewest);
-      if (!drawing || !isNewest()) return;
-      if (drawing.message) throw new Error(drawing.message);
-      this.figure = drawing.figure;
-      this.caption.textContent = this.caption.title = drawing.caption;
-      this.say("");
-      await this.put(drawing.figure, isNewest);
-    } catch (error) {
-      if (!isNewest()) return;
-      if (error.needs) return this.fetch(error.needs, isNewest);
-      if (error.constructor !== Error) console.error(error); // a defect, and not what a choice or a host may cause
-      this.say(error.message);
-    }
-  }
-
-  // Where the axes are fitted anew, the picture turns over into the next one.
-  async turn(before, isNewest) {
-    const { stage, view } = this;
-    const { picture } = stage.tables;
-    stage.lastPicture = picture;
-    if (!before || !this.chart || before.about === picture.about || before.choices.dimensions !== picture.choices.dimensions) return;
-    const { dimensions, horizontal, vertical } = stage.choices.now;
-    const axes = dimensions === "2-D" ? [horizontal, vertical] : [1, 2, 3];
-    const show = async (between) => {
-      const tables = new Tables(stage.data, stage.choices.now, between.rows, () => between);
-      const { data, layout } = fill(view, tables, stage.choices.now);
-      if (this.kind === "scene") this.chart.over([], []);
-      await this.put({ data: this.kind === "scene" ? data.map(onBase) : data, layout }, isNewest);
-    };
-    await turnOver(before, picture, axes, show, isNewest);
-  }
-
-  filled() {
-    const { stage, view } = this;
-    const drawing = stage.drawing(view.name);
-    if (drawing.figure && view.marks.some((mark) => mark.place.z)) {
-      const { together } = stage.tables.picture;
-      const isInSpace = stage.choices.now.dimensions === "3-D";
-      this.share.textContent = isInSpace ? `${Math.round(together[Math.min(3, together.length) - 1] * 100)}% of stress` : "";
-    }
-    return drawing;
-  }
-
-  async answered(isNewest) {
-    const { stage, view } = this;
-    const key = stage.keyOf(view);
-    if (!stage.answers.has(key)) {
-      this.say("measuring …");
-      const choices = Object.fromEntries(view.depends.map((name) => [name, stage.choices.now[name]]));
-      const answer = await stage.ask(view.name, { kind: "view", view: view.name, choices }, isNewest);
-      if (answer === null) return null;
-      stage.answers.set(key, answer);
-    }
-    return stage.answers.get(key);
-  }
-
-  // What is not there yet is asked for; the card waits with what it shows.
-  async fetch(what, isNewest) {
-    const { stage } = this;
-    this.node.classList.add("waiting");
-    try {
-      if (what === "picture") {
-        const choices = stage.pictures.dependsOn(stage.choices.now);
-        const key = stage.pictures.key(choices);
-        stage.pending ??= new Map();
-        if (!stage.pending.has(key)) stage.pending.set(key, stage.host.ask("picture", { kind: "picture", choices }));
-        const answer = await stage.pending.get(key);
-        stage.pending.delete(key);
-        if (answer) stage.pictures.keep(stage.pictures.answers, key, answer);
-        else return;
-      } else {
-        Object.assign(stage.data.arrays, (await stage.host.ask(what, { kind: "quantity", name: what })).arrays);
-        withLater(stage.data, what);
-      }
-      if (isNewest()) await this.draw(isNewest);
-    } catch (error) {
-      if (isNewest()) this.say(error.message);
-    } finally {
-      this.node.classList.remove("waiting");
-    }
-  }
-
-  say(text) {
-    if (text) this.share.textContent = "";
-    this.message.textContent = text;
-    this.message.hidden = !text;
-    this.drawing.classList.toggle("empty", Boolean(text));
-  }
-
-  // A figure in space is drawn by us, all others by plotly.
-  async put(figure, isNewest) {
-    const kind = figure.layout.scene ? "scene" : "chart";
-    const plotly = kind === "chart" ? await this.stage.host.plotly() : null;
-    if (!isNewest()) return;
-    if (this.kind !== kind) {
-      this.chart?.destroy?.();
-      this.drawing.replaceChildren();
-      this.kind = kind;
-      this.chart = kind === "scene" ? new Scene(this.drawing, onPage(this.handlers, this.drawing)) : new Chart(this.drawing, plotly, this.handlers);
-      this.chart.tool = this.tool?.value;
-    }
-    const { camera } = this.stage.choices.now;
-    if (kind === "scene" && camera) figure.layout.scene.camera = camera;
-    const shown = this.shown(figure);
-    await this.chart.draw(kind === "scene" ? withoutMoving(shown) : shown, this.stage.theme);
-  }
-
-  // A figure, or a part of one, in the colours of the theme and in the type of this card.
-  shown(part) {
-    const colored = themed(part, this.stage.theme);
-    return this.node.classList.contains("whole") ? inLargerType(colored) : colored;
-  }
-
-  // What is above the figure: what moves with the time, what is lit, what is selected.
-  drawOver(changed) {
-    const { stage, view } = this;
-    if (!this.chart || !this.message.hidden) return;
-    if (changed.includes("camera") && this.kind === "scene" && stage.choices.now.camera) this.chart.camera = stage.choices.now.camera;
-    let moving = { data: [], annotations: [] };
-    let lit = [];
-    if (view.kind === "checkpoints" && stage.tables) {
-      moving = fill(view, stage.tables, stage.choices.now, true);
-      lit = [...this.litTraces(moving.data), ...this.selectedTraces()];
-    }
-    const { data, annotations } = this.shown(moving);
-    const above = themed(lit, stage.theme);
-    const ofCurves = this.figure?.data.some((trace) => trace.meta?.curve >= 0);
-    const dimmed = ofCurves && (stage.litCurves().size > 0 || stage.choices.now.selected.length > 0);
-    if (this.kind === "scene") {
-      this.chart.over([...this.faded(data), ...above], this.named(annotations));
-      this.chart.dim(dimmed ? 0.3 : 1);
-    } else {
-      this.chart.moving = { data: this.faded(data), annotations: this.named(annotations) };
-      this.chart.light(above, this.cursors(), dimmed);
-      if (changed.includes("selected") && !stage.choices.now.selected.length) this.chart.forget();
-    }
-  }
-
-  // While curves are lit, the others are pale.
-  faded(traces) {
-    const lit = this.stage.litCurves();
-    if (!lit.size) return traces;
-    return traces.filter((trace) => !(trace.meta?.curve >= 0) || trace.meta.role === "mean" || lit.has(trace.meta.curve)).map((trace) =>
-      trace.meta?.curve >= 0 && !lit.has(trace.meta.curve)
-        ? { ...trace, line: { ...trace.line, color: this.stage.theme.grid, width: trace.line.width / 2 } }
-        : trace,
-    );
-  }
-
-  // While curves are lit, their names alone.
-  named(annotations) {
-    const lit = this.stage.litCurves();
-    const names = new Set([...lit].map((curve) => this.stage.data.about.curves[curve].short));
-    return lit.size ? annotations.filter(({ name, text }) => name !== "label" || names.has(text)) : annotations;
-  }
-
-  litTraces(moving) {
-    const lit = this.stage.litCurves();
-    const traces = [...(this.figure?.data ?? []).filter((trace) => !trace.meta?.over), ...moving];
-    return traces
-      .filter((trace) => lit.has(trace.meta?.curve) && !trace.fill)
-      .map((trace) => {
-        if (trace.type === "bar") return { ...trace, marker: { color: this.colorOf(trace) } };
-        if (!trace.line || !trace.mode.includes("lines")) return trace;
-        return { ...trace, line: { ...trace.line, color: this.colorOf(trace), width: trace.line.width + 1 }, casing: trace.meta.role === "mean" };
-      });
-  }
-
-  colorOf(trace) {
-    return this.stage.data.about.curves[trace.meta.curve].color;
-  }
-
-  // Dots at the selected checkpoints, wherever a view shows what they have.
-  selectedTraces() {
-    const { stage, view } = this;
-    const selected = new Set([...stage.choices.now.selected, ...(stage.litRow >= 0 ? [stage.litRow] : [])]);
-    if (!selected.size) return [];
-    const texts = textsOf(stage.choices.now);
-    const seen = new Set();
-    return view.marks.flatMap((mark) => {
-      const onRuns = mark.table === "runs";
-      const from = ["checkpoints", "means", "past"].includes(mark.table) ? "checkpoints" : onRuns ? "runs" : null;
-      const panel = mark.trace.xaxis ?? "";
-      if (!from || mark.kind !== "trace" || seen.has(panel) || !applies(mark.when, stage.choices.now)) return [];
-      const table = stage.tables.get(from);
-      const { run } = stage.data.arrays;
-      const runs = new Set([...selected].map((row) => run[row]));
-      const places = Array.from(table.rows, (row, n) => ((onRuns ? runs.has(run[row]) : selected.has(row)) ? n : -1)).filter((n) => n >= 0);
-      seen.add(panel);
-      const at = Object.entries(mark.place).filter(([to]) => "xyz".includes(to));
-      const columns = at.map(([to, name]) => [to, places.map((n) => table.column(formatted(name, texts))[n])]);
-      const { type, xaxis, yaxis } = mark.trace;
-      const marker = { color: places.map((n) => stage.data.about.curves[table.curve[n]].color), size: places.length > MANY ? 5 : 10, line: { color: stage.theme.ink, width: 1.5 } };
-      return [{ type, ...(xaxis ? { xaxis, yaxis } : {}), mode: "markers", marker, ...Object.fromEntries(columns), meta: { rows: places.map((n) => table.rows[n]) } }];
-    });
-  }
-
-  // Lines at the moment of the time bar, where an axis knows it.
-  cursors() {
-    const { stage } = this;
-    const { now } = stage.choices;
-    const list = this.figure?.layout.meta?.cursors ?? [];
-    return list.flatMap(({ axis, at, of }) => {
-      const name = formatted(at, textsOf(now));
-      const clock = { epoch: "log epoch", step: "step", progress: `progress ${now.progress_metric}` }[now.time_by];
-      if (name === clock && now.time !== null) {
-        const { unit } = stage.data.about.clocks.epoch;
-        return [{ axis, value: name === "log epoch" ? Math.log1p(now.time / unit) : now.time }];
-      }
-      if (now.time === null || of !== "compared" || !stage.tables) return [];
-      const heads = stage.tables.get("heads");
-      const wanted = now.compared.map((label) => stage.numberOf(label));
-      return heads.curve.flatMap((curve, n) =>
-        wanted.includes(curve) ? [{ axis, value: heads.column(name)[n], color: stage.data.about.curves[curve].color }] : [],
-      );
-    });
   }
 }

@@ -1,25 +1,38 @@
 // The rows that marks are drawn from; the twin of views/tables.py, in the same order and with the same names.
 
+const SPECTRUM_INK = "#1f2933"; // style.py: INK
 const ASCENDING = (one, other) => one - other;
 
 // Rows (Int32Array) of the checkpoints that are chosen; an error says which choice left none.
-export function chosenRows(data, { curves, seeds, epochs }) {
+export function chosenRows(data, { curves, seeds, epochs, where = {} }) {
   if (!curves.length) throw new Error("no curve is chosen: choose at least one");
   if (!seeds.length) throw new Error("no seed is chosen: choose at least one");
   const shown = new Set(data.about.curves.flatMap((curve, place) => (curves.includes(curve.label) ? [place] : [])));
   const wanted = new Set(seeds);
+  const names = Object.keys(where);
+  const limits = names.map((name) => limitOf(data, name, where[name]));
   const { curve, seed, epoch } = data.arrays;
   const inside = (row) => epoch[row] >= epochs[0] && epoch[row] <= epochs[1];
   const of = [];
   let known = false;
   for (let row = 0; row < curve.length; row++) {
-    if (!shown.has(curve[row]) || !wanted.has(seed[row])) continue;
+    if (!shown.has(curve[row]) || !wanted.has(seed[row]) || !limits.every((limit) => limit(row))) continue;
     known = true;
     if (inside(row)) of.push(row);
   }
-  if (!known) throw new Error("no checkpoint has this combination of task, method, seed and curve");
+  const what = names.length ? `task, method, seed, curve and ${names.join(", ")}` : "task, method, seed and curve";
+  if (!known) throw new Error(`no checkpoint has this combination of ${what}`);
   if (!of.length) throw new Error(`no checkpoint is chosen between epoch ${general(epochs[0])} and ${general(epochs[1])}`);
   return Int32Array.from(of);
+}
+
+// Whether a row has one of some values of an attribute.
+function limitOf(data, name, wanted) {
+  if (!wanted.length) throw new Error(`no ${name} is chosen: choose at least one`);
+  const { values } = data.about.attributes[name];
+  const places = new Set(wanted.map((value) => values.indexOf(value)));
+  const codes = data.arrays[`attribute ${name}`];
+  return (row) => places.has(codes[row]);
 }
 
 // Every k-th point of each line, always with its first and last, such that at most so many are left.
@@ -63,6 +76,7 @@ export class Tables {
       runs: () => this.runs(),
       curves: () => this.curves(),
       axes: () => this.axes(),
+      spectrum: () => this.spectrum(),
       geodesic: () => this.geodesic(0),
       ignorance: () => this.geodesic(0, 1),
       truth: () => this.geodesic(-1),
@@ -90,6 +104,10 @@ export class Tables {
   quantity(name) {
     if (name.startsWith("inpca ")) return this.picture.column(Number(name.slice(6)));
     const values = this.data.arrays[name];
+    if (name.startsWith("attribute ")) {
+      const { numbers } = this.data.about.attributes[name.slice(10)];
+      return Array.from(this.rows, (row) => (numbers ? numbers[values[row]] ?? NaN : values[row]));
+    }
     if (!values) {
       if (this.data.about.published) throw new Error("this dataset holds an embedding but no predictions: this needs predictions");
       throw Object.assign(new Error(`${name} is not measured yet`), { needs: name });
@@ -234,6 +252,19 @@ export class Tables {
       percent: together.map(percent),
     };
     return table((name) => columns[name], null, own.map(() => -1));
+  }
+
+  // All axes that are known, but those with the eigenvalue 0, which a logarithm does not have.
+  spectrum() {
+    const all = this.picture.spectrum;
+    const axes = all.map((_, n) => n).filter((n) => all[n] !== 0);
+    const columns = {
+      axis: axes.map((n) => n + 1),
+      magnitude: axes.map((n) => Math.abs(all[n])),
+      fill: axes.map((n) => (all[n] < 0 ? "white" : SPECTRUM_INK)),
+      sign: axes.map((n) => (all[n] < 0 ? "i" : "")),
+    };
+    return table((name) => columns[name], null, axes.map(() => -1));
   }
 
   geodesic(...which) {

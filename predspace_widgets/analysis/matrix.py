@@ -1,0 +1,252 @@
+"""Which differ? Distances between all pairs of curves or runs over one range, each beside what chance makes of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, get_args
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from predspace_widgets.analysis.analysis import Analysis, analysis_of
+from predspace_widgets.analysis.common_range import By, Member, Of, Shared, members_of, share
+from predspace_widgets.analysis.large.blocks import in_threads
+from predspace_widgets.analysis.measurements import digest
+from predspace_widgets.geometry.floor import one_against_others, p_value, relabelled_distances, relabellings
+from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.selection import Selection
+
+#: Leaves of a tree that are put into their best order; more would take too long.
+_MOST_IN_BEST_ORDER = 300
+_PARTS = 16  # of the places where runs are read, for the threads to share
+
+
+def matrix(
+    data: xr.Dataset | Analysis,
+    of: Of = "progress",
+    by: By = "curve",
+    selection: Selection | None = None,
+    n_points: int = 51,
+    metric: ProgressMetric = "bhattacharyya",
+    progress_range: tuple[float, float] | None = None,
+) -> xr.Dataset:
+    """Distances between all pairs of curves, or of runs, over one range, each beside what chance between seeds makes.
+
+    A short range flatters: pairs compare only over a range that all of them cover. Where there is none of a tenth or
+    more, the range is the one that most cover, and the others are left out.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or Analysis
+        Trajectories with predictions.
+    of : {"progress", "end", "step"}
+        The mean distance at equal progress, the distance of the last checkpoints, or the mean distance at the steps
+        that all have.
+    by : {"curve", "run"}
+        Means over the seeds of each curve, or each run by itself.
+    selection : Selection, optional
+        By default everything.
+    n_points : int
+        Values of progress.
+    metric : {"bhattacharyya", "great_circle"}
+        Of progress.
+    progress_range : pair of float, optional
+        Compare over this range; who does not cover it is left out.
+
+    Returns
+    -------
+    xarray.Dataset
+        (curve, other) or (run, other), symmetric: `distance`, d_B, 0 on the diagonal; `floor`, what chance between
+        seeds makes of it, for means of as many runs, on the diagonal of two such means of the one curve (see
+        `predspace_widgets.geometry.matched_floor`); `within_floor`, whether the distance is no larger; and of curves
+        `p_value` by relabelling runs, as `Analysis.comparison` has it. NaN where a curve is left out, or where no side
+        has two runs.
+
+        `order` (place), in which neighbours are near, those left out last, and `linkage` (merge, part), the tree that
+        it is from, as scipy has it: average linkage, its leaves those that are compared, in the order of the dataset.
+        `n_runs` and `compared` tell of each how many runs it has and whether it takes part.
+
+        Attributes: `of`, `by`, `n_points`, `metric`; `progress_range`, or `steps`; `bounded_by`, where the range was
+        chosen, the labels with which it starts and ends; `note`, all this in words.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two curves or runs, no range or step that two of them share, or a wrong option.
+    NoPredictionsError
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> differ = matrix(random_trajectories(n_seeds=3), n_points=11)
+    >>> differ.distance.sel(curve="red", other="blue").round(3).item()
+    0.159
+    >>> differ.curve.values[differ.order].tolist()
+    ['red', 'blue', 'green']
+    """
+    for name, value, known in (("of", of, get_args(Of)), ("by", by, get_args(By))):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis.measured.check_predictions()
+    selection = selection or Selection()
+    rows = selection.rows(analysis.ds)
+
+    def compute() -> xr.Dataset:
+        members = members_of(analysis, selection, by)
+        if len(members) < 2:
+            raise ValueError(f"only one {by} is chosen, {members[0].label!r}: two are needed to compare")
+        shared = share(analysis, members, of, metric, n_points, progress_range)
+        options = {"of": of, "by": by, "metric": metric, "n_points": n_points}
+        return _labelled(analysis, members, shared, _measure(analysis, members, shared), options)
+
+    return analysis.once(("matrix", digest(rows), of, by, metric, n_points, progress_range), compute).copy(deep=True)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Of the M members that take part: distances, floors and p-values, (M, M) each."""
+
+    distance: Array
+    floor: Array
+    p_value: Array
+
+
+def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared) -> _Measured:
+    taking = [member for member, part in zip(members, shared.taking_part, strict=True) if part]
+    sizes = [len(member.runs) for member in taking]
+    places_of = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])  # of the runs of each member
+    groups = _runs_of_curves(taking, places_of)
+    pairs = list(itertools.combinations(range(len(taking)), 2))
+    alone = all(size == 1 for size in sizes)
+    splits = [] if alone else [relabellings(sizes[i], sizes[j]).is_first for i, j in pairs]
+    n_values = [len(pairs)] if alone else [len(is_first) for is_first in splits]
+    weights = shared.places.weights  # (K,)
+
+    def of_points(points: Array) -> Array:  # (R, K, n, C)
+        def spread(runs: NDArray[np.intp]) -> Array:
+            return np.atleast_1d(one_against_others(points[runs]) @ weights)
+
+        def relabelled(pair: tuple[int, int], is_first: NDArray[np.bool_]) -> Array:
+            runs = np.concatenate([places_of[place] for place in pair])
+            return relabelled_distances(points[runs], is_first) @ weights
+
+        values = in_threads([partial(spread, runs) for runs in groups])
+        if alone:
+            return np.concatenate([*values, _all_pairs(points, weights)])
+        values += in_threads([partial(relabelled, *task) for task in zip(pairs, splits, strict=True)])
+        return np.concatenate(values)
+
+    shape = (len(groups) + sum(n_values),)
+    values = analysis.measured.mean_at(shared.places, of_points, shape)
+    spread, values = np.split(values, [len(groups)])
+    if alone:
+        distance, p = _square(values, len(taking)), np.full((len(taking), len(taking)), np.nan)
+    else:
+        relabelled = np.split(values, np.cumsum(n_values)[:-1])
+        distance = _square([of_pair[0] for of_pair in relabelled], len(taking))
+        known = [sizes[i] + sizes[j] > 2 for i, j in pairs]
+        ps = [p_value(of_pair) if is_known else np.nan for of_pair, is_known in zip(relabelled, known, strict=True)]
+        p = _square(ps, len(taking))
+        np.fill_diagonal(p, np.nan)
+    return _Measured(distance, _floors(taking, spread, groups, places_of), p)
+
+
+def _all_pairs(points: Array, weights: Array) -> Array:
+    """Mean distances between all pairs of runs, those above the diagonal, of predictions (R, K, n, C)."""
+    from predspace_widgets.geometry import kernel  # late: numba takes a while to import
+
+    def of_some(some: NDArray[np.intp]) -> Array:
+        roots = np.sqrt(points[:, some].transpose(1, 2, 3, 0))  # (k, n, C, R)
+        return np.asarray(kernel.mean_distances(np.ascontiguousarray(roots), weights[some]))
+
+    parts = np.array_split(np.arange(len(weights)), min(len(weights), _PARTS))
+    total = sum(in_threads([partial(of_some, some) for some in parts]))  # (R, R)
+    return np.asarray(total)[np.triu_indices(len(points), 1)]
+
+
+def _runs_of_curves(taking: Sequence[Member], places_of: Sequence[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """Places of the runs of each curve that has several: what chance makes is measured on them."""
+    of_curve: dict[int, list[int]] = {}
+    for member, places in zip(taking, places_of, strict=True):
+        of_curve.setdefault(member.curve, []).extend(places.tolist())
+    return [np.array(places) for places in of_curve.values() if len(places) > 1]
+
+
+def _floors(
+    taking: Sequence[Member], spread: Array, groups: Sequence[NDArray[np.intp]], places_of: Sequence[NDArray[np.intp]]
+) -> Array:
+    """What chance makes of the distance of each pair, (M, M), by how far one run of a curve is from the others' mean.
+
+    See `geometry.floor.matched_floor`, whose arithmetic this is.
+    """
+    variance = np.full(len(taking), np.nan)
+    for group, apart in zip(groups, spread, strict=True):
+        for place, runs in enumerate(places_of):
+            if np.isin(runs, group).any():
+                variance[place] = apart / (1 + 1 / (len(group) - 1))
+    # A side with one run takes the variance of the other.
+    of_row, of_column = np.meshgrid(variance, variance, indexing="ij")
+    of_row, of_column = np.where(np.isnan(of_row), of_column, of_row), np.where(np.isnan(of_column), of_row, of_column)
+    n_runs = np.array([len(member.runs) for member in taking])
+    return np.asarray(of_row / n_runs[:, None] + of_column / n_runs[None, :])
+
+
+def _square(above: Sequence[float] | Array, n: int) -> Array:
+    """A symmetric matrix of what stands above its diagonal, row by row."""
+    square = np.zeros((n, n))
+    square[np.triu_indices(n, 1)] = above
+    return square + square.T
+
+
+def _labelled(
+    analysis: Analysis, members: Sequence[Member], shared: Shared, measured: _Measured, options: dict[str, Any]
+) -> xr.Dataset:
+    by = options["by"]
+    inside = np.flatnonzero(shared.taking_part)
+
+    def whole(values: Array) -> Array:
+        square = np.full((len(members), len(members)), np.nan)
+        square[np.ix_(inside, inside)] = values
+        return square
+
+    distance, floor = whole(measured.distance), whole(measured.floor)
+    tree, leaves = _tree(measured.distance)
+    outside = np.flatnonzero(~shared.taking_part)
+    labels = [member.label for member in members]
+    variables: dict[str, Any] = {
+        "distance": ((by, "other"), distance),
+        "floor": ((by, "other"), floor),
+        "within_floor": ((by, "other"), distance <= floor),
+        "order": ("place", np.concatenate([inside[leaves], outside])),
+        "linkage": (("merge", "part"), tree),
+        "n_runs": (by, np.array([len(member.runs) for member in members])),
+        "compared": (by, shared.taking_part),
+    }
+    if by == "curve":
+        variables["p_value"] = ((by, "other"), whole(measured.p_value))
+    places, attrs = shared.places, {**options, "note": shared.note, "bounded_by": shared.bounded_by}
+    if places.grid is not None:
+        attrs["progress_range"] = (float(places.grid[0]), float(places.grid[-1]))
+    if places.each:
+        attrs["steps"] = analysis.ds["step"].values[places.runs[0]].tolist()
+    coords: dict[str, Any] = {by: labels, "other": labels}
+    if by == "run":
+        curves = [analysis.curve_names[member.curve] for member in members]
+        coords |= {"curve": ("run", curves), "other_curve": ("other", curves)}
+    return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _tree(distances: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Average linkage (M - 1, 4) of distances (M, M), and an order of the leaves in which neighbours are near."""
+    from scipy.cluster.hierarchy import leaves_list, linkage  # late: they take a while to import
+    from scipy.spatial.distance import squareform
+
+    condensed = squareform(distances, checks=False)
+    tree = linkage(condensed, "average", optimal_ordering=len(distances) <= _MOST_IN_BEST_ORDER)
+    return tree, leaves_list(tree).astype(np.intp)

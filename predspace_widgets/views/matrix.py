@@ -1,0 +1,199 @@
+"""Which differ? All pairs of curves or runs as a heat map, each beside what chance between seeds makes of it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.analysis.matrix import matrix
+from predspace_widgets.views.marks import Figure
+from predspace_widgets.views.style import COLOR_SCALE, INK, axis, common_layout, plain, short
+from predspace_widgets.views.view import Control, ResultView
+
+#: More of them are no picture that anybody reads.
+MOST_MEMBERS = 200
+#: Of so many curves, and so many runs, the matrix is measured before anyone asks.
+MOST_AHEAD, MOST_RUNS_AHEAD = 16, 80
+
+_LETTERS = 16  # of a name
+_MOST_NAMED = 26  # rows that have a name each; of more, each group of neighbours of one curve has one
+_MOST_WRITTEN = 7  # rows whose cells hold their numbers
+
+OF = Control(
+    "matrix_of", "compared", (("progress", "at equal progress"), ("end", "at the end"), ("step", "at equal step"))
+)
+BY = Control("matrix_by", "what is compared", (("curve", "curves"), ("run", "runs")))
+
+
+def matrix_figure(differ: xr.Dataset) -> Figure:
+    """Draw a matrix of distances in the order of its tree, the floor on the diagonal, a dot at what lies within it.
+
+    Parameters
+    ----------
+    differ : xarray.Dataset
+        From `predspace_widgets.analysis.matrix.matrix`.
+
+    Returns
+    -------
+    dict
+        A plotly figure. The heat map's `meta["choose"]` holds, for each of its cells, the choices that a click makes.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import random_trajectories
+    >>> figure = matrix_figure(random_trajectories().predspace.matrix(of="end"))
+    >>> figure["data"][0]["meta"]["choose"][0][1]
+    {'compared': ['red', 'blue']}
+    """
+    order = _drawn(differ)
+    labels = differ["other"].values[order].tolist()
+    distance, floor = (differ[name].values[np.ix_(order, order)] for name in ("distance", "floor"))
+    z = distance.copy()
+    np.fill_diagonal(z, floor.diagonal())
+    pairs = [[(row, column) for column in range(len(order))] for row in range(len(order))]
+    heat = {
+        "type": "heatmap",
+        "z": z,
+        "zmin": 0.0,
+        "zmax": float(np.nanmax(z, initial=0.0)) or 1.0,
+        "xgap": 1,
+        "ygap": 1,
+        "colorscale": COLOR_SCALE,
+        "reversescale": True,
+        "colorbar": {"thickness": 10, "len": 1.0, "nticks": 5, "outlinewidth": 0, "tickfont": {"size": 11}},
+        "text": [[_said(differ, order, *pair) for pair in row] for row in pairs],
+        "hovertemplate": "%{text}<extra></extra>",
+        "name": "distance",
+        "meta": {
+            "role": "matrix",
+            "choose": [[{"compared": [labels[i], labels[j]]} if i != j else {} for i, j in row] for row in pairs],
+        },
+    }
+    if len(order) <= _MOST_WRITTEN:
+        heat["texttemplate"] = "%{z:.3f}"
+    within = np.argwhere(differ["within_floor"].values[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool))
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": within[:, 1],
+        "y": within[:, 0],
+        "marker": {"color": "white", "size": 7, "line": {"color": INK, "width": 1}},
+        "hoverinfo": "skip",
+        "name": "within what chance makes",
+        "meta": {"role": "within"},
+    }
+    return {"data": [heat, dots], "layout": _layout(differ, order)}
+
+
+def _drawn(differ: xr.Dataset) -> NDArray[np.intp]:
+    """Those that are compared, in their order."""
+    order = differ["order"].values
+    return np.asarray(order[differ["compared"].values[order]])
+
+
+def _layout(differ: xr.Dataset, order: NDArray[np.intp]) -> dict[str, Any]:
+    names = [plain(short(label, _LETTERS)) for label in differ["other"].values[order].tolist()]
+    if len(order) <= _MOST_NAMED:
+        places, numbers = np.arange(len(order)).tolist(), [str(n + 1) for n in range(len(order))]
+        names = [f"{name} {number}" for name, number in zip(names, numbers, strict=True)]
+    else:
+        curves = differ["curve"].values[order].tolist()
+        groups = [list(group) for _, group in itertools.groupby(range(len(order)), key=curves.__getitem__)]
+        groups = sorted(groups, key=len, reverse=True)[:_MOST_NAMED]
+        places = [sum(group) / len(group) for group in groups]
+        names, numbers = [plain(short(curves[group[0]], _LETTERS)) for group in groups], [""] * len(groups)
+    ticks: dict[str, Any] = {"tickmode": "array", "tickvals": places, "showgrid": False}
+    ticks |= {"tickfont": {"size": 11}, "range": [-0.5, len(order) - 0.5]}
+    return common_layout(
+        xaxis=axis("", **ticks, ticktext=numbers, side="top", tickangle=0),
+        yaxis=axis("", **{**ticks, "range": ticks["range"][::-1]}, ticktext=names),
+        margin={"l": 62, "r": 8, "t": 18, "b": 6},
+        meta={"row_height": 14},
+    )
+
+
+def _said(differ: xr.Dataset, order: NDArray[np.intp], row: int, column: int) -> str:
+    """What the tip says of a cell."""
+    i, j = order[row], order[column]
+    first, second = (plain(differ["other"].values[k]) for k in (i, j))
+    floor = f"{differ['floor'].values[i, j]:.3f}" if np.isfinite(differ["floor"].values[i, j]) else "not known"
+    if i == j:
+        return f"{first}<br>chance between seeds: {floor}"
+    lines = [f"{first} | {second}", f"{differ['distance'].values[i, j]:.3f}, chance between seeds {floor}"]
+    if "p_value" in differ and np.isfinite(differ["p_value"].values[i, j]):
+        lines.append(f"p = {differ['p_value'].values[i, j]:.2g}")
+    return "<br>".join(lines)
+
+
+def _numbers(differ: xr.Dataset) -> pd.DataFrame:
+    """A row a pair."""
+    labels = differ["other"].values
+    i, j = np.triu_indices(len(labels), 1)
+    table = pd.DataFrame({"first": labels[i], "second": labels[j]})
+    for name in ("distance", "floor", "p_value", "within_floor"):
+        if name in differ:
+            table[name] = differ[name].values[i, j]
+    return table
+
+
+def _notes(differ: xr.Dataset) -> str:
+    within = differ["within_floor"].values[np.triu_indices(differ.sizes["other"], 1)].sum()
+    sentences = [differ.attrs["note"]]
+    if within:
+        sentences.append(f"{within} {'pair lies' if within == 1 else 'pairs lie'} within what chance makes.")
+    return " ".join(sentences)
+
+
+def _measure(analysis: Analysis, choices: Any) -> xr.Dataset:
+    return _measured(analysis, choices, choices.matrix_of, choices.matrix_by)
+
+
+def _measured(analysis: Analysis, choices: Any, of: Of, by: By) -> xr.Dataset:
+    rows = choices.selection.rows(analysis.ds)
+    n = len(np.unique(analysis.curve_numbers[rows] if by == "curve" else analysis.ds["run"].values[rows]))
+    if n > MOST_MEMBERS:
+        raise ValueError(f"{n} {by}s are chosen: a matrix of up to {MOST_MEMBERS} can be read, choose fewer")
+    return matrix(analysis, of, by, choices.selection, metric=choices.progress_metric)
+
+
+def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]:
+    """All that can be compared in the first choice of curves, where they are few."""
+    n_curves, n_runs = len(analysis.curve_names), len(np.unique(analysis.ds["run"].values))
+    few = {"curve": 2 <= n_curves <= MOST_AHEAD, "run": 2 <= n_runs <= MOST_RUNS_AHEAD and n_curves <= MOST_AHEAD}
+    results: list[tuple[dict[str, Any], Any]] = []
+    for of, by in itertools.product(get_args(Of), get_args(By)):
+        if not few[by]:
+            continue
+        try:
+            result: Any = _measured(analysis, choices, of, by)
+        except ValueError as error:
+            result = str(error)
+        results.append(({"matrix_of": of, "matrix_by": by}, result))
+    return results
+
+
+VIEW = ResultView(
+    name="matrix",
+    place=32,
+    deck="below right",
+    tab="All pairs",
+    title="Which differ",
+    how_to_read=(
+        "Mean distance of each pair; neighbours are alike. Diagonal: what chance between seeds makes; white dot: no "
+        "more than that."
+    ),
+    controls=(OF, BY),
+    depends=("curves", "seeds", "epochs", "where", "progress_metric", "matrix_of", "matrix_by"),
+    measure=_measure,
+    figure=lambda differ, analysis, choices: matrix_figure(differ),
+    numbers=_numbers,
+    notes=_notes,
+    ahead=_ahead,
+)

@@ -20,10 +20,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from predspace_widgets.trajectories import save_trajectories
+from predspace_widgets.training.recorder import Recorder
+from predspace_widgets.trajectories import demo_path, open_trajectories, save_trajectories
+from predspace_widgets.trajectories.appending import append_checkpoints
 from predspace_widgets.trajectories.testing import random_trajectories
 
 HERE = Path(__file__).resolve().parents[1]
@@ -178,6 +181,7 @@ def main() -> None:
         "before": before_rows,
         "large": large_rows,
         "pages": pages_row,
+        "live": live_row,
     }
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} processors, load {load:.1f} at the beginning, medians of {wanted.repeats}\n")
@@ -382,6 +386,32 @@ def pages_row(browser: Browser, wanted: argparse.Namespace) -> None:
         context.close()
         each = f"{1000 * used / chosen:.1f} ms ({chosen} choices; without any {1000 * idle:.0f} ms a second)"
         row(f"{wanted.pages} pages that choose once a second", "server's processor time a choice", each)
+
+
+def live_row(browser: Browser, wanted: argparse.Namespace) -> None:
+    """From a checkpoint that is recorded, among as many as the demo has, until the page has drawn it."""
+    demo = open_trajectories(demo_path())
+    probs = demo["probs"].values
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "mine.zarr"
+        append_checkpoints(demo.drop_vars("image"), store)
+        with served(str(store)) as (address, _):
+            page = open_page(browser, address)
+            names = {"labels": "label", "classes": "class", "sample_ids": "sample"}
+            recorder = Recorder(store, task="new", **{to: demo[name].values for to, name in names.items()})
+            random, found = np.random.default_rng(0), []
+            for n in range(wanted.repeats):
+                time.sleep(random.uniform(1, 2))  # the page asks once a second: at any moment of it
+                recorder.record(probs[n], epoch=n, step=n)
+                start = time.perf_counter()
+                page.wait_for_function(
+                    "(n) => predspace.stages[0].result('inpca').row.length === n", arg=len(probs) + n + 1, polling=20
+                )
+                page.evaluate("predspace.stages[0].whenDrawn()")
+                found.append(1000 * (time.perf_counter() - start))
+            times = f"{statistics.median(found):.0f} ms; {max(found):.0f} ms"
+            row("a checkpoint recorded by another process, among 1,950", "drawn on the page: median; longest", times)
+            page.close()
 
 
 def seconds_of(process: psutil.Process, wait: float) -> float:

@@ -20,6 +20,7 @@ from predspace_widgets.explorers.news import Arrived, News
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.trajectories import open_trajectories
 from predspace_widgets.trajectories.appending import array_of, open_grown, read_checkpoints
+from predspace_widgets.trajectories.join import along_checkpoints
 from predspace_widgets.trajectories.recording import Recording, recording_at
 from predspace_widgets.trajectories.source import is_local, source_of
 
@@ -163,16 +164,20 @@ def _opened_anew(watches: list[StoreWatch], base: xr.Dataset) -> xr.Dataset:
 
 
 def together(first: xr.Dataset, others: list[xr.Dataset]) -> xr.Dataset:
-    """The checkpoints of several datasets of the same samples and classes; all else is that of the first."""
-    growing = [name for name in first.data_vars if "checkpoint" in first[name].dims]
-    shared = [name for name in growing if all(name in other for other in others)]
-    runs = set(first["run"].values.tolist())
-    parts = [first[shared]]
-    for other in others:  # a run that is there already is not there twice
-        parts.append(other[shared].isel(checkpoint=~np.isin(other["run"].values.astype(str), sorted(runs))))
-        runs |= set(other["run"].values.tolist())
-    ds = xr.concat(parts, "checkpoint", coords="minimal", compat="override", join="override", combine_attrs="override")
-    return ds.assign({name: first[name] for name in first.data_vars if name not in growing}).assign_attrs(first.attrs)
+    """The checkpoints of several datasets of the same samples and classes, their curves not told apart by the dataset.
+
+    All else is that of the first. A run that is there already is not there twice.
+    """
+    runs = set(first["run"].values.astype(str).tolist())
+    parts = [first]
+    for other in others:
+        names = other["run"].values.astype(str)
+        new = ~np.isin(names, sorted(runs))
+        if new.any():
+            parts.append(other.isel(checkpoint=new))
+        runs |= set(names.tolist())
+    titles = [str(ds.attrs.get("title", number)) for number, ds in enumerate(parts)]
+    return along_checkpoints(parts, titles).assign_attrs(first.attrs)
 
 
 class StoreWatch:

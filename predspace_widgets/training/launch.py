@@ -28,7 +28,7 @@ from predspace_widgets.training.run import Run, imprinted_checkpoints, load_data
 from predspace_widgets.training.sweep import plan_runs
 from predspace_widgets.trajectories.appending import array_of, open_grown
 
-_WAIT_FOR_END = 10.0  # seconds until a training that was told to stop is killed
+_WAIT_FOR_END = 60.0  # seconds until a training that was told to stop is killed
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Launcher:
         """
         with self._lock:
             if self._job is not None and self._job.process.poll() is None:
-                raise ValueError(f"{self._job.run.name} is being trained: one at a time")
+                raise ValueError(f"{self._job.run.name} is being trained, or stopped: one at a time")
             plan = next((plan for plan in _recipes_of(ds) if plan.name == recipe), None)
             if plan is None:
                 raise ValueError(f"no recipe {str(recipe)[:60]!r} has the samples and classes of this dataset")
@@ -132,17 +132,14 @@ class Launcher:
         return path.absolute()
 
     def stop(self) -> None:
-        """End the training that is under way; what it recorded stays."""
+        """Let the training that is under way end; what it recorded stays."""
         with self._lock:
             job = self._job
             if job is None or job.process.poll() is not None:
                 return
             job.stopped = True
             job.process.terminate()
-            try:
-                job.process.wait(_WAIT_FOR_END)
-            except subprocess.TimeoutExpired:
-                job.process.kill()
+            threading.Thread(target=_end, args=(job.process,), daemon=True).start()
 
     def state(self) -> dict[str, Any] | None:
         """How the latest training goes; None where there was none.
@@ -150,18 +147,30 @@ class Launcher:
         Returns
         -------
         dict
-            `run`, `state` ("training", "ended", "stopped" or "failed"), `share` of the optimiser steps that are done,
-            and `seconds_left`, None where it cannot be told.
+            `run`, `state` ("training", "stopping", "ended", "stopped" or "failed"), `share` of the optimiser steps that
+            are done, and `seconds_left`, None where it cannot be told.
         """
         job = self._job
         if job is None:
             return None
         code, last = job.process.poll(), job.recipe.plan(job.run.method).settings.steps
-        state = "training" if code is None else "stopped" if job.stopped else "ended" if code == 0 else "failed"
+        if job.stopped:
+            state = "stopping" if code is None else "stopped"
+        else:
+            state = "training" if code is None else "ended" if code == 0 else "failed"
         step, left = _last_step(job.path), None
         if state == "training" and step:
             left = (time.time() - _created(job)) * (last - step) / step
         return {"run": job.run.name, "state": state, "share": (step or 0) / last, "seconds_left": left}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a training that was told to stop and does not."""
+    try:
+        process.wait(_WAIT_FOR_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _run_of(recipe: Recipe, task: str, method: str, seed: int) -> Run | None:

@@ -89,7 +89,7 @@ def join(
         ds.assign_coords({SOURCE: ("checkpoint", source), "run": ("checkpoint", run)})
         for ds, source, run in zip(aligned, sources, runs, strict=True)
     ]
-    joined = _along_checkpoints(marked, titles)
+    joined = along_checkpoints(marked, titles)
     joined.attrs = _attributes([ds for _, ds in parts], sources, runs)
     return joined
 
@@ -280,7 +280,7 @@ def _names_of_runs(runs: list[NDArray[Any]], sources: list[NDArray[np.str_]]) ->
     return [np.array([named[number, run] for run in column.astype(str).tolist()]) for number, column in enumerate(runs)]
 
 
-def _along_checkpoints(aligned: list[xr.Dataset], titles: list[str]) -> xr.Dataset:
+def along_checkpoints(aligned: list[xr.Dataset], titles: list[str]) -> xr.Dataset:
     """One dataset of all checkpoints; what does not belong to them is that of the first dataset that has it."""
     every = {str(name): None for ds in aligned for name in ds.variables if name not in _OF_ONE}
     shared = {name: next(ds[name] for ds in aligned if name in ds.variables) for name in every}

@@ -19,7 +19,7 @@ import zarr
 import predspace_widgets as pw
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.explorer import Explorer
-from predspace_widgets.explorers.live import StoreWatch, follow_source, follow_store
+from predspace_widgets.explorers.live import StoreWatch, follow_source, follow_store, together
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.packing import unpack
 from predspace_widgets.explorers.state import ExplorerState
@@ -350,6 +350,19 @@ def test_a_recorder_is_followed_where_it_records(base: xr.Dataset, tmp_path: Pat
     record(recorder, 1)
     until(lambda: news(explorer.session, 0, 1)[0]["n_new"] == 1)
     explorer.stop()
+
+
+def test_datasets_together_have_what_either_has(base: xr.Dataset) -> None:
+    kind = ("checkpoint", ["small"] * base.sizes["checkpoint"])
+    new = random_trajectories(("mauve", "red"), n_checkpoints=3, n_samples=N_SAMPLES, n_classes=N_CLASSES)
+    new = new.assign(label=base["label"], extra=("checkpoint", np.ones(new.sizes["checkpoint"])))
+    whole = together(base.assign_coords(architecture=kind), [new])
+    n = base.sizes["checkpoint"]
+    assert whole["run"].values[n:].tolist() == new["run"].values[new["task"].values == "mauve"].tolist()  # red is there
+    np.testing.assert_array_equal(whole["probs"].values[:n], base["probs"].values)
+    assert set(whole["architecture"].values[:n]) == {"small"}
+    assert np.isnan(whole["extra"].values[:n]).all()
+    assert len(Analysis(whole).curve_names) == 4
 
 
 def test_the_state_grows_with_what_is_followed(base: xr.Dataset) -> None:

@@ -181,7 +181,7 @@ class Training {
     if (!state) return;
     const isTraining = state.state === "training";
     this.stop.hidden = this.done.hidden = !isTraining;
-    this.menu.hidden = isTraining;
+    this.menu.hidden = isTraining || state.state === "stopping";
     this.done.value = state.share;
     const left = state.seconds_left === null ? "" : `, ${Math.ceil(state.seconds_left)} s left`;
     this.text.textContent = this.text.title = `${state.state} ${state.run}${isTraining ? left : ""}`;

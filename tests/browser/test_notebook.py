@@ -92,3 +92,43 @@ def test_two_explorers_in_a_notebook(page: Page, lab: str, folder: Path) -> None
     assert "<script" not in lasting
     ours = [error for error in errors if "predspace" in error or "plotly" in error.lower() or "stage" in error]
     assert ours == []
+
+
+FOLLOWING = """import time
+from predspace_widgets import Explorer
+from predspace_widgets.trajectories.testing import random_trajectories
+ds = random_trajectories()
+new = ds["probs"].values[::-1][:12]
+
+def training():
+    for epoch, probs in enumerate(new):
+        time.sleep(0.2)
+        yield probs, epoch
+
+explorer = Explorer(ds)
+explorer"""
+
+
+def test_a_training_is_followed_while_cells_go_on(
+    page: Page, start: Callable[..., str], lab: str, folder: Path
+) -> None:
+    cells = [FOLLOWING, "explorer.follow(training(), task='mine');", "explorer.stop()\nprint(explorer.state.curves)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "live.ipynb")
+    page.set_viewport_size({"width": 1280, "height": 1600})
+    page.goto(f"{lab}/workspaces/{uuid.uuid4().hex}/tree/live.ipynb")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-cell')")
+    connected = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+    page.wait_for_function(f"window.{connected}")
+    run_cells(page, 0)
+    stage = Stage(page)
+    n_before = len(stage.result()["row"])
+    expect(page.locator("[data-control=live]")).to_have_count(0)  # nothing is followed yet
+    run_cells(page, 1)
+    stage.wait("stage.result('inpca').row.length === argument", n_before + 12)
+    assert stage.state["curves"][-1] == "mine"
+    expect(page.locator("[data-control=live] > .text")).to_contain_text("ended, 12 checkpoints")
+    run_cells(page, 2)
+    expect(page.locator(".jp-OutputArea-output pre").last).to_contain_text("mine")

@@ -309,7 +309,8 @@ class Session:
     def _of_samples(self, choices: ExplorerState) -> bytes:
         """What of it is another on the samples that count."""
         measured, everything = _measured(choices.on_samples)
-        about = {"everything": everything, "samples": choices.of_what, "replaces": _MEASURED}
+        n_samples = choices.on_samples.ds.sizes["sample"]
+        about = {"everything": everything, "samples": choices.of_what, "n_of_samples": n_samples, "replaces": _MEASURED}
         return compress(pack(about, measured))
 
     def _ahead(self) -> dict[str, list[dict[str, Any]]]:

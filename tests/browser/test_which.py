@@ -29,6 +29,7 @@ def _save(ds: object, path: Path) -> None:
 
 
 def test_each_panel_draws(stage: Stage) -> None:
+    stage.set(tabs=["matrix", "tube"])
     for view in ("matrix", "tube", "stress"):
         assert stage.drawn().read("stage.drawing(argument).message", view) == ""
     stage.page.locator("[data-view=matrix] .heatmaplayer image").first.wait_for(state="attached")

@@ -103,9 +103,9 @@ export class Card {
 
   show() {
     this.node.hidden = !this.isSeen();
-    const { samples } = this.stage.data.about;
-    this.title.textContent = samples ? `${this.view.title} · ${samples}` : this.view.title;
-    this.title.title = this.title.textContent;
+    const { samples, n_of_samples: count } = this.stage.data.about;
+    this.title.textContent = samples ? `${this.view.title} · ${count} sample${count === 1 ? "" : "s"}` : this.view.title;
+    this.title.title = samples ? `${this.view.title}: ${samples}` : this.view.title;
   }
 
   // What dragging does in two dimensions: a box and a lasso select.

@@ -25,7 +25,7 @@ export class Chart {
     this.theme = theme;
     const { width, height } = this.size();
     if (!width || !height) return; // drawn once there is room
-    const own = figure.data.some((trace) => trace.meta?.role && !trace.meta.choose); // hit by us, not by plotly
+    const own = figure.data.some((trace) => trace.meta?.rows); // marks are hit by us, not by plotly
     this.own = own;
     const data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;

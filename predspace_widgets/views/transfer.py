@@ -118,7 +118,7 @@ VIEW = ResultView(
         "Row: what was trained on; column: the classes of a task. In a cell the progress on these classes alone; its "
         "colour: how much more (blue) or less than untrained networks at their best temperature, in brackets."
     ),
-    depends=("curves", "seeds", "epochs", "progress_metric"),
+    depends=("curves", "seeds", "epochs", "where", "progress_metric"),
     measure=_measure,
     figure=lambda taught, analysis, choices: transfer_figure(taught),
     numbers=_numbers,

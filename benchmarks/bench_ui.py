@@ -144,6 +144,17 @@ async () => {
   return { drawn, right };
 }
 """
+#: Milliseconds from a choice of checkpoints, as a click makes it, until the inspector shows their samples.
+INSPECT = """
+async (rows) => {
+  const [stage] = predspace.stages;
+  await stage.whenDrawn();
+  const start = performance.now();
+  stage.set({ selected: rows });
+  await stage.whenDrawn();
+  return performance.now() - start;
+}
+"""
 #: A choice that only Python can answer, and the longest time for which the page did not answer meanwhile.
 PAUSE = """
 async (choices) => {
@@ -178,6 +189,7 @@ def main() -> None:
     wanted = options.parse_args()
     parts: dict[str, Callable[[Browser, argparse.Namespace], None]] = {
         "demo": demo_rows,
+        "inspect": inspect_rows,
         "before": before_rows,
         "large": large_rows,
         "pages": pages_row,
@@ -284,6 +296,18 @@ def demo_rows(browser: Browser, wanted: argparse.Namespace) -> None:
         four = [page.evaluate(FOUR) for _ in range(n)]
         right = sum(one["right"] for one in four)
         row("four clicks in 150 ms", "the last is drawn", f"{right} of {n}, {median(four, 'drawn'):.0f} ms after it")
+        page.close()
+
+
+def inspect_rows(browser: Browser, wanted: argparse.Namespace) -> None:
+    """Clicks on checkpoints of the demo dataset, none of them twice."""
+    with served() as (address, _):
+        page = open_page(browser, address)
+        page.evaluate(INSPECT, [1])
+        one = [page.evaluate(INSPECT, [30 * n + 29]) for n in range(1, wanted.repeats + 1)]
+        two = [page.evaluate(INSPECT, [29, 30 * n + 28]) for n in range(1, wanted.repeats + 1)]
+        row("click on a checkpoint", "inspector filled", f"{statistics.median(one):.0f} ms")
+        row("click on a second one", "why the two differ", f"{statistics.median(two):.0f} ms")
         page.close()
 
 

@@ -49,7 +49,7 @@ def test_a_checkpoint_and_then_two(stage: Stage, explorer: Explorer) -> None:
     expect(card.locator(".sample")).to_have_count(12)
     wanted = explorer.session.analysis.ds.predspace.checkpoint(5)
     first = wanted["sample"].values[wanted["order"].values[0]]
-    expect(card.locator(".sample b").first).to_contain_text(f"({first})")
+    expect(card.locator(".sample .name").first).to_contain_text(f"({first})")
     pixels = card.locator("canvas.thumbnail").first.evaluate(
         "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 8, 8).data].filter((_, n) => n % 4 === 0)"
     )

@@ -18,7 +18,7 @@ from predspace_widgets.explorers.session import as_plain
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS, CheckpointView
 
-N_CHOICES, AT_A_TIME = 200, 25
+N_CHOICES, AT_A_TIME = {"one dataset": 200, "joined": 75}, 25
 #: Of the largest coordinate on an axis: what distances of 17 bits and a block iteration may be off.
 CLOSE = 1e-3
 OF_CHECKPOINTS = [view.name for view in VIEWS.values() if isinstance(view, CheckpointView)]
@@ -138,10 +138,10 @@ def compare(one: Any, other: Any, where: str, differences: list[str], scales: di
         differences.append(f"{where}: {one!r} is not {other!r}")
 
 
-def test_200_random_choices(stage: Page, explorer: Explorer) -> None:
+def test_random_choices(stage: Page, explorer: Explorer, request: pytest.FixtureRequest) -> None:
     rng = np.random.default_rng(0)
     drawn = 0
-    many = [random_choices(explorer, rng) for _ in range(N_CHOICES)]
+    many = [random_choices(explorer, rng) for _ in range(N_CHOICES[request.node.callspec.id])]
     answers: list[Any] = []
     for number, choices in enumerate(many):
         if not answers:  # many at a time: the page draws only the last of them
@@ -167,4 +167,4 @@ def test_200_random_choices(stage: Page, explorer: Explorer) -> None:
             )
             compare(drawing.caption, read[name]["caption"], f"{name} caption", differences)
             assert differences == [], (number, choices)
-    assert drawn > 3 * N_CHOICES
+    assert drawn > 3 * len(many)

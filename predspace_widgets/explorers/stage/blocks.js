@@ -89,12 +89,12 @@ function sampleTile({ name, note, image, bars, choices }, blocks) {
     "button",
     { className: "sample", "aria-pressed": chosen, title: `${name}: ${note}`, onclick: () => blocks.stage.set(choices) },
     image ? picture(image, name) : null,
-    el("span", { className: "words" }, el("b", { textContent: name }), el("span", { className: "note", textContent: note }), ...rows),
+    el("span", { className: "words" }, el("span", { className: "name", textContent: name }), el("span", { className: "note", textContent: note }), ...rows),
   );
 }
 
 function filledBar(share, n) {
-  const bar = el("i", { className: `side${n}` });
+  const bar = el("span", { className: `fill side${n}` });
   bar.style.width = `${Math.round(100 * Math.min(1, Math.max(0, share)))}%`;
   return bar;
 }

@@ -40,7 +40,6 @@ _MOST_PAIRS = 8
 # Classes of a strip of probabilities that are told apart, besides the true one.
 _TOLD_APART = 5
 _ERRORS = "#D55E00"
-_CLOSE: blocks.Link = ("close", {"selected": [], "sample": None})
 
 
 # -- measured ----------------------------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ def _blocks(result: Mapping[str, Any], analysis: Analysis, choices: Any) -> list
 def _of_one(result: Mapping[str, Any], analysis: Analysis, choices: Any) -> list[Block]:
     about = result["first"]
     shown = [
-        blocks.facts(_name(about), _facts(about), [_CLOSE]),
+        blocks.facts(_name(about), _facts(about)),
         *_strips(result, analysis),
         _samples(about, analysis, choices, "What holds it back: furthest from their label", ["it"]),
     ]
@@ -114,7 +113,7 @@ def _of_pair(result: Mapping[str, Any], analysis: Analysis, choices: Any) -> lis
         ("half of it", f"{n_half:,} of {n_samples:,} samples make it"),
     ]
     first, second = ([row] for row in choices.selected)
-    on: list[blocks.Link] = [("A alone", {"selected": first}), ("B alone", {"selected": second}), _CLOSE]
+    on: list[blocks.Link] = [("A alone", {"selected": first}), ("B alone", {"selected": second})]
     shown = [blocks.facts("Why these two differ", rows, on)]
     if not pair.attrs["distance"]:
         return [*shown, blocks.text("They predict the same on every sample.")]

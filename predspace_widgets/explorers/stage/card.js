@@ -52,8 +52,10 @@ export class Card {
     if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
     const own = el("div", { className: "choices" }, ...controls);
     const close = el("button", { className: "close", textContent: "×", title: "back (Escape)", onclick: () => this.enlarge(false) });
+    const leave = () => stage.set({ selected: [], sample: null });
+    const away = el("button", { className: "link", textContent: "×", "aria-label": "close", title: "nothing selected (Escape)", onclick: leave });
     const tabs = (deck ?? []).filter((other) => other !== view).map((other) => this.tab(other));
-    const head = el("div", { className: "head" }, this.title, ...tabs, this.share, own, cardMenu(stage, this), close);
+    const head = el("div", { className: "head" }, this.title, ...tabs, this.share, own, cardMenu(stage, this), view.deck === "selected" ? away : null, close);
     this.node = el(
       "article",
       { className: deck ? "card" : "card large", "data-view": view.name },

@@ -25,6 +25,8 @@ TRAININGS = random_trajectories(
     tasks=("red", "green"), n_seeds=3, n_checkpoints=4, n_samples=4, methods=("supervised", "simclr")
 )
 ANALYSIS = Analysis(TRAININGS)
+CLASSES = [f"class {number}" for number in range(5)]
+N_SAMPLES = ANALYSIS.ds.sizes["sample"]
 CURVES = ["red", "red · simclr", "green", "green · simclr"]
 
 
@@ -42,6 +44,9 @@ def values_of_choices() -> dict[str, st.SearchStrategy[Any]]:
     epochs = st.lists(st.floats(-5, 20), min_size=2, max_size=2).map(sorted)
     point = st.fixed_dictionaries(dict.fromkeys("xyz", st.floats(-3, 3)))
     shown = {"curves": ordered(CURVES), "seeds": ordered([0, 1, 2]), "epochs": epochs}
+    some_classes = [ordered(CLASSES).filter(lambda chosen, least=least: len(chosen) >= least) for least in (1, 2)]  # type: ignore[misc]
+    rows = st.sets(st.integers(0, N_SAMPLES - 1), min_size=1).map(sorted)
+    parts = {"classes": some_classes[0], "rows": rows, "among": some_classes[1]}
     return {
         **shown,
         "axes_fitted_on": st.sampled_from(kinds.AXES_FITTED_ON),
@@ -56,6 +61,12 @@ def values_of_choices() -> dict[str, st.SearchStrategy[Any]]:
         "time_by": st.sampled_from(kinds.TIMES),
         "pinned": st.lists(st.sampled_from(CURVES), unique=True),
         "camera": st.none() | st.fixed_dictionaries(dict.fromkeys(("eye", "center", "up"), point)),
+        "samples": st.none() | st.fixed_dictionaries({}, optional=parts).filter(bool),
+        "sample": st.none() | st.integers(0, N_SAMPLES - 1),
+        "tabs": st.lists(st.sampled_from(["matrix", "tube"]), unique=True),
+        "matrix_of": st.sampled_from(["progress", "end", "step"]),
+        "matrix_by": st.sampled_from(["curve", "run"]),
+        "spectrum": st.sampled_from(["share", "eigenvalues"]),
         "selected": st.lists(st.integers(0, 47), unique=True),
     }
 
@@ -171,9 +182,9 @@ def test_values_of_numpy_and_tuples_become_plain(state: ExplorerState) -> None:
 def test_settings_make_the_same_choices_again(chosen: dict[str, Any]) -> None:
     state = ExplorerState(ANALYSIS, **chosen)
     settings = json.loads(json.dumps(state.settings()))
-    assert "selected" not in settings
+    assert not {"selected", "sample"} & set(settings)  # for a look
     again = ExplorerState(ANALYSIS, **settings)
-    state.selected = []
+    state.selected, state.sample = [], None
     assert again.choices() == state.choices()
     defaults = state.defaults()
     assert all(settings[name] != defaults[name] for name in settings)
@@ -307,6 +318,14 @@ def test_an_unknown_choice_names_those_there_are_and_the_nearest(name: str, near
         ({"time": "3"}, "time must be a number, not '3'"),
         ({"time": 10**400}, "time must be a number, not a large number"),
         ({"frozen": {"curves": ["red"]}}, "frozen must be a mapping of curves, seeds, epochs, not a mapping"),
+        ({"samples": {"classes": ["class 9"]}}, "no class 'class 9' in this dataset"),
+        ({"samples": {"classes": []}}, "classes of samples must be 1 or more, got 0"),
+        ({"samples": {"among": ["class 1"]}}, "among of samples must be 2 or more, got 1"),
+        ({"samples": {"rows": [N_SAMPLES]}}, f"no sample {N_SAMPLES} in this dataset"),
+        ({"samples": {}}, "samples must be a mapping of classes, rows, among, not a mapping"),
+        ({"samples": ["class 1"]}, "samples must be a mapping of classes, rows, among, not a list"),
+        ({"sample": -1}, "no sample -1 in this dataset"),
+        ({"tabs": [1]}, "tabs must be names of views, not a list"),
         ({"camera": {"eye": {"x": 1, "y": 1}}}, "camera must be a mapping of eye, center and up to x, y and z"),
         ({"camera": {"eye": {"x": 1, "y": 1, "z": float("inf")}}}, "camera eye.z must be a finite number, not inf"),
     ],

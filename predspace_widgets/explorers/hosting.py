@@ -10,7 +10,7 @@ from typing import Any
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import one_file
 from predspace_widgets.explorers.stage.stage import plotly_script
-from predspace_widgets.explorers.state import ExplorerState
+from predspace_widgets.explorers.state import FLEETING, ExplorerState
 from predspace_widgets.explorers.trainings import answer_training
 
 _log = logging.getLogger(__name__)
@@ -54,8 +54,9 @@ class Answers:
             self._state.grow(session.analysis, news.new_curves, news.seeds, news.epochs, news.n_new)
 
     def settings(self) -> dict[str, Any]:
-        """The choices that differ from the first ones, with what is selected."""
-        return self._state.settings() | ({"selected": self._state.selected} if self._state.selected else {})
+        """The choices that differ from the first ones, with what is looked at."""
+        looked_at = {name: getattr(self._state, name) for name in FLEETING}
+        return self._state.settings() | {name: value for name, value in looked_at.items() if value not in ([], None)}
 
     def choose(self, settings: Any) -> None:
         """Set what was chosen on the stage; what cannot be is left out, since it is not trusted."""

@@ -40,8 +40,8 @@ def test_what_is_told_are_the_settings_and_what_is_selected() -> None:
     state = ExplorerState(SESSION.analysis, dimensions="2-D")
     answers = Answers(SESSION, state)
     assert answers.settings() == {"dimensions": "2-D"}
-    state.selected = [1]
-    assert answers.settings() == {"dimensions": "2-D", "selected": [1]}
+    state.selected, state.sample = [1], 0
+    assert answers.settings() == {"dimensions": "2-D", "selected": [1], "sample": 0}
 
 
 def test_what_is_not_told_is_the_first_choice_again() -> None:

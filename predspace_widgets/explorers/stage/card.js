@@ -92,11 +92,12 @@ export class Card {
     return (this.deck ?? [this.view]).map(({ name }) => name);
   }
 
-  // Whether it can be seen: in front of its deck, and nothing that is selected in its place.
+  // Whether it can be seen: in front of its deck, and no checkpoint or pair that is selected in its place. Those inside of a
+  // box or a lasso are for other cards, and for Python.
   isSeen() {
     const { now } = this.stage.choices;
     if (!this.deck) return true;
-    const covers = now.selected.length > 0 && this.stage.cards.some(({ view }) => view.deck === "selected");
+    const covers = [1, 2].includes(now.selected.length) && this.stage.cards.some(({ view }) => view.deck === "selected");
     if (this.view.deck === "selected") return covers;
     if (covers && this.view.deck.startsWith("right")) return false;
     const names = this.names();

@@ -59,7 +59,7 @@ PROGRESS_METRIC = Control(
 )
 
 
-#: Where cards stand on the stage; those of one deck are tabs. "selected" covers the right while a checkpoint or a pair is.
+#: Where cards stand on the stage; those of one deck are tabs. "selected" covers the right, while it has something.
 DECKS = ("below left", "below right", "right top", "right bottom", "selected")
 
 

@@ -130,6 +130,11 @@ export class Card {
     return changed.includes("samples") || changed.some((name) => this.view.depends.includes(name));
   }
 
+  // Whether it shows what is not of the present choices, and cannot be known yet.
+  isUnknown() {
+    return this.isStale && this.view.kind === "results" && !this.stage.answerOf(this.view);
+  }
+
   // Alone over the whole stage, in larger type; once more, as it was.
   enlarge(on = !this.node.classList.contains("whole")) {
     if (on === this.node.classList.contains("whole")) return;

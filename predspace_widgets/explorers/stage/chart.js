@@ -17,7 +17,7 @@ export class Chart {
     on("pointermove", (event) => this.hover(event));
     on("pointerleave", () => handlers.hover(null));
     on("pointerdown", (event) => (this.pressed = [event.clientX, event.clientY]), true);
-    on("pointerup", (event) => this.release(event), true);
+    on("click", (event) => this.release(event), true); // where the pointer goes up plotly has a cover
   }
 
   async draw(figure, theme) {

@@ -85,6 +85,7 @@ export class Choices {
     if (name === "epochs") return isRange(value) ? value : refuse("epochs: a first and a last number are needed.");
     if (name === "time") return value === null || Number.isFinite(value) ? value : refuse("time: a number is needed.");
     if (name === "camera") return value === null || isCamera(value) ? value : refuse("camera: numbers are needed.");
+    if (name === "selected") return this.areCheckpoints(value) ? value : refuse("selected: this dataset has no such checkpoint.");
     if (name === "samples") return value === null ? null : (this.readSamples(value) ?? refuse("samples: no such choice."));
     if (name === "sample") return value === null || this.isSample(value) ? value : refuse("sample: this dataset has no such sample.");
     if (name === "tabs") return isListOfTexts(value) ? value : refuse("tabs: names of views are needed.");
@@ -97,6 +98,12 @@ export class Choices {
     if (["curves", "pinned"].includes(name)) return curves.map((curve) => curve.label);
     if (name === "compared") return [...curves.map((curve) => curve.label), ...this.about.runs];
     return name === "seeds" ? seeds : options[name];
+  }
+
+  // Those that came later are not counted in what is known of the dataset.
+  areCheckpoints(value) {
+    const most = this.about.live ? Infinity : this.about.n_checkpoints;
+    return Array.isArray(value) && value.every((row) => Number.isInteger(row) && row >= 0 && row < most);
   }
 
   isSample(value) {

@@ -202,7 +202,7 @@ export function sampleList(stage) {
   const { choices } = stage;
   const { classes, n_samples: count, published } = choices.about;
   if (published || !count) return null;
-  const ways = { all: "all", classes: "of classes", among: "among classes" };
+  const ways = { all: "all", classes: "of classes", among: "among classes", rows: "chosen ones" };
   const way = el("select", { "aria-label": "samples", title: "which samples count", "data-control": "samples by" });
   for (const [value, textContent] of Object.entries(ways)) way.append(el("option", { value, textContent }));
   const wayNow = () => Object.keys(choices.now.samples ?? { all: true })[0];
@@ -225,8 +225,8 @@ export function sampleList(stage) {
   };
   stage.shows.push(() => {
     const now = wayNow();
-    if (now === "rows") way.value = "all";
-    else if (now !== "all") way.value = now;
+    if (now !== "all" || way.value === "rows") way.value = now;
+    way.querySelector("[value=rows]").hidden = now !== "rows"; // these are chosen elsewhere
     show();
   });
   const heading = el("div", { className: "heading" }, el("h2", { textContent: "Samples" }), back);

@@ -246,7 +246,7 @@ class Stage {
   // All cards, the first at once and the others as soon as the page has answered; only the newest choices count.
   async draw(changed = null) {
     const mine = ++this.generation;
-    this.tables = null;
+    if (this.keyOfSamples() === (this.data.key ?? "null")) this.tables = null; // else once the numbers are there
     for (const card of this.cards) card.isStale ||= !changed || card.dependsOn(changed);
     await this.drawStale(mine);
   }
@@ -263,11 +263,13 @@ class Stage {
   async drawStale(mine) {
     const isNewest = () => mine === this.generation;
     if (!(await this.exchange(isNewest))) return;
+    for (const card of this.cards) card.node.classList.toggle("waiting", card.isUnknown());
     for (const card of this.cards) {
       if (!isNewest()) return;
       if (!card.isStale || !card.isSeen()) continue;
       await card.draw(isNewest);
       if (isNewest()) card.isStale = false;
+      if (isNewest()) card.node.classList.remove("waiting");
       await (card === this.cards[0] ? frame() : soon());
     }
     if (isNewest()) this.drawOver(["pinned"]);
@@ -276,8 +278,11 @@ class Stage {
   // The numbers of the samples that are looked at take the place of those before; false where they are wanted no more.
   async exchange(isNewest) {
     const { samples } = this.choices.now;
-    const key = JSON.stringify(samples);
-    if (key === (this.data.key ?? "null")) return true;
+    const key = this.keyOfSamples();
+    if (key === (this.data.key ?? "null")) {
+      this.body.classList.remove("exchanging");
+      return true;
+    }
     try {
       if (samples && !this.ofSamples.has(key)) {
         this.body.classList.add("exchanging");
@@ -294,7 +299,7 @@ class Stage {
       this.settle();
       return true;
     } finally {
-      this.body.classList.remove("exchanging");
+      if (isNewest()) this.body.classList.remove("exchanging");
     }
     if (!isNewest()) return false;
     this.data = samples ? this.ofSamples.get(key) : this.whole;
@@ -303,6 +308,10 @@ class Stage {
     this.lastPicture = null;
     this.show();
     return true;
+  }
+
+  keyOfSamples() {
+    return JSON.stringify(this.choices.now.samples);
   }
 
   withNumbers({ about, arrays }, key) {

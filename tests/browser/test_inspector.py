@@ -78,6 +78,7 @@ def test_a_click_adds_a_second_and_a_third_takes_its_place(stage: Stage) -> None
         stage.page.mouse.down()
         stage.page.wait_for_timeout(80)  # as long as a hand takes: plotly covers the page meanwhile
         stage.page.mouse.up()
+        stage.page.wait_for_timeout(500)  # two clicks, not a double one
         rows.append(row)
     stage.wait("stage.state.selected.length === 2")
     assert stage.state["selected"] == [rows[0], rows[2]]

@@ -64,6 +64,19 @@ class Mark:
     when: When = field(default_factory=dict)
 
 
+def head(place: Mapping[str, str]) -> Mark:
+    """A dot where each curve is at the time that is shown.
+
+    Examples
+    --------
+    >>> head({"x": "epoch", "y": "accuracy"}).over
+    True
+    """
+    dot = {"color": "@color", "size": 7, "line": {"color": "white", "width": 1}}
+    trace = {"type": "scatter", "mode": "markers", "marker": dot, "name": "@name", "hoverinfo": "skip"}
+    return Mark("head", "heads", place, trace, over=True)
+
+
 def applies(when: When, choices: Mapping[str, Any]) -> bool:
     """Whether all choices have one of the values.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from predspace_widgets.views.marks import Mark
+from predspace_widgets.views.marks import Mark, head
 from predspace_widgets.views.style import axis, common_layout
 from predspace_widgets.views.view import PROGRESS_METRIC, CheckpointView
 
@@ -52,19 +52,7 @@ VIEW = CheckpointView(
             },
             hover=("epoch", *_SEEDS),
         ),
-        Mark(
-            role="head",
-            table="heads",
-            place={"x": "log epoch", "y": _PROGRESS},
-            trace={
-                "type": "scatter",
-                "mode": "markers",
-                "marker": {"color": "@color", "size": 7, "line": {"color": "white", "width": 1}},
-                "name": "@name",
-                "hoverinfo": "skip",
-            },
-            over=True,
-        ),
+        head({"x": "log epoch", "y": _PROGRESS}),
     ),
     layouts=(
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from predspace_widgets.views.marks import Mark
+from predspace_widgets.views.marks import Mark, head
 from predspace_widgets.views.style import axis, common_layout
 from predspace_widgets.views.view import CheckpointView
 
@@ -45,19 +45,7 @@ VIEW = CheckpointView(
                 "hovertemplate": _HOVER,
             },
         ),
-        Mark(
-            role="head",
-            table="heads",
-            place=_PLACE,
-            trace={
-                "type": "scatter",
-                "mode": "markers",
-                "marker": {"color": "@color", "size": 7, "line": {"color": "white", "width": 1}},
-                "name": "@name",
-                "hoverinfo": "skip",
-            },
-            over=True,
-        ),
+        head(_PLACE),
     ),
     layouts=(
         (

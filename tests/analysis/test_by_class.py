@@ -43,19 +43,6 @@ def path(tmp_path: Path) -> Path:
     return save_trajectories(TRAININGS, tmp_path / "trainings.zarr")
 
 
-@pytest.fixture
-def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Number of samples of each block that distances are computed of."""
-    seen: list[int] = []
-
-    def counted(P: Any, *args: Any, **options: Any) -> Any:
-        seen.append(P.shape[1])
-        return pairwise(P, *args, **options)
-
-    monkeypatch.setattr(measurements, "pairwise", counted)
-    return seen
-
-
 def opened(path: Path) -> Analysis:
     return Analysis(open_trajectories(path))
 

@@ -45,19 +45,6 @@ def path(tmp_path: Path) -> Path:
     return save_trajectories(TRAININGS, tmp_path / "trainings.zarr")
 
 
-@pytest.fixture
-def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Number of samples of each block whose distances are computed."""
-    seen: list[int] = []
-
-    def counted(P: Any, *args: Any, **options: Any) -> Any:
-        seen.append(P.shape[1])
-        return pairwise(P, *args, **options)
-
-    monkeypatch.setattr(measurements, "pairwise", counted)
-    return seen
-
-
 @contextmanager
 def happening_after(n_blocks: int, blocks: list[int], event: Callable[[], object]) -> Iterator[None]:
     """Something happens when so many blocks are computed."""

@@ -44,8 +44,7 @@ class Stage {
     this.learn(data.about.ahead);
     this.build();
     host.on((settings) => this.choices.set({ ...this.choices.defaults, ...settings }, "host"));
-    this.drawn = this.draw();
-    if (!Object.keys(data.about.ahead).length) this.drawn.then(() => this.askAhead());
+    this.begin();
     if (Object.keys(address).length && this.problems.length < Object.keys(address).length) this.tell();
   }
 
@@ -77,8 +76,13 @@ class Stage {
     this.learn(data.about.ahead);
     this.build();
     this.live.place();
+    this.begin();
+  }
+
+  // Draws everything, and asks for what was measured ahead where it was not sent along.
+  begin() {
     this.drawn = this.draw();
-    if (!Object.keys(data.about.ahead).length) this.drawn.then(() => this.askAhead());
+    if (!Object.keys(this.data.about.ahead).length) this.drawn.then(() => this.askAhead());
   }
 
   // Results that were measured ahead answer for the choices that they are of.

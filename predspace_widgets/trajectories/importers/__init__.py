@@ -1,0 +1,1 @@
+"""Published and foreign data as trajectories datasets: pictures, prediction stores, plain arrays."""

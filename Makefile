@@ -47,7 +47,7 @@ bench-ui: $(TEST)
 	$(BIN)/python benchmarks/bench_ui.py $(if $(BEFORE),--before $(BEFORE))
 
 bench-served: $(TEST)
-	$(BIN)/python benchmarks/bench_served.py $(if $(BEFORE),--before $(BEFORE))
+	$(BIN)/python -m benchmarks.bench_served $(if $(BEFORE),--before $(BEFORE))
 
 demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite

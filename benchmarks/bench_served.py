@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from bench_ui import HIDE, INSPECT, PATIENCE, SIZE, WATCH, row, served
 from playwright.sync_api import sync_playwright
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from benchmarks.bench_ui import HIDE, INSPECT, PATIENCE, SIZE, WATCH, row, served
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import demo_path, open_trajectories
 
@@ -278,9 +278,9 @@ def browse(address: str, seconds: float) -> None:
 def visitor_with_a_browser(address: str, seconds: float) -> Iterator[dict[str, list[float]]]:
     """What a browser in a process of its own finds while this goes on."""
     felt: dict[str, list[float]] = {}
-    command = [sys.executable, __file__, "--browse", address, "--seconds", str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.bench_served", "--browse", address, "--seconds", str(seconds)]
     with tempfile.TemporaryFile("w+") as file:
-        process = subprocess.Popen(command, stdout=file)
+        process = subprocess.Popen(command, stdout=file, cwd=HERE)
         yield felt
         process.wait()
         file.seek(0)

@@ -261,8 +261,9 @@ def browse(address: str, seconds: float) -> None:
             page = context.new_page()
             page.set_default_timeout(PATIENCE)
             page.goto(address)
-            page.wait_for_function("window.marks.all")
+            page.wait_for_function("window.marks.first")
             felt["first picture"].append(page.evaluate("marks.first"))
+            page.evaluate("predspace.stages[0].whenDrawn()")
             for _ in range(3):
                 number += 1
                 felt["a curve hidden"].append(page.evaluate(HIDE, {"number": number % 13, "follow": False})["picture"])

@@ -68,7 +68,7 @@ def try_file(known: Sequence[Known], place: Path, seed: int, number: int) -> tup
     rng = np.random.default_rng([seed, number])
     one = known[int(rng.integers(len(known)))]
     inside, outside = place / "inside", place / "outside"
-    # A recording that goes on holds a lock, which a copy does not: it is as good as killed, which is read in the same way.
+    # The copy of a recording that goes on is not locked: it looks like one that was killed, and reads the same.
     shutil.copytree(one.specimen.folder, inside)
     shutil.copytree(one.specimen.folder, outside / "same")
     shutil.copytree(one.other, outside / "other")

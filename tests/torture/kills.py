@@ -84,7 +84,9 @@ def files_in(folder: Path) -> list[str]:
     return [_DRAWN_NAMES.sub("#", path) for path in paths]
 
 
-def _write(writer: Writer, folder: Path, count_in: Path | None = None, kill_at: int | None = None, by: int = 0) -> Result:
+def _write(
+    writer: Writer, folder: Path, count_in: Path | None = None, kill_at: int | None = None, by: int = 0
+) -> Result:
     """What a child does: write; and end itself before an operation on a file in the folder, or count them."""
     note = None if count_in is None else os.open(count_in, os.O_WRONLY | os.O_APPEND)
     seen = 0

@@ -276,7 +276,19 @@ def replace_json(place: Place) -> str | None:
     """The whole text replaced by other JSON."""
     if (file := place.file(".json")) is None:
         return None
-    texts = ["null", "[]", "{}", "0", '"text"', "[" * 100_000, '{"a":' * 100_000, "NaN", "1" * 100_000, "\x00", "\ufeff{}"]
+    texts = [
+        "null",
+        "[]",
+        "{}",
+        "0",
+        '"text"',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "NaN",
+        "1" * 100_000,
+        "\x00",
+        "\ufeff{}",
+    ]
     index = int(place.rng.integers(len(texts)))
     file.write_text(texts[index], "utf-8")
     return f"{place.name(file)} becomes {texts[index][:20]!r}"
@@ -433,7 +445,9 @@ def change_text(place: Place) -> str | None:
         said = f"{word} becomes {new[:30]!r}"
     elif kind == "aliases":
         levels = "\n".join(f"b{k}: &b{k} [{', '.join([f'*b{k - 1}'] * 9)}]" for k in range(1, 12))
-        text = str(rng.choice([f"b0: &b0 x\n{levels}\n{text}", f"title: &b0 x\n{levels}\ntasks: *b11\nmethods: *b11\n"]))
+        text = str(
+            rng.choice([f"b0: &b0 x\n{levels}\n{text}", f"title: &b0 x\n{levels}\ntasks: *b11\nmethods: *b11\n"])
+        )
         said = kind
     elif kind == "bytes":
         file.write_bytes(text.encode() + b"\xff\xfe")

@@ -134,7 +134,9 @@ def _recipe(folder: Path) -> Path:
 def _sweep(workers: int, folder: Path) -> None:
     """`predspace record`, in the place of this process."""
     command = [sys.executable, "-m", "predspace_widgets", "record", str(_recipe(folder))]
-    os.execv(sys.executable, [*command, "--out", str(folder / "tiny.zarr.zip"), "--workers", str(workers), "--overwrite"])
+    os.execv(
+        sys.executable, [*command, "--out", str(folder / "tiny.zarr.zip"), "--workers", str(workers), "--overwrite"]
+    )
 
 
 def _sweep_here(folder: Path) -> None:
@@ -162,4 +164,6 @@ def make_writers() -> Iterator[Writer]:
         partial_is_fine=True,
     )
     yield Writer("sweep, in one process", "tiny.zarr", _sweep_here, keeps="tiny.zarr.runs")
-    yield Writer("predspace record, 2 workers", "tiny.zarr.zip", partial(_sweep, 2), keeps="tiny.zarr.zip.runs", is_slow=True)
+    yield Writer(
+        "predspace record, 2 workers", "tiny.zarr.zip", partial(_sweep, 2), keeps="tiny.zarr.zip.runs", is_slow=True
+    )

@@ -330,8 +330,8 @@ def _check_sums(runs: Sequence[Sequence[Array]], magnitudes: Array, report: Repo
         )
     if len(magnitudes) < n_points:
         report.note(
-            f"the file has {len(magnitudes):,} of {n_points:,} eigenvalues: what share of the distances the axes explain "
-            "is not known"
+            f"the file has {len(magnitudes):,} of {n_points:,} eigenvalues: what share of the distances "
+            "axes explain is not known"
         )
 
 

@@ -11,6 +11,7 @@ import math
 import os
 import pickletools
 import re
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from predspace_widgets.trajectories.schema import is_int64
 
 #: Largest file that is read: a picture of 100,000 checkpoints on 100 axes has 80 MB.
 MOST_BYTES = 128 * 2**20
-_MOST_INSTRUCTIONS = 2_000_000
-_MOST_VALUES = 2**26  # numbers in all arrays and containers together, each as often as it is met
+_MOST_INSTRUCTIONS = 500_000
+_MOST_VALUES = 2**24  # numbers in all arrays and containers together, each as often as it is met
 _DEEPEST = 16
 _MOST_DIMENSIONS = 8
 
@@ -104,7 +105,7 @@ class _Dtype:
 
     def __init__(self, code: Any, *_flags: Any) -> None:
         if code != "O8" and code != "O" and not (isinstance(code, str) and _DTYPES.fullmatch(code)):
-            raise RefusedPickleError(f"holds an array of dtype {code!r}: only numbers and text are read")
+            raise RefusedPickleError(f"holds an array of dtype {_brief(code)}: only numbers and text are read")
         self.code, self.order = code, "="
 
     def set_state(self, state: Any) -> None:
@@ -139,11 +140,11 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any = "C") -> NDArray[An
     """An array of its bytes; what numpy calls an array of objects is a list here."""
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if not isinstance(dtype, _Dtype) or len(sizes) > _MOST_DIMENSIONS or not all(_is_size(size) for size in sizes):
-        raise RefusedPickleError(f"holds an array of shape {str(shape)[:60]}: that is none")
+        raise RefusedPickleError(f"holds an array of shape {_brief(shape)}: that is none")
     count = math.prod(sizes)
     if dtype.is_object:
         if not isinstance(content, list) or len(sizes) != 1 or len(content) != count:
-            raise RefusedPickleError(f"holds an array of objects of shape {str(shape)[:60]}: only a list is read")
+            raise RefusedPickleError(f"holds an array of objects of shape {_brief(shape)}: only a list is read")
         return content
     if isinstance(content, str):  # text of Python 2, a character a byte
         content = content.encode("latin1")
@@ -151,7 +152,7 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any = "C") -> NDArray[An
     if not isinstance(content, bytes | bytearray) or len(content) != count * numbers.itemsize:
         there = f"{len(content):,} bytes" if isinstance(content, bytes | bytearray) else type(content).__name__
         raise RefusedPickleError(
-            f"declares an array of shape {str(shape)[:60]}, {count * numbers.itemsize:,} bytes, and holds {there}"
+            f"declares an array of shape {_brief(shape)}, {count * numbers.itemsize:,} bytes, and holds {there}"
         )
     values = np.frombuffer(bytes(content), numbers).reshape(sizes, order="F" if order == "F" else "C")
     values.flags.writeable = False
@@ -182,8 +183,18 @@ def _bytes_of(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _ordered_dict() -> dict[str, Any]:
+    return {}
+
+
+def _brief(value: Any) -> str:
+    """A value in a message: the whole text of nested tuples may have no end."""
+    return reprlib.repr(value)[:60]
+
+
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")  # of numpy 1 and 2
 _NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
+_BUILTINS = ("builtins", "__builtin__")
 #: What may be called, by the name that a pickle has for it.
 _CALLS: dict[str, Callable[..., Any]] = {
     **{f"{module}._reconstruct": _reconstruct for module in _MULTIARRAY},
@@ -191,8 +202,9 @@ _CALLS: dict[str, Callable[..., Any]] = {
     **{f"{module}._frombuffer": lambda *arguments: _Array(_array(*arguments)) for module in _NUMERIC},
     "numpy.dtype": _Dtype,
     "_codecs.encode": _bytes_of,
-    "collections.OrderedDict": dict,
-    **{f"{module}.complex": lambda real, imaginary: complex(real, imaginary) for module in ("builtins", "__builtin__")},
+    "collections.OrderedDict": _ordered_dict,
+    **{f"{module}.complex": lambda real, imaginary: complex(real, imaginary) for module in _BUILTINS},
+    **{f"{module}.bytes": lambda: b"" for module in _BUILTINS},  # protocols 0 to 2 write empty ones so
 }
 _KNOWN = {*_CALLS, "numpy.ndarray"}
 
@@ -301,7 +313,10 @@ class _Machine:
 
     def do_reduce(self, _: Any) -> None:
         function, arguments = self.pop(2)
-        self.stack.append(_CALLS[_expect(function, _Global).name](*_expect(arguments, tuple)))
+        name = _expect(function, _Global).name
+        if name not in _CALLS:
+            raise RefusedPickleError(f"calls {name}, which is not called where an array is made")
+        self.stack.append(_CALLS[name](*_expect(arguments, tuple)))
 
     def do_build(self, _: Any) -> None:
         (state,) = self.pop(1)

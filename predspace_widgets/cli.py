@@ -217,10 +217,31 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
         *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
         ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
         ("explained stress", f"{axes} (of the first axes together)" if axes else "one checkpoint makes no picture"),
+        *_facts_of_picture(ds),
         *[("imported", line) for line in report_of(ds)],
         ("problems", "none"),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _facts_of_picture(ds: xr.Dataset) -> list[tuple[str, str]]:
+    """What else `info` prints of a dataset without predictions."""
+    from predspace_widgets.analysis.frame import knows_all_axes, stored_spectrum
+
+    if "probs" in ds:
+        return []
+    spectrum = stored_spectrum(ds)
+    signs = f"{(spectrum > 0).sum():,} positive, {(spectrum < 0).sum():,} imaginary"
+    first = [str(axis) for axis, value in enumerate(spectrum[:10], start=1) if value < 0]
+    facts = [
+        ("predictions", "none: a published picture, of which axes and stress are those of the whole set"),
+        ("eigenvalues", signs + (f"; of the first ten, imaginary: {', '.join(first)}" if first else "")),
+    ]
+    if not knows_all_axes(ds):
+        facts.append(
+            ("caution", "nothing says which axes were left out: the stress counts those that are there as all")
+        )
+    return facts
 
 
 def _short_name(path: str) -> str:

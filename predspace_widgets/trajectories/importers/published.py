@@ -330,8 +330,8 @@ def _check_sums(runs: Sequence[Sequence[Array]], magnitudes: Array, report: Repo
         )
     if len(magnitudes) < n_points:
         report.note(
-            f"the file has {len(magnitudes):,} of {n_points:,} eigenvalues: what share of the distances "
-            "axes explain is not known"
+            f"the file has {len(magnitudes):,} of {n_points:,} eigenvalues: the explained stress "
+            "counts them as all, and is too large"
         )
 
 
@@ -424,12 +424,13 @@ def _dataset(
             columns["step"] += range(n)
     embedding = np.concatenate([run for task in picture.runs for run in task])  # (T, k)
     is_whole = len(picture.eigenvalues) >= len(embedding)
-    total = float(np.square(picture.eigenvalues).sum()) if is_whole else np.nan
+    total = {"eigenvalue_square_sum": float(np.square(picture.eigenvalues).sum())} if is_whole else {}
     return xr.Dataset(
         {
             "embedding": (("checkpoint", "component"), embedding),
             "eigenvalue": ("component", picture.eigenvalues[: embedding.shape[1]]),
+            "spectrum": ("axis", picture.eigenvalues),
         },
         coords={name: ("checkpoint", np.array(column)) for name, column in columns.items()},
-        attrs={"eigenvalue_square_sum": total},
+        attrs=total,
     )

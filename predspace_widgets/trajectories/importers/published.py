@@ -161,20 +161,21 @@ def _runs_of_tasks(value: Any, report: Report) -> tuple[list[list[Array]], list[
 
 
 def _runs_of_task(value: Any, where: str, report: Report) -> list[Array]:
-    if isinstance(value, list | tuple) and any(
-        np.ndim(run) != np.ndim(value[0]) or len(run) != len(value[0]) for run in value
-    ):
-        arrays = [_as_array(run, where) for run in value]  # runs of different lengths
-    else:
+    try:
         array = _as_array(value, where)
+    except ValueError:
+        if not isinstance(value, list | tuple):
+            raise
+        arrays = [_as_array(run, where) for run in value]  # of different lengths
+    else:
         if array.ndim == 2:
             report.note(f"{where} is one array (checkpoint, axis): read as one seed")
             array = array[None]
-        arrays = list(array)
+        arrays = list(np.atleast_1d(array))
     runs = []
     for seed, run in enumerate(arrays, start=1):
         if run.ndim != 2:
-            raise ValueError(f"{where} must have the dimensions (seed, checkpoint, axis), it has {run.ndim + 1}")
+            raise ValueError(f"{where} must have the dimensions (seed, checkpoint, axis)")
         padding = np.isnan(run).all(axis=1)
         length = len(run) - int(padding[::-1].argmin()) if len(run) and not padding.all() else 0
         if length < len(run):
@@ -384,6 +385,8 @@ def _epochs_of(runs: Sequence[Sequence[Array]], given: Sequence[float] | str | N
     epochs = np.asarray(given, dtype=np.float64)
     if epochs.shape != (lengths[-1],):
         raise ValueError(f"--epochs gives {epochs.size} epochs, runs have {lengths[-1]} checkpoints")
+    if not np.isfinite(epochs).all() or (np.diff(epochs) < 0).any():
+        raise ValueError("--epochs must be numbers that do not fall")
     report.note(f"epochs, as --epochs says: {epochs[0]:g} to {epochs[-1]:g}")
     return epochs
 

@@ -160,6 +160,8 @@ def import_(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DATA where it is there already.")] = False,
 ) -> None:
     """Make a dataset of published or foreign data, and say what was odd about these."""
+    from dask.diagnostics import ProgressBar
+
     from predspace_widgets.trajectories import check_path, import_trajectories, save_trajectories
     from predspace_widgets.trajectories.importers import numbers_of, report_of
 
@@ -175,7 +177,8 @@ def import_(
         signs=signs,
         title=title,
     )
-    save_trajectories(ds, data)
+    with ProgressBar(minimum=1.0, out=sys.stderr):  # of what takes longer than a second
+        save_trajectories(ds, data)
     for line in report_of(ds):
         _console.print(f"- {escape(line)}", highlight=False, soft_wrap=True)
     n_runs = len(set(ds["run"].values.tolist()))

@@ -156,6 +156,7 @@ def import_(
     signs: Annotated[
         str | None, typer.Option(help="Where signs of eigenvalues are, if SRC does not tell: flags or signed.")
     ] = None,
+    max_size: Annotated[int | None, typer.Option(help="Largest pickle that is read, in MB.", min=1)] = None,
     title: Annotated[str | None, typer.Option(help="Title of the dataset, instead of the name of SRC.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DATA where it is there already.")] = False,
 ) -> None:
@@ -175,6 +176,7 @@ def import_(
         seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
         method=method,
         signs=signs,
+        max_bytes=max_size and max_size * 10**6,
         title=title,
     )
     with ProgressBar(minimum=1.0, out=sys.stderr):  # of what takes longer than a second

@@ -149,6 +149,18 @@ def test_singular_values_are_known_by_the_coordinates(root: bool, read: Callable
     assert any("square roots" in line for line in report_of(ds)) == root
 
 
+@pytest.mark.parametrize(
+    ("values", "word"), [(SMALL.eigenvalues * 1.1, "neither"), (np.sign(SMALL.eigenvalues), "either")]
+)
+def test_singular_values_that_the_coordinates_do_not_tell(
+    values: np.ndarray, word: str, read: Callable[..., xr.Dataset]
+) -> None:
+    coordinates = [task / np.sqrt(np.abs(SMALL.eigenvalues[:3])) for task in SMALL.file()["inpca_embedding"]]
+    changes = {"inpca_embedding": coordinates} if word == "either" else {}
+    with pytest.raises(ValueError, match=f"squared coordinates add up to {word}$"):
+        read(SMALL.file(eigen_values=None, singular_value=values, **changes))
+
+
 def test_runs_that_are_padded_with_nan(read: Callable[..., xr.Dataset]) -> None:
     picture = known([[4, 2], [4]])
     padded = np.full((2, 2, 4, 3), np.nan)
@@ -225,6 +237,7 @@ def test_an_array_that_the_eigenvalues_count_twice_is_kept(read: Callable[..., x
         ({"tasks": list("abcd")}, {}, "the file names 4"),
         ({}, {"tasks": ["a"]}, "--tasks names 1"),
         ({}, {"tasks": ["a", "b", "a"]}, "must differ and not be empty"),
+        ({"tasks": ["a", "b", "b\0"]}, {}, "must differ and not be empty"),
         ({}, {"epochs": None}, "--epochs must give them"),
         ({}, {"epochs": [0, 1]}, "--epochs gives 2 epochs, runs have 4 checkpoints"),
         ({}, {"epochs": [0, 3, 2, 5]}, "--epochs must be numbers that do not fall"),

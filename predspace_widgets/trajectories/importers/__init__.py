@@ -37,7 +37,7 @@ class _Kind:
     options: tuple[str, ...]
 
 
-_PICTURE = _Kind("a published picture", read_picture, ("tasks", "epochs", "seeds", "method", "signs"))
+_PICTURE = _Kind("a published picture", read_picture, ("tasks", "epochs", "seeds", "method", "signs", "max_bytes"))
 
 
 def import_trajectories(
@@ -48,6 +48,7 @@ def import_trajectories(
     seeds: Sequence[int] | None = None,
     method: str | None = None,
     signs: str | None = None,
+    max_bytes: int | None = None,
     title: str | None = None,
 ) -> xr.Dataset:
     """A trajectories dataset of data that were published or made by other software.
@@ -69,6 +70,8 @@ def import_trajectories(
         How the networks were trained. By default "supervised".
     signs : {"flags", "signed"}, optional
         Of pictures: where the signs of the eigenvalues are, if the data do not tell.
+    max_bytes : int, optional
+        Of pictures: a larger file is refused before it is read. By default 128 MiB.
     title : str, optional
         By default the name of the file.
 
@@ -93,7 +96,8 @@ def import_trajectories(
     """
     path = Path(src).expanduser()
     kind = _kind_of(path)
-    options = {"tasks": tasks, "epochs": epochs, "seeds": seeds, "method": method, "signs": signs}
+    options: dict[str, Any] = {"tasks": tasks, "epochs": epochs, "seeds": seeds, "method": method}
+    options |= {"signs": signs, "max_bytes": max_bytes}
     given = {name: value for name, value in options.items() if value is not None}
     _check_options(given, kind)
     report = Report()

@@ -206,7 +206,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     stress: list[float] = []
     if ds.sizes["checkpoint"] > 1:
         stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values.tolist()
-    axes = ", ".join(f"{k}: {share:.2%}" for k, share in enumerate(stress, start=1))
+    axes = ", ".join(f"{k}: {share:.4f}" for k, share in enumerate(stress, start=1))
     facts = [
         ("title", str(ds.attrs.get("title", ""))),
         ("source", str(ds.attrs.get("source", ""))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import socket
 import warnings
@@ -425,6 +426,53 @@ def change_hdf5(place: Place) -> str | None:
     return f"{place.name(file)}, {name}: {kind}"
 
 
+# -- pickles -----------------------------------------------------------------------------------------------------------
+
+
+class _Made:
+    """What a pickle makes when it is loaded: any call."""
+
+    def __init__(self, *reduced: Any) -> None:
+        self.reduced = reduced
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+def change_pickle(place: Place) -> str | None:
+    """A pickle of another kind: one that runs something, that is endless, deep or huge."""
+    if (file := place.file(".pkl")) is None:
+        return None
+    outside = place.outside / "touched"
+    endless: list[Any] = []
+    for _ in range(40):
+        endless = [endless, endless]
+    huge = (1, (10**11,), np.dtype("f8"), False, b"")
+    content = pickle.loads(file.read_bytes())  # our own
+    one_key = str(place.rng.choice(sorted(content)))
+    pickles = {
+        "runs a command": pickle.dumps(_Made(os.system, (f"touch {outside}",))),
+        "runs a command, in a value": pickle.dumps({**content, one_key: _Made(os.system, (f"touch {outside}",))}),
+        "opens a file": pickle.dumps({**content, "more": _Made(open, (str(outside), "w"))}),
+        "evaluates": pickle.dumps(_Made(eval, (f"open({str(outside)!r}, 'w')",))),
+        "endless": pickle.dumps({**content, one_key: endless}),
+        "deep": b"\x80\x04" + b"]" * 200_000 + b"a" * 199_999 + b".",
+        "many marks": b"\x80\x04" + b"(" * 1_000_000 + b".",
+        "huge bytes": b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b".",
+        "huge number": b"\x80\x02\x8b" + (2**31 - 1).to_bytes(4, "little") + b".",
+        "huge array": pickle.dumps(
+            {**content, one_key: _Made(np.zeros(0).__reduce__()[0], (np.ndarray, (0,), b"b"), huge)}
+        ),
+        "huge memo": b"\x80\x04]r" + (2**31 - 1).to_bytes(4, "little") + b".",
+        "objects": pickle.dumps({**content, one_key: np.array([{}, None, "x"], dtype=object)}),
+        "lacks a key": pickle.dumps({key: value for key, value in content.items() if key != one_key}),
+        "other values": pickle.dumps({**content, one_key: -1}),
+    }
+    kind = str(place.rng.choice(sorted(pickles)))
+    file.write_bytes(pickles[kind])
+    return f"{place.name(file)}: a pickle that is or has: {kind} ({one_key})"
+
+
 # -- text that people write --------------------------------------------------------------------------------------------
 
 
@@ -481,6 +529,7 @@ MUTATIONS: dict[Mutation, float] = {
     change_directory_of_zip: 2,
     change_hdf5: 2,
     change_text: 4,
+    change_pickle: 4,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from predspace_widgets.trajectories.recording import recording_at
 from predspace_widgets.trajectories.testing import random_trajectories
 from tests.torture.judging import Values
 from tests.trajectories.samples import embedding_only, two_runs
+from tests.trajectories.test_published import known as known_picture
 
 RECIPE = """
 title: tiny
@@ -177,6 +179,12 @@ def read_classes(path: Path) -> Values:
     return {"classes": Task("listed", classes_file=str(path)).class_names([str(index) for index in range(10)])}
 
 
+def read_picture(path: Path) -> Values:
+    """A published picture as it is imported."""
+    ds = pw.import_trajectories(path, epochs="checkpoints").load()
+    return {"dataset": ds, "picture": np.abs(ds.predspace.inpca(3)["embedding"].values)}
+
+
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +219,8 @@ def make_specimens(place: Path, seed: int = 0) -> list[Specimen]:
     of_seed = partial(read_tiles, seed=seed)
     add("tiles", "distances.zarr", of_seed, of_seed, writes=True)
     add("results", "data.zarr", keep, read_kept, damaged=("data.zarr.results",), writes=True)
+    picture = pickle.dumps(known_picture([[4, 4], [4, 4], [4, 4]], seed=seed).file())
+    add("picture", "picture.pkl", lambda path: path.write_bytes(picture), read_picture, is_guarded=False)
     classes = json.dumps({"classes": [3, 4, "5", "6"]})
     add("classes", "classes.json", lambda path: path.write_text(classes), read_classes, is_guarded=False)
     listed = place / "listed.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -177,6 +178,7 @@ def test_every_mutation_fits_something_and_changes_only_that(tmp_path: Path) -> 
     (good / "folder" / "a").write_bytes(bytes(range(200)))
     (good / "folder" / "b").write_bytes(bytes(range(100)))
     (good / "zarr.json").write_text(json.dumps({"shape": [1, 2], "codecs": [{"name": "bytes"}]}))
+    (good / "picture.pkl").write_bytes(pickle.dumps({"tasks": ["a"], "epochs": [0, 1]}))
     (good / "tiny.yaml").write_text("title: tiny\nseeds: [0, 1]\n")
     with zipfile.ZipFile(good / "data.zip", "w") as archive:
         archive.writestr("zarr.json", json.dumps({"shape": [1, 2]}))
@@ -195,6 +197,8 @@ def test_every_mutation_fits_something_and_changes_only_that(tmp_path: Path) -> 
             said = mutation(Place(inside, "folder", ("*",), outside, np.random.default_rng(attempt)))
             assert look_at(outside) == before[1]
             changed = changed or (said is not None and look_at(inside) != before[0])
+            if changed and attempt >= 3:
+                break
         assert changed, mutation
 
 

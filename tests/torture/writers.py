@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.torture.specimens import (
     small_blocks,
     trainings,
 )
+from tests.trajectories.test_published import known as known_picture
 
 #: Nothing is at the path.
 NOTHING: Values = {}
@@ -143,6 +145,14 @@ def _sweep_here(folder: Path) -> None:
     record_to(parse_recipe(_recipe(folder).read_text("utf-8"), "tiny"), folder / "tiny.zarr", workers=1, overwrite=True)
 
 
+def _import(folder: Path) -> None:
+    """`predspace import`."""
+    source = folder.with_name("picture.pkl")
+    if not source.exists():
+        source.write_bytes(pickle.dumps(known_picture([[20, 20], [20, 20]]).file()))
+    pw.save_trajectories(pw.import_trajectories(source, epochs="checkpoints"), folder / "picture.zarr.zip")
+
+
 def make_writers() -> Iterator[Writer]:
     yield Writer("recorder", "data.zarr", partial(_loop_and_note, 8), n_kept=_n_noted)
     first = partial(_loop_and_note, 3)
@@ -163,6 +173,7 @@ def make_writers() -> Iterator[Writer]:
         before=lambda folder: save_large(folder / "data.zarr"),
         partial_is_fine=True,
     )
+    yield Writer("import", "picture.zarr.zip", _import)
     yield Writer("sweep, in one process", "tiny.zarr", _sweep_here, keeps="tiny.zarr.runs")
     yield Writer(
         "predspace record, 2 workers", "tiny.zarr.zip", partial(_sweep, 2), keeps="tiny.zarr.zip.runs", is_slow=True

@@ -61,5 +61,5 @@ $(LAB): $(APP)
 	touch $@
 
 $(TEST): $(APP)
-	$(INSTALL) '.[notebook,lightning,huggingface,dev]'
+	$(INSTALL) '.[notebook,lightning,huggingface,import,dev]'
 	touch $@

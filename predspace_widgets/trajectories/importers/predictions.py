@@ -111,6 +111,7 @@ def dataset_of(
     probs = lazy_rows(left, reader, report)
     ds = make_trajectories(probs, label, **columns, recipe=recipe, check_values=False)
     note_checked(ds["probs"])
+    ds.attrs = {name: value for name, value in ds.attrs.items() if name in ("schema_version", "recipe")}
     return ds
 
 

@@ -1,0 +1,68 @@
+"""Write what a reader checks: a checksum in every chunk, all chunks, and the checksums of a dataset as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from predspace_widgets.trajectories.checksums import Checksums, Chunks, are_in_chunks, name_of_chunks
+
+#: Options of `xarray.Dataset.to_zarr`: also chunks of fill values, so that one that is not there is missing.
+WHOLE: Mapping[str, Any] = {"write_empty_chunks": True, "consolidated": False}
+#: How Zarr makes small variables small, with the checksum of each chunk last.
+COMPRESSORS = (ZstdCodec(level=0), Crc32cCodec())
+
+
+def with_checksums(ready: xr.Dataset, kind: str) -> dict[Hashable, dict[str, Any]]:
+    """Encodings for xarray that let every chunk of numbers have a checksum, and of text too in Zarr."""
+    if kind != ".nc":
+        return {name: {"compressors": COMPRESSORS} | _bit_by_bit(ready[name]) for name in ready.variables}
+    encoding: dict[Hashable, dict[str, Any]] = {}
+    for name, variable in ready.variables.items():
+        encoding[name] = _bit_by_bit(ready[name])
+        if variable.dtype != object and variable.size:  # texts lie elsewhere; the checksums of the dataset find damage
+            encoding[name] |= {"fletcher32": True, "chunksizes": variable.shape}
+    return encoding
+
+
+def _bit_by_bit(variable: xr.DataArray) -> dict[str, Any]:
+    """Without a value that stands for missing ones: no number is exchanged for another."""
+    return {"_FillValue": None} if are_in_chunks(variable.dims, variable.dtype) else {}
+
+
+def watched(ready: xr.Dataset) -> tuple[xr.Dataset, dict[str, Chunks]]:
+    """A dataset whose large variables note the checksums of their chunks while they are written, and these notes."""
+    chunks = {}
+    for name, variable in ready.data_vars.items():
+        if are_in_chunks(variable.dims, variable.dtype):
+            chunks[str(name)] = noted = Chunks(variable.data.chunksize, variable.shape)
+            ready = ready.assign({name: variable.copy(data=noted.watch(variable.data))})
+    return ready, chunks
+
+
+def add_to_zarr(directory: Path, written: xr.Dataset, chunks: Mapping[str, Chunks]) -> None:
+    """Add the checksums of a dataset that was written to a Zarr directory."""
+    group = zarr.open_group(directory, mode="r+", zarr_format=3)
+    for name, noted in chunks.items():
+        group.create_array(
+            name_of_chunks(name),
+            data=noted.checksums,
+            chunks=noted.checksums.shape,
+            compressors=COMPRESSORS,
+            dimension_names=noted.dims(name),
+            config={"write_empty_chunks": True},
+        )
+    group.attrs.update(Checksums.of(written, chunks).as_attributes())
+
+
+def add_to_netcdf(path: Path, written: xr.Dataset, chunks: Mapping[str, Chunks]) -> None:
+    """Add the checksums of a dataset that was written to a NetCDF file."""
+    variables = {name_of_chunks(name): (noted.dims(name), noted.checksums) for name, noted in chunks.items()}
+    encoding = {name: {"fletcher32": True, "chunksizes": array.shape} for name, (_, array) in variables.items()}
+    sums = xr.Dataset(variables, attrs=Checksums.of(written, chunks).as_attributes())
+    sums.to_netcdf(path, mode="a", engine="h5netcdf", encoding=encoding)

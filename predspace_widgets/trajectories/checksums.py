@@ -96,6 +96,12 @@ class Checksums:
             {name: tuple(shape) for name, shape in content["chunks"].items()},
         )
 
+    def carry_on(self, name: str, values: NDArray[Any]) -> None:
+        """Take in values, or checksums of chunks, that were written behind those of a variable that grows."""
+        name = name.removeprefix(_OF_CHUNKS)
+        if name not in self.shapes or values.dtype == np.uint32:
+            self.variables[name] = of_values(values, self.variables[name])
+
     def as_attributes(self) -> dict[str, str]:
         """The two attributes."""
         content = {

@@ -249,7 +249,6 @@ def check_netcdf(path: str, max_bytes: int) -> None:
     ValueError
         They may need more memory than is allowed (TooLargeError), or lie in another file.
     """
-    check_file(path)
     small, elsewhere = Small(max_bytes), os.path.getsize(path)
     with h5py.File(path, "r") as file:
         _check_attributes(file, max_bytes)

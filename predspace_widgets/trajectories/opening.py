@@ -13,7 +13,8 @@ import zarr
 
 from predspace_widgets.trajectories.checked import CheckedArray, unreadable_reason
 from predspace_widgets.trajectories.checksums import Checksums, are_in_chunks, problems_of, split
-from predspace_widgets.trajectories.limits import GuardedStore, check_netcdf
+from predspace_widgets.trajectories.limits import GuardedStore, check_file, check_netcdf
+from predspace_widgets.trajectories.trailer import check_trailer
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,17 @@ def open_checked(path: str, kind: str, max_bytes: int) -> Opened:
     max_bytes : int
         See `predspace_widgets.trajectories.limits`.
     """
-    store = None
+    store, has_trailer = None, True
     if kind == ".nc":
+        check_file(path)
+        has_trailer = check_trailer(path, max_bytes)
         ds, unreadable = _open_netcdf(path, max_bytes)
     else:
         store = GuardedStore.at(path, kind, max_bytes)
         ds, unreadable = _open_zarr(store)
     checksums = Checksums.read(ds.attrs)
+    if checksums is not None and not has_trailer:
+        raise ValueError("the list of chunks at its end is missing")
     if checksums is not None and store is not None:
         store.is_complete = True
     whole, not_read = _with_small_in_memory(ds, path)

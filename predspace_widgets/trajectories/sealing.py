@@ -11,9 +11,12 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from predspace_widgets.trajectories.checksums import Checksums, Chunks, are_in_chunks, name_of_chunks
+from predspace_widgets.trajectories.trailer import add_trailer
 
-#: Options of `xarray.Dataset.to_zarr`: also chunks of fill values, so that one that is not there is missing.
-WHOLE: Mapping[str, Any] = {"write_empty_chunks": True, "consolidated": False}
+#: Setting of Zarr: chunks of fill values are written too, so that one that is not there is missing.
+ALL_CHUNKS = {"array.write_empty_chunks": True}
+#: The same as options of `xarray.Dataset.to_zarr`.
+TO_ZARR: Mapping[str, Any] = {"write_empty_chunks": True, "zarr_format": 3, "consolidated": False}
 #: How Zarr makes small variables small, with the checksum of each chunk last.
 COMPRESSORS = (ZstdCodec(level=0), Crc32cCodec())
 
@@ -45,18 +48,24 @@ def watched(ready: xr.Dataset) -> tuple[xr.Dataset, dict[str, Chunks]]:
     return ready, chunks
 
 
-def add_to_zarr(directory: Path, written: xr.Dataset, chunks: Mapping[str, Chunks]) -> None:
-    """Add the checksums of a dataset that was written to a Zarr directory."""
+def add_to_zarr(directory: Path, written: xr.Dataset, chunks: Mapping[str, Chunks], growing: int = 0) -> None:
+    """Add the checksums of a dataset that was written to a Zarr directory.
+
+    Where checkpoints are appended, one chunk is to hold the checksums of so many of them.
+    """
     group = zarr.open_group(directory, mode="r+", zarr_format=3)
     for name, noted in chunks.items():
-        group.create_array(
-            name_of_chunks(name),
-            data=noted.checksums,
-            chunks=noted.checksums.shape,
-            compressors=COMPRESSORS,
-            dimension_names=noted.dims(name),
-            config={"write_empty_chunks": True},
-        )
+        dims, shape = noted.dims(name), noted.checksums.shape
+        if growing and written[name].dims[0] == "checkpoint":
+            dims, shape = ("checkpoint", *dims[1:]), (growing, *shape[1:])
+        with zarr.config.set(ALL_CHUNKS):
+            group.create_array(
+                name_of_chunks(name),
+                data=noted.checksums,
+                chunks=shape,
+                compressors=COMPRESSORS,
+                dimension_names=dims,
+            )
     group.attrs.update(Checksums.of(written, chunks).as_attributes())
 
 
@@ -66,3 +75,4 @@ def add_to_netcdf(path: Path, written: xr.Dataset, chunks: Mapping[str, Chunks])
     encoding = {name: {"fletcher32": True, "chunksizes": array.shape} for name, (_, array) in variables.items()}
     sums = xr.Dataset(variables, attrs=Checksums.of(written, chunks).as_attributes())
     sums.to_netcdf(path, mode="a", engine="h5netcdf", encoding=encoding)
+    add_trailer(path)

@@ -31,7 +31,7 @@ from predspace_widgets.trajectories.schema import (
     predictions_name,
     validate,
 )
-from predspace_widgets.trajectories.sealing import WHOLE, add_to_netcdf, add_to_zarr, watched, with_checksums
+from predspace_widgets.trajectories.sealing import TO_ZARR, add_to_netcdf, add_to_zarr, watched, with_checksums
 from predspace_widgets.trajectories.source import Source, note_source, source_of
 
 #: How predictions lie on disk: as probabilities, or as their logarithms.
@@ -165,7 +165,7 @@ def save_trajectories(
                 add_to_netcdf(written, ready, chunks)
             else:
                 directory = Path(folder) / "store.zarr"
-                ready.to_zarr(directory, mode="w", encoding=encoding, zarr_format=3, **WHOLE)
+                ready.to_zarr(directory, mode="w", encoding=encoding, **TO_ZARR)
                 add_to_zarr(directory, ready, chunks)
                 written = directory if kind == ".zarr" else _zip(directory, written)
         _replace(where, written, Path(folder) / "old")

@@ -116,9 +116,9 @@ class Checksums:
 def split(ds: xr.Dataset) -> tuple[xr.Dataset, dict[str, NDArray[np.uint32]]]:
     """A dataset as it was read without its checksums, and the checksums of the chunks of each large variable."""
     arrays = {str(name): ds.variables[name].values for name in ds.variables if str(name).startswith(_OF_CHUNKS)}
-    rest = ds.drop_vars(arrays)
-    rest.attrs = {name: value for name, value in ds.attrs.items() if name not in (LISTED, OF_LIST)}
-    return rest, {name.removeprefix(_OF_CHUNKS): array for name, array in arrays.items()}
+    attrs = {name: value for name, value in ds.attrs.items() if name not in (LISTED, OF_LIST)}
+    chunks = {name.removeprefix(_OF_CHUNKS): array for name, array in arrays.items()}
+    return ds.drop_vars(arrays).drop_attrs(deep=False).assign_attrs(attrs), chunks
 
 
 def name_of_chunks(name: str) -> str:

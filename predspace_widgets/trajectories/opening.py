@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 import h5py
+import numpy as np
 import xarray as xr
 import zarr
 
 from predspace_widgets.trajectories.checked import CheckedArray, unreadable_reason
 from predspace_widgets.trajectories.checksums import Checksums, are_in_chunks, problems_of, split
 from predspace_widgets.trajectories.limits import GuardedStore, check_file, check_netcdf
-from predspace_widgets.trajectories.trailer import check_trailer
+from predspace_widgets.trajectories.trailer import read_trailer
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,20 @@ def open_checked(path: str, kind: str, max_bytes: int) -> Opened:
     max_bytes : int
         See `predspace_widgets.trajectories.limits`.
     """
-    store, has_trailer = None, True
     if kind == ".nc":
         check_file(path)
-        has_trailer = check_trailer(path, max_bytes)
+        trailer = read_trailer(path, max_bytes) or {}
         ds, unreadable = _open_netcdf(path, max_bytes)
+        checksums = Checksums.read(ds.attrs | trailer.get("attributes", {}))
     else:
-        store = GuardedStore.at(path, kind, max_bytes)
+        store, trailer = GuardedStore.at(path, kind, max_bytes), {}
         ds, unreadable = _open_zarr(store)
-    checksums = Checksums.read(ds.attrs)
-    if checksums is not None and not has_trailer:
-        raise ValueError("the list of chunks at its end is missing")
-    if checksums is not None and store is not None:
-        store.is_complete = True
+        checksums = Checksums.read(ds.attrs)
+        store.is_complete = checksums is not None
     whole, not_read = _with_small_in_memory(ds, path)
     unreadable |= not_read
     rest, chunks = split(whole)
+    chunks |= {name: np.array(sums, np.uint32) for name, sums in trailer.get("checksums_of_chunks", {}).items()}
     large = {}
     for name, variable in rest.variables.items():
         if are_in_chunks(variable.dims, variable.dtype):

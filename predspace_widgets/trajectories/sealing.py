@@ -10,13 +10,15 @@ import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from predspace_widgets.trajectories.checksums import Checksums, Chunks, are_in_chunks, name_of_chunks
+from predspace_widgets.trajectories.checksums import LISTED, Checksums, Chunks, are_in_chunks, name_of_chunks
 from predspace_widgets.trajectories.trailer import add_trailer
 
 #: Setting of Zarr: chunks of fill values are written too, so that one that is not there is missing.
 ALL_CHUNKS = {"array.write_empty_chunks": True}
 #: The same as options of `xarray.Dataset.to_zarr`.
 TO_ZARR: Mapping[str, Any] = {"write_empty_chunks": True, "zarr_format": 3, "consolidated": False}
+#: The attribute that says where the checksums of a NetCDF file are.
+AT_THE_END = {LISTED: "at the end of the file"}
 #: How Zarr makes small variables small, with the checksum of each chunk last.
 COMPRESSORS = (ZstdCodec(level=0), Crc32cCodec())
 
@@ -70,9 +72,6 @@ def add_to_zarr(directory: Path, written: xr.Dataset, chunks: Mapping[str, Chunk
 
 
 def add_to_netcdf(path: Path, written: xr.Dataset, chunks: Mapping[str, Chunks]) -> None:
-    """Add the checksums of a dataset that was written to a NetCDF file."""
-    variables = {name_of_chunks(name): (noted.dims(name), noted.checksums) for name, noted in chunks.items()}
-    encoding = {name: {"fletcher32": True, "chunksizes": array.shape} for name, (_, array) in variables.items()}
-    sums = xr.Dataset(variables, attrs=Checksums.of(written, chunks).as_attributes())
-    sums.to_netcdf(path, mode="a", engine="h5netcdf", encoding=encoding)
-    add_trailer(path)
+    """Add the checksums of a dataset that was written to a NetCDF file with `AT_THE_END` among its attributes."""
+    sums = {name: noted.checksums.tolist() for name, noted in chunks.items()}
+    add_trailer(path, {"attributes": Checksums.of(written, chunks).as_attributes(), "checksums_of_chunks": sums})

@@ -31,7 +31,14 @@ from predspace_widgets.trajectories.schema import (
     predictions_name,
     validate,
 )
-from predspace_widgets.trajectories.sealing import TO_ZARR, add_to_netcdf, add_to_zarr, watched, with_checksums
+from predspace_widgets.trajectories.sealing import (
+    AT_THE_END,
+    TO_ZARR,
+    add_to_netcdf,
+    add_to_zarr,
+    watched,
+    with_checksums,
+)
 from predspace_widgets.trajectories.source import Source, note_source, source_of
 
 #: How predictions lie on disk: as probabilities, or as their logarithms.
@@ -161,7 +168,7 @@ def save_trajectories(
         # Checksums of chunks are taken in this process while they are written, whatever cluster there is.
         with dask.config.set(scheduler="threads"):
             if kind == ".nc":
-                ready.to_netcdf(written, engine="h5netcdf", encoding=encoding)
+                ready.assign_attrs(AT_THE_END).to_netcdf(written, engine="h5netcdf", encoding=encoding)
                 add_to_netcdf(written, ready, chunks)
             else:
                 directory = Path(folder) / "store.zarr"

@@ -24,6 +24,7 @@ from predspace_widgets.analysis.measurements import distances_of_block
 from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.schema import check_predictions
+from predspace_widgets.trajectories.sealing import COMPRESSORS
 from predspace_widgets.trajectories.source import digest_of, source_of
 
 # A strip of rows of the matrix has up to this size; a few strips are in memory at a time.
@@ -101,7 +102,8 @@ def _begin(ds: xr.Dataset, where: str, content: str, metric: str, height: int) -
         coords=coords,
         attrs={"metric": metric},
     )
-    matrix.to_zarr(where, mode="w-", compute=False, zarr_format=3, consolidated=False)
+    encoding = {name: {"compressors": COMPRESSORS} for name in matrix.variables}
+    matrix.to_zarr(where, mode="w-", compute=False, encoding=encoding, zarr_format=3, consolidated=False)
     group = zarr.open_group(where, mode="r+", zarr_format=3)
     group.attrs["content"] = content  # last, so that a directory without it counts as unfinished
     return group

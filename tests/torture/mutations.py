@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import socket
 import warnings
@@ -91,6 +92,23 @@ def overwrite_run(place: Place) -> str | None:
     content[start:stop] = run
     file.write_bytes(content)
     return f"bytes {start} to {stop} of {len(content)} of {place.name(file)}: {kind}"
+
+
+def blow_up_number(place: Place) -> str | None:
+    """A number huge: digits of a text, or bytes, mostly near the beginning, where files say how large they are."""
+    if (file := place.file()) is None:
+        return None
+    content = bytearray(file.read_bytes())
+    digits = [found.span() for found in re.finditer(rb"\d+", bytes(content[:2000]))]
+    if digits and place.rng.random() < 0.5:
+        start, stop = digits[int(place.rng.integers(len(digits)))]
+        content[start:stop] = b"9" * (stop - start)
+    else:
+        start = 0 if place.rng.random() < 0.3 else int(place.rng.integers(min(len(content), 512)))
+        stop = min(start + int(place.rng.choice([2, 4, 8])), len(content))
+        content[start:stop] = bytes([255] * (stop - start - 1) + [int(place.rng.choice([0, 15, 127, 255]))])
+    file.write_bytes(content)
+    return f"bytes {start} to {stop} of {len(content)} of {place.name(file)}: a huge number"
 
 
 def truncate(place: Place) -> str | None:
@@ -300,7 +318,7 @@ def replace_json(place: Place) -> str | None:
 
 def change_entries(place: Place) -> str | None:
     """Entries of a zip file dropped, swapped, renamed, doubled, blown up; the file itself is in order."""
-    if (file := place.file(".zip")) is None:
+    if (file := place.file(".zip", ".npz", ".pt")) is None:
         return None
     with zipfile.ZipFile(file) as archive:
         entries = [(name, archive.read(name)) for name in archive.namelist()]
@@ -332,6 +350,8 @@ def change_entries(place: Place) -> str | None:
         compression = zipfile.ZIP_DEFLATED
     elif kind == "json":
         texts = [k for k in range(n) if entries[k][0].endswith(".json")]
+        if not texts:
+            return None
         i = int(rng.choice(texts))
         changed = _changed_json(entries[i][1].decode(), rng)
         if changed is None:
@@ -363,7 +383,7 @@ def _write_bomb(archive: zipfile.ZipFile, name: str, n_bytes: int = 600 * 2**20)
 
 def change_directory_of_zip(place: Place) -> str | None:
     """A field of the central directory: sizes, offsets, methods, flags, checksums that are not so."""
-    if (file := place.file(".zip")) is None:
+    if (file := place.file(".zip", ".npz", ".pt")) is None:
         return None
     content = bytearray(file.read_bytes())
     starts, at = [], content.find(b"PK\x01\x02")
@@ -389,7 +409,7 @@ def change_directory_of_zip(place: Place) -> str | None:
 
 def change_hdf5(place: Place) -> str | None:
     """Huge, deep or linked things in a NetCDF file that is in order."""
-    if (file := place.file(".nc")) is None:
+    if (file := place.file(".nc", ".h5")) is None:
         return None
     rng = place.rng
     other = place.outside / "other" / place.name(file)
@@ -514,6 +534,7 @@ def change_text(place: Place) -> str | None:
 MUTATIONS: dict[Mutation, float] = {
     flip_bits: 4,
     overwrite_run: 2,
+    blow_up_number: 2,
     truncate: 2,
     lengthen: 1,
     delete: 2,

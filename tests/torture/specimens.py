@@ -11,8 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
+import hdf5plugin
 import numpy as np
+import torch
 import xarray as xr
+from safetensors.numpy import save_file
 
 import predspace_widgets as pw
 from predspace_widgets import cli
@@ -185,6 +189,48 @@ def read_picture(path: Path) -> Values:
     return {"dataset": ds, "picture": np.abs(ds.predspace.inpca(3)["embedding"].values)}
 
 
+def read_arrays(path: Path) -> Values:
+    """Plain arrays as they are imported."""
+    labels = str(path.with_name("labels.npy")) if path.suffix == ".npy" else "labels"
+    return {"dataset": pw.import_trajectories(path, labels=labels, epochs="checkpoints", tasks=["red"]).load()}
+
+
+def read_store(path: Path) -> Values:
+    """The paper's files of predictions as they are imported."""
+    return {"dataset": pw.import_trajectories(path, epochs="checkpoints").load()}
+
+
+def write_arrays(path: Path, seed: int = 0) -> None:
+    """Predictions of one run and the labels, in a file of one of the kinds that are imported."""
+    probs, labels = trainings(seed)["probs"].values[:6].astype(np.float32), trainings(seed)["label"].values
+    arrays = {"probs": probs, "labels": labels}
+    if path.suffix == ".npy":
+        np.save(path, probs)
+        np.save(path.with_name("labels.npy"), labels)
+    elif path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".pt":
+        torch.save({name: torch.from_numpy(values) for name, values in arrays.items()}, path)
+    elif path.suffix == ".safetensors":
+        save_file(arrays, path)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, values in arrays.items():
+                file[name] = values
+
+
+def write_store(path: Path, seed: int = 0) -> None:
+    """Folders of two tasks, with files of predictions of two seeds."""
+    for number, task in enumerate(("red", "blue")):
+        (path / task).mkdir(parents=True)
+        for run in (0, 1):
+            ds = trainings(seed + 10 * number + 20 * run)
+            with h5py.File(path / task / f"preds_{run}.h5", "w") as file:
+                rounded = np.round(ds["probs"].values[:6].astype(np.float16), 4)
+                file.create_dataset("data", data=rounded, **hdf5plugin.LZ4())
+    np.save(path / "imagenet_val_labels.npy", trainings(seed)["label"].values)
+
+
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +267,10 @@ def make_specimens(place: Path, seed: int = 0) -> list[Specimen]:
     add("results", "data.zarr", keep, read_kept, damaged=("data.zarr.results",), writes=True)
     picture = pickle.dumps(known_picture([[4, 4], [4, 4], [4, 4]], seed=seed).file())
     add("picture", "picture.pkl", lambda path: path.write_bytes(picture), read_picture, is_guarded=False)
+    for kind in ("npy", "npz", "h5", "pt", "safetensors"):
+        write = partial(write_arrays, seed=seed)
+        add(f"arrays .{kind}", f"arrays.{kind}", write, read_arrays, is_guarded=False)
+    add("prediction store", "store", partial(write_store, seed=seed), read_store, is_guarded=False)
     classes = json.dumps({"classes": [3, 4, "5", "6"]})
     add("classes", "classes.json", lambda path: path.write_text(classes), read_classes, is_guarded=False)
     listed = place / "listed.json"

@@ -197,7 +197,7 @@ def read_arrays(path: Path) -> Values:
 
 def read_store(path: Path) -> Values:
     """The paper's files of predictions as they are imported."""
-    return {"dataset": pw.import_trajectories(path, epochs="checkpoints").load()}
+    return {"dataset": pw.import_trajectories(path, epochs="checkpoints", row_tolerance=0.002).load()}
 
 
 def write_arrays(path: Path, seed: int = 0) -> None:

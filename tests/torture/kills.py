@@ -150,6 +150,7 @@ def _go_on(one: Rehearsed, folder: Path) -> Iterator[tuple[str, Ended]]:
     """What is there after a stop, and after the same call."""
     writer = one.writer
     yield "after the stop", in_child(partial(writer.check_stopped, folder, one.old, one.new), seconds=SECONDS)
+    _age(folder)
     again = in_child(partial(_write, writer, folder), seconds=SECONDS)
     if again.outcome == "error":
         again = replace(again, outcome="unclear", message=f"refuses to go on: {again.message}")
@@ -159,6 +160,15 @@ def _go_on(one: Rehearsed, folder: Path) -> Iterator[tuple[str, Ended]]:
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         yield "at the end", replace(again, outcome="litter", message=f"{left[0]}{more}")
+
+
+def _age(folder: Path) -> None:
+    """Let files that were half written be two hours old.
+
+    Where several processes may write at the same time, nothing but its age tells whether a file is being written.
+    """
+    for file in folder.rglob("*.partial"):
+        os.utime(file, (time.time() - 7200,) * 2)
 
 
 def _worst(first: Ended, steps: Callable[[], Iterator[tuple[str, Ended]]]) -> Ended:

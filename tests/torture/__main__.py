@@ -15,18 +15,23 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 # One thread: a fork leaves threads behind, and the trials are to cost as little as they can.
 os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
+import numpy as np
+
 from tests.torture.children import Ended
 from tests.torture.files import Known, know, try_file
 from tests.torture.judging import BAD, OUTCOMES
 from tests.torture.kills import Rehearsed, rehearse, small_disk, try_disk, try_kill
-from tests.torture.specimens import make_specimens
-from tests.torture.writers import make_writers
+from tests.torture.specimens import Specimen, make_specimens
+from tests.torture.writers import Writer, make_writers
+
+KINDS = ("file", "kill", "disk")
+WRITERS = list(make_writers())
 
 
 class Report:
@@ -65,17 +70,18 @@ class Torture:
         self.place, self.report = place, Report(seed)
 
     @cached_property
-    def known(self) -> list[Known]:
-        pairs = zip(*(make_specimens(self.place / str(number), number) for number in (0, 1)), strict=True)
-        return [know(*pair) for pair in pairs]
+    def specimens(self) -> list[tuple[Specimen, Specimen]]:
+        """Each with another one, of other values."""
+        return list(zip(*(make_specimens(self.place / str(seed), seed) for seed in (0, 1)), strict=True))
 
-    @cached_property
-    def rehearsed(self) -> list[Rehearsed]:
-        found = []
-        for writer in make_writers():
-            with tempfile.TemporaryDirectory(dir=self.place) as folder:
-                found.append(rehearse(writer, Path(folder)))
-        return found
+    @cache  # noqa: B019 - there is one Torture
+    def known(self, number: int) -> Known:
+        return know(*self.specimens[number])
+
+    @cache  # noqa: B019
+    def rehearsed(self, writer: Writer) -> Rehearsed:
+        with tempfile.TemporaryDirectory(dir=self.place) as folder:
+            return rehearse(writer, Path(folder))
 
     @cached_property
     def has_disks(self) -> bool:
@@ -90,13 +96,23 @@ class Torture:
         """A case, such as ("file", 17)."""
         if kind == "disk" and not self.has_disks:
             return
+        rng = np.random.default_rng([self.report.seed, KINDS.index(kind), number])
         with tempfile.TemporaryDirectory(dir=self.place) as folder:
-            place, seed = Path(folder), self.report.seed
             if kind == "file":
-                row, did, ended = try_file(self.known, place, seed, number)
+                known = self.known(int(rng.integers(len(self.specimens))))
+                row, tried = known.specimen.name, try_file(known, Path(folder), rng)
             else:
-                row, did, ended = {"kill": try_kill, "disk": try_disk}[kind](self.rehearsed, place, seed, number)
-        self.report.note(f"{kind}-{number}", row, did, ended, loud)
+                writer = self._draw_writer(kind, rng)
+                row = f"{kind}: {writer.name}"
+                tried = {"kill": try_kill, "disk": try_disk}[kind](self.rehearsed(writer), Path(folder), rng)
+        self.report.note(f"{kind}-{number}", row, *tried, loud)
+
+    def _draw_writer(self, kind: str, rng: np.random.Generator) -> Writer:
+        """A slow one takes as long as thirty of the others, and is drawn seldom."""
+        slow = [writer for writer in WRITERS if writer.is_slow]
+        quick = [writer for writer in WRITERS if not writer.is_slow]
+        drawn = slow if rng.random() < 0.04 and kind == "kill" else quick
+        return drawn[int(rng.integers(len(drawn)))]
 
 
 def cases(numbers: dict[str, int], seconds: float) -> Iterator[tuple[str, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,25 +47,22 @@ def _read(known: Known, folder: Path) -> Result:
     return judge(specimen.read, folder / specimen.main, known.expected, specimen.is_guarded)
 
 
-def try_file(known: Sequence[Known], place: Path, seed: int, number: int) -> tuple[str, str, Ended]:
+def try_file(one: Known, place: Path, rng: np.random.Generator) -> tuple[str, Ended]:
     """Damage one file and read it.
 
     Parameters
     ----------
-    known : sequence of Known
-        One of these is taken.
+    one : Known
     place : path
         An empty folder to work in.
-    seed, number : int
-        What is done follows from these.
+    rng : numpy.random.Generator
+        What is done follows from it.
 
     Returns
     -------
     tuple
-        Name of the specimen, what was done to it, how reading it ended.
+        What was done, and how reading it ended.
     """
-    rng = np.random.default_rng([seed, number])
-    one = known[int(rng.integers(len(known)))]
     inside, outside = place / "inside", place / "outside"
     # The copy of a recording that goes on is not locked: it looks like one that was killed, and reads the same.
     shutil.copytree(one.specimen.folder, inside)
@@ -78,7 +74,7 @@ def try_file(known: Sequence[Known], place: Path, seed: int, number: int) -> tup
     litter = _litter(before, (look_at(inside), look_at(outside)), one.specimen.writes)
     if litter:
         ended = replace(ended, outcome="litter", message=f"{litter} (it ended as {ended.outcome} {ended.message})")
-    return one.specimen.name, said, ended
+    return said, ended
 
 
 def _litter(before: tuple[dict[str, Any], ...], after: tuple[dict[str, Any], ...], writes: bool) -> str:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -116,18 +116,22 @@ def _write(
     return "equal", ""
 
 
-def try_kill(rehearsed: Sequence[Rehearsed], place: Path, seed: int, number: int) -> tuple[str, str, Ended]:
+def try_kill(one: Rehearsed, place: Path, rng: np.random.Generator) -> tuple[str, Ended]:
     """Kill a writer once, look at what is there, let it go on, and look again.
+
+    Parameters
+    ----------
+    one : Rehearsed
+    place : path
+        An empty folder to work in.
+    rng : numpy.random.Generator
+        Which signal comes when follows from it.
 
     Returns
     -------
     tuple
-        Name of the writer, how it was killed, and the worst of how the steps ended.
+        How it was killed, and the worst of how the steps ended.
     """
-    rng = np.random.default_rng([seed, 1, number])
-    slow = [one for one in rehearsed if one.writer.is_slow]
-    # A sweep with workers takes as long as thirty of the others.
-    one = slow[0] if slow and rng.random() < 0.05 else rehearsed[int(rng.integers(len(rehearsed) - len(slow)))]
     writer, folder = one.writer, place / "folder"
     _begin(writer, folder)
     by = [signal.SIGKILL, signal.SIGTERM][int(rng.integers(2))]
@@ -143,7 +147,7 @@ def try_kill(rehearsed: Sequence[Rehearsed], place: Path, seed: int, number: int
         alone_after = SECONDS_OF_ORPHANS if writer.is_slow else 0.0
         function = partial(_write, writer, folder)
         stopped = in_child(function, seconds=SECONDS, kill=(delay, by), alone_after=alone_after)
-    return writer.name, said, _worst(stopped, lambda: _go_on(one, folder))
+    return said, _worst(stopped, lambda: _go_on(one, folder))
 
 
 def _go_on(one: Rehearsed, folder: Path) -> Iterator[tuple[str, Ended]]:
@@ -214,11 +218,11 @@ def _mount(*arguments: str) -> None:
         raise OSError(f"no disk can be mounted: {getattr(error, 'stderr', None) or error}") from error
 
 
-def try_disk(rehearsed: Sequence[Rehearsed], place: Path, seed: int, number: int) -> tuple[str, str, Ended]:
-    """Let a writer write to a disk that is full, or nearly so; then give it room, and let it go on."""
-    rng = np.random.default_rng([seed, 2, number])
-    quick = [one for one in rehearsed if not one.writer.is_slow]
-    one = quick[int(rng.integers(len(quick)))]
+def try_disk(one: Rehearsed, place: Path, rng: np.random.Generator) -> tuple[str, Ended]:
+    """Let a writer write to a disk that is full, or nearly so; then give it room, and let it go on.
+
+    Parameters and what it gives are those of `try_kill`.
+    """
     roomy = 2**26
     folder = place / "folder"
     with small_disk(folder, roomy):
@@ -240,4 +244,4 @@ def try_disk(rehearsed: Sequence[Rehearsed], place: Path, seed: int, number: int
             _mount("-o", f"remount,size={roomy}", str(folder))
             yield from _go_on(one, folder)
 
-        return f"full disk: {one.writer.name}", said, _worst(full, steps)
+        return said, _worst(full, steps)

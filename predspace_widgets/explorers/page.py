@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote, urlparse
+from urllib.parse import quote
 
 import panel as pn
 import param
@@ -19,6 +19,7 @@ from panel.custom import JSComponent
 from tornado.web import HTTPError, RequestHandler
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.explorers.access import LONGEST_QUESTION, Access, nonce_of
 from predspace_widgets.explorers.hosting import Answers, answer_to
 from predspace_widgets.explorers.live import follow_source
 from predspace_widgets.explorers.session import Session
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _PLOTLY = "stage-assets"
-_LONGEST_QUESTION = 2**20
 
 
 class StageComponent(JSComponent):
@@ -98,6 +98,7 @@ def make_server(
     port: int = 5006,
     address: str = "localhost",
     trainings: Trainings | None = None,
+    access: Access | None = None,
 ) -> Server:
     """A server of explorers, one page a dataset, that holds its port and waits to be started.
 
@@ -108,6 +109,8 @@ def make_server(
     port, address : where to listen
     trainings : Trainings, optional
         What starts trainings for whoever sees a page; by default nobody can.
+    access : Access, optional
+        How it can be reached; by default under the names of `address`, without a login.
 
     Returns
     -------
@@ -132,6 +135,7 @@ def make_server(
             ]
     first = next(iter(sessions))
     pages = {path: _page_of(sessions[name], path) for path, name in titles.items()}
+    access = access or Access(address)
     try:
         server = pn.serve(
             {"/": _page_of(sessions[first], f"/{quote(first, safe='')}"), **pages},
@@ -143,9 +147,11 @@ def make_server(
             verbose=False,
             static_dirs={_PLOTLY: str(files("plotly").joinpath("package_data"))},
             extra_patterns=[(r"/stage-data/(.*)", _Numbers, {"sessions": sessions})],
+            **access.options(),
         )
     except OSError as error:
         raise OSError(error.errno, f"port {port} of {address} cannot be used: {error.strerror or error}") from error
+    access.guard(server)
     # The first visitor finds the costly results at hand, or waits for those under way.
     threading.Thread(target=_prepare, args=(sessions,), daemon=True).start()
     return server
@@ -167,25 +173,18 @@ class _Numbers(RequestHandler):
     async def post(self, name: str) -> None:
         """An answer; the header says what kind it is."""
         session = self._session(name)
-        if len(self.request.body) > _LONGEST_QUESTION:
+        if len(self.request.body) > LONGEST_QUESTION:
             raise HTTPError(413)
         try:
             question = json.loads(self.request.body)
         except (ValueError, RecursionError):
             raise HTTPError(400) from None
-        if isinstance(question, dict) and question.get("kind") == "training" and self._is_foreign():
-            raise HTTPError(403)
         message, content = await asyncio.to_thread(answer_to, question, session, ExplorerState(session.analysis))
         plain = message.pop("answer", None)
         self.set_header("X-Stage-Answer", json.dumps(message))
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "application/json" if content is None else "application/octet-stream")
         self.write(json.dumps(plain) if content is None else content)
-
-    def _is_foreign(self) -> bool:
-        """Whether a page of another site asks, which a browser lets it do."""
-        origin = self.request.headers.get("Origin")
-        return origin is not None and urlparse(origin).netloc != self.request.host
 
     def _session(self, name: str) -> Session:
         session = self._sessions.get(name)  # tornado has unquoted it
@@ -207,6 +206,8 @@ def _page_of(session: Session, path: str) -> Callable[[], Any]:
         template = pn.Template(_TEMPLATE)
         template.add_panel("stage", component)
         template.add_variable("page_title", f"{title} · predspace")
+        context: Any = pn.state.curdoc and pn.state.curdoc.session_context
+        template.add_variable("nonce", nonce_of(context.request) if context else "")
         return template
 
     return page
@@ -215,13 +216,18 @@ def _page_of(session: Session, path: str) -> Callable[[], Any]:
 _TEMPLATE = """
 {% extends base %}
 {% block title %}{{ page_title | e }}{% endblock %}
+{% set own = '<script nonce="' ~ nonce ~ '"' %}
+{% block js_resources %}{{ bokeh_js | replace("<script", own) }}{% endblock %}
 {% block postamble %}
-<link rel="preload" as="script" href="stage-assets/plotly.min.js">
+<link rel="preload" as="script" nonce="{{ nonce }}" href="stage-assets/plotly.min.js">
 <style>html, body { margin: 0; height: 100%; overflow-x: hidden; background: #f3f5f8; }
 @media (prefers-color-scheme: dark) { html, body { background: #0f131a; } }
 #page { height: 100vh; display: flex; } #page > * { flex: 1; }</style>
 {% endblock %}
-{% block contents %}<div id="page">{{ embed(roots.stage) }}</div>{% endblock %}
+{% block inner_body %}
+<div id="page">{{ embed(roots.stage) }}</div>
+{{ plot_script | replace("<script", own) }}
+{% endblock %}
 """
 
 

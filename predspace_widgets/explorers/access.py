@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,8 @@ class Access:
                 raise ValueError(f"{name!r} is not a host: give a NAME or NAME:PORT")
         for origin in self.frame_ancestors:
             parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}" or "'" in origin:
+            is_whole = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+            if not is_whole or _split(parts.netloc) is None:
                 raise ValueError(f"{origin!r} is not an origin, such as https://hub.example.org")
 
     def options(self) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def nonce_of(request: Any) -> str:
 
 def _split(host: str) -> tuple[str, int | None] | None:
     """Name and port of NAME, NAME:PORT or [ADDRESS]:PORT; None where it is something else."""
-    if any(letter in host for letter in "/@?#, \t\\") or not host:
+    if not re.fullmatch(r"[\w.:%\[\]-]+", host, re.ASCII):
         return None
     try:
         parts = urlsplit(f"//{host}")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _PLOTLY = "stage-assets"
+# What else is at the root of the server.
+_NO_NAMES = {"", ".", "..", "ws", "login", "logout", "static", "favicon.ico", "stage-data", _PLOTLY}
 
 
 class StageComponent(JSComponent):
@@ -121,7 +123,11 @@ def make_server(
     ------
     OSError
         The port is taken; the message names it.
+    ValueError
+        A dataset has the name of another page.
     """
+    for name in _NO_NAMES.intersection(datasets):
+        raise ValueError(f"no page can be at {name!r}: give the dataset another name")
     sessions = {name: Session(Analysis(ds)) for name, ds in datasets.items()}
     for session in sessions.values():
         follow_source(session)

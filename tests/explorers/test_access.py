@@ -24,6 +24,7 @@ from tornado.web import decode_signed_value
 
 from predspace_widgets.explorers.access import LONGEST_QUESTION, Access, _is_of_here, is_loopback
 from predspace_widgets.explorers.login import Guesses, OAuth, kept_secret, login_of, password_login
+from predspace_widgets.explorers.page import make_server
 from predspace_widgets.training import load_recipe
 from predspace_widgets.training.launch import Launcher
 from predspace_widgets.trajectories.testing import geodesic_run, random_trajectories
@@ -290,6 +291,12 @@ def test_a_visitor_imports_nothing(served: Served) -> None:
     assert "this" not in sys.modules
     assert served.ask("/components/this/s/_css/x").status == 404
     assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["login", "logout", "ws", "stage-data", "..", "static"])
+def test_no_dataset_stands_in_the_way_of_the_login(name: str) -> None:
+    with pytest.raises(ValueError, match=f"no page can be at '{name}'"):
+        make_server({"mine": geodesic_run(2), name: geodesic_run(2)}, 1)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

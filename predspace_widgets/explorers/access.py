@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 from urllib.parse import urlencode, urlsplit
@@ -15,20 +14,17 @@ from urllib.parse import urlencode, urlsplit
 from bokeh.server.auth_provider import AuthProvider
 from bokeh.server.server import BaseServer
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
-from bokeh.server.views.autoload_js_handler import AutoloadJsHandler
-from bokeh.server.views.doc_handler import DocHandler
 from bokeh.server.views.ico_handler import IcoHandler
-from bokeh.server.views.metadata_handler import MetadataHandler
-from bokeh.server.views.root_handler import RootHandler
-from panel.io.server import ComponentResourceHandler
+from bokeh.server.views.multi_root_static_handler import MultiRootStaticHandler
+from bokeh.server.views.static_handler import StaticHandler
+from panel.io.server import ComponentResourceHandler, RootHandler
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
-from tornado.websocket import WebSocketHandler
 
-#: A question of a stage, as a body of a request or a message of a websocket, is at most so many bytes.
+#: A question of a stage is at most so many bytes.
 LONGEST_QUESTION = 2**20
-# The page needs none of them. They let other sites embed it, list what there is, or import any module by its name.
-_LEFT_OUT = (AutoloadJsHandler, MetadataHandler, RootHandler, ComponentResourceHandler)
+# What Panel serves besides, and the page does not need; one of them imports any module by its name.
+_LEFT_OUT = (RootHandler, StaticHandler, MultiRootStaticHandler, ComponentResourceHandler)
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,6 @@ class Access:
     allow_hosts: Sequence[str] = ()
     frame_ancestors: Sequence[str] = ()
     login: Login | None = None
-    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def __post_init__(self) -> None:
         for name in self.allow_hosts:
@@ -96,17 +91,8 @@ class Access:
 
     def options(self) -> dict[str, Any]:
         """Options of `panel.serve`."""
-        return {
-            # Only the server makes names of sessions: a link that brings one would let two share it.
-            "sign_sessions": True,
-            "secret_key": self._secret,
-            # Else they are written into the page, where scripts can read them.
-            "include_headers": [],
-            "include_cookies": [],
-            "websocket_max_message_size": LONGEST_QUESTION,
-            "http_server_kwargs": {"max_body_size": 2 * LONGEST_QUESTION},  # what is read before it is refused
-            **(self.login.options if self.login else {}),
-        }
+        size = {"max_body_size": 2 * LONGEST_QUESTION}  # what is read before it is refused
+        return {"http_server_kwargs": size, **(self.login.options if self.login else {})}
 
     def warnings(self) -> list[str]:
         """What whoever starts the server has to know."""
@@ -122,7 +108,7 @@ class Access:
         provider = application.auth_provider
         port = cast("int", server.port)
         router = application.wildcard_router
-        router.rules = [rule for rule in router.rules if not _is_left_out(rule.target)]
+        router.rules = [rule for rule in router.rules if rule.target not in _LEFT_OUT]
         for rule in router.rules:
             rule.target = _guarded(rule.target, self, port, provider)
         if self.login is not None:  # Panel prefers what is in the environment
@@ -158,19 +144,14 @@ class Access:
             names |= {socket.gethostname().lower(), _plain(self.address)}
         return names
 
-    def headers(self, nonce: str) -> dict[str, str]:
-        """What goes with every answer.
-
-        Bokeh puts its styles into the page, so these are allowed; scripts are only those with the nonce and what they
-        load: a script that data brought into the page does not run.
-        """
+    def headers(self) -> dict[str, str]:
+        """What goes with every answer: a script that data brought into a page does not run."""
         policy = {
             "default-src": "'none'",
-            "script-src": f"'nonce-{nonce}' 'strict-dynamic'",
-            "style-src": "'self' 'unsafe-inline'",
+            "script-src": "'self'",
+            "style-src": "'self' 'unsafe-inline'",  # plotly.js puts its styles into the page
             "img-src": "'self' data: blob:",
-            "font-src": "'self' data:",
-            "connect-src": "'self' blob: data:",
+            "connect-src": "'self' data:",
             "frame-ancestors": " ".join(("'self'", *self.frame_ancestors)),
             "base-uri": "'none'",
             "form-action": "'self'",
@@ -190,13 +171,6 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(_plain(address)).is_loopback
     except ValueError:
         return address.lower() == "localhost"
-
-
-def nonce_of(request: Any) -> str:
-    """The word that marks scripts of the answer to a request as its own."""
-    if getattr(request, "nonce", None) is None:
-        request.nonce = secrets.token_urlsafe(16)
-    return str(request.nonce)
 
 
 def _split(host: str) -> tuple[str, int | None] | None:
@@ -220,15 +194,15 @@ def _plain(address: str) -> str:
     return str(getattr(known, "ipv4_mapped", None) or known)
 
 
-def _is_left_out(target: Any) -> bool:
-    return isinstance(target, type) and issubclass(target, _LEFT_OUT)
-
-
 def _guarded(target: type, access: Access, port: int, provider: AuthProvider) -> type:
     """A handler that is also a guard; the pages for logging in and out are for all."""
     public = issubclass(target, IcoHandler) or target in (provider.login_handler, provider.logout_handler)
     facts = {"access": access, "port": port, "needs_login": access.login is not None and not public}
     return type(target.__name__, (_Guarded, target), facts)
+
+
+class PageHandler(RequestHandler):
+    """What people see: who is not logged in is led to the login."""
 
 
 class _Guarded(AuthRequestHandler):
@@ -239,7 +213,7 @@ class _Guarded(AuthRequestHandler):
     def set_default_headers(self) -> None:
         super().set_default_headers()
         self.clear_header("Server")
-        for name, value in self.access.headers(nonce_of(self.request)).items():
+        for name, value in self.access.headers().items():
             self.set_header(name, value)
 
     async def prepare(self) -> None:
@@ -249,7 +223,7 @@ class _Guarded(AuthRequestHandler):
             return
         user: str | None = self.current_user
         users = self.access.login.users if self.access.login else ()
-        if user is None and isinstance(self, DocHandler | _Nothing) and self.request.method in ("GET", "HEAD"):
+        if user is None and isinstance(self, PageHandler) and self.request.method in ("GET", "HEAD"):
             self.redirect(f"{self._root()}login?{urlencode({'next': self.request.uri})}")
         elif user is None or (users and user not in users):
             raise _Refused("Log in first." if user is None else "This user is not among those who are let in.")
@@ -261,11 +235,11 @@ class _Guarded(AuthRequestHandler):
         here = _address_here(request)
         if not self.access.answers_to(host, self.port, request.protocol, here):
             raise _Refused("This server is not reached under this name: start it with --allow-host NAME.")
-        if origin is None:
-            foreign = isinstance(self, WebSocketHandler)
+        if origin is None:  # a websocket says where it is from
+            foreign = request.headers.get("Upgrade", "").lower() == "websocket"
         else:
-            parts = urlsplit(origin)
-            foreign = not self.access.answers_to(parts.netloc, self.port, parts.scheme, here)
+            parts = re.fullmatch("(https?)://(.+)", origin)
+            foreign = parts is None or not self.access.answers_to(parts[2], self.port, parts[1], here)
         if foreign or self._is_fetched_by_others():
             raise _Refused("This server answers its own pages only.")
         if not _is_of_here(self.get_query_argument("next", "/")):
@@ -274,16 +248,13 @@ class _Guarded(AuthRequestHandler):
     def _is_fetched_by_others(self) -> bool:
         """Whether another site's page asks for more than to be left for ours."""
         headers = self.request.headers
-        if headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin") or isinstance(self, WebSocketHandler):
+        if headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
             return False
         return self.request.method != "GET" or headers.get("Sec-Fetch-Mode") != "navigate"
 
     def _root(self) -> str:
         """Where "/" is seen from here: a proxy may have put all under some path."""
         return "./" + "../" * (self.request.path.count("/") - 1)
-
-    def check_origin(self, origin: str) -> bool:
-        return True  # it is checked above
 
     def set_cookie(self, name: str, value: str | bytes, *arguments: Any, **options: Any) -> None:
         through = self.request.headers.get("X-Forwarded-Proto", self.request.protocol)
@@ -304,7 +275,7 @@ class _Refused(HTTPError):
         self.text = text
 
 
-class _Nothing(RequestHandler):
+class _Nothing(PageHandler):
     """What no other handler answers."""
 
     def get(self) -> None:

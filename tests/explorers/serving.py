@@ -43,13 +43,8 @@ class Served:
     def host(self) -> str:
         return f"localhost:{self.port}"
 
-    def ask(
-        self, path: str = "/", method: str = "GET", body: bytes = b"", then: bytes = b"", **headers: str | None
-    ) -> Answer:
-        """Send a request; in names of headers _ stands for -, and None leaves out Host.
-
-        After a websocket has been opened `then` is sent, and all is read that comes until the server ends it.
-        """
+    def ask(self, path: str = "/", method: str = "GET", body: bytes = b"", **headers: str | None) -> Answer:
+        """Send a request; in names of headers _ stands for -, and None leaves out Host."""
         sent = {"Host": self.host, **{name.replace("_", "-"): value for name, value in headers.items()}}
         sent.setdefault("Connection", "close")
         if body or method == "POST":
@@ -57,36 +52,19 @@ class Served:
         told = [f"{name}: {value}" for name, value in sent.items() if value is not None]
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as line:
             line.sendall("\r\n".join([f"{method} {path} HTTP/1.1", *told, "", ""]).encode() + body)
-            answer = _read(line, until=b"\r\n\r\n" if "Upgrade" in sent else None)
-            if answer.status == 101 and then:
-                line.sendall(then)
-                return Answer(101, answer.headers, answer.body + _received(line))
-            return answer
+            return _read(line)
 
-    def open_websocket(
-        self, token: str | None = None, path: str = "/ws", then: bytes = b"", **headers: str | None
-    ) -> Answer:
-        """Ask for the websocket of a page, by default with a token that the page has."""
-        if token is None:
-            cookie = headers.get("Cookie")
-            token = token_of(self.ask("/", **({"Cookie": cookie} if cookie else {})))
+    def open_websocket(self, path: str = "/ws", **headers: str | None) -> Answer:
+        """Ask for a websocket."""
         return self.ask(
             path,
-            then=then,
             Upgrade="websocket",
-            Connection="Upgrade",
+            Connection="Upgrade, close",
             Sec_WebSocket_Version="13",
             Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA==",
-            Sec_WebSocket_Protocol=f"bokeh, {token}",
+            Sec_WebSocket_Protocol="bokeh, eyJ9",
             **headers,
         )
-
-
-def token_of(page: Answer) -> str:
-    """What opens the websocket of a page."""
-    found = re.search(rb'"token":"([^"]+)"', page.body)
-    assert found is not None, page
-    return found[1].decode()
 
 
 @contextmanager
@@ -117,22 +95,19 @@ def serving(datasets: Mapping[str, xr.Dataset], access: Access | None = None) ->
     thread.join(20)
 
 
-def _read(line: socket.socket, until: bytes | None) -> Answer:
-    head, _, body = _received(line, until).partition(b"\r\n\r\n")
-    first, *rest = head.decode("latin-1").split("\r\n")
-    headers = [(name, value.strip()) for name, _, value in (entry.partition(":") for entry in rest)]
-    return Answer(int(first.split()[1]) if first else 0, headers, body)
-
-
-def _received(line: socket.socket, until: bytes | None = None) -> bytes:
-    """What comes until the end, or some letters."""
-    received = b""
-    while until is None or until not in received:
+def _read(line: socket.socket) -> Answer:
+    """An answer; the server holds a line that was to become a websocket, and its end does not come."""
+    received = head = body = b""
+    while True:
         try:
             part = line.recv(2**16)
         except ConnectionResetError:  # where it did not read a body that is too long
             break
-        if not part:
-            break
         received += part
-    return received
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\nContent-Length: (\d+)", head)
+        if not part or (length and len(body) >= int(length[1])):
+            break
+    first, *rest = head.decode("latin-1").split("\r\n")
+    headers = [(name, value.strip()) for name, _, value in (entry.partition(":") for entry in rest)]
+    return Answer(int(first.split()[1]) if first else 0, headers, body)

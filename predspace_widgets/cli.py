@@ -144,12 +144,12 @@ def download(
 
 @app.command("import")
 def import_(
-    src: Annotated[Path, typer.Argument(help="What to import: the pickle of a published picture.")],
+    src: Annotated[Path, typer.Argument(help="A published picture (.pkl), a folder of preds_<seed>.h5, an array.")],
     data: Annotated[Path, typer.Argument(help="Dataset to write: .zarr.zip, .zarr or .nc.")],
     tasks: Annotated[str | None, typer.Option(help="Names of the tasks, in the order of SRC: a,b,c.")] = None,
     epochs: Annotated[
         str | None,
-        typer.Option(help="Epochs of the checkpoints of a run, 0,0.5,1:40 or 0:5:0.2,6:40; or 'checkpoints'."),
+        typer.Option(help="Epochs of the checkpoints of a run, 0,0.5,1:40 or 0:5:0.2,6:40; 'checkpoints' or 'paper'."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Numbers of the seeds: 0,1,2 or 0:4.")] = None,
     method: Annotated[str | None, typer.Option(help="How all networks were trained.")] = None,
@@ -157,6 +157,18 @@ def import_(
         str | None, typer.Option(help="Where signs of eigenvalues are, if SRC does not tell: flags or signed.")
     ] = None,
     max_size: Annotated[int | None, typer.Option(help="Largest pickle that is read, in MB.", min=1)] = None,
+    array: Annotated[str | None, typer.Option(help="Name of the predictions, in a file of several arrays.")] = None,
+    labels: Annotated[str | None, typer.Option(help="File of the true labels, or their name in SRC.")] = None,
+    logits: Annotated[
+        bool | None, typer.Option("--logits/--probs", help="What an array holds; it is never guessed to be logits.")
+    ] = None,
+    row_tolerance: Annotated[
+        float | None, typer.Option(help="How far from 1 the sum of a row of probabilities may be.", min=0)
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="CSV or YAML: task, method, seed, epoch, step, run; attributes.")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="Folder of lists of the classes of tasks, <task>.json.")] = None,
     title: Annotated[str | None, typer.Option(help="Title of the dataset, instead of the name of SRC.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DATA where it is there already.")] = False,
 ) -> None:
@@ -172,11 +184,17 @@ def import_(
     ds = import_trajectories(
         src,
         tasks=next(csv.reader([tasks])) if tasks else None,
-        epochs=epochs if epochs in (None, "checkpoints") else numbers_of(epochs, "--epochs"),
+        epochs=epochs if epochs in (None, "checkpoints", "paper") else numbers_of(epochs, "--epochs"),
         seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
         method=method,
         signs=signs,
         max_bytes=max_size and max_size * 10**6,
+        array=array,
+        labels=labels,
+        logits=logits,
+        row_tolerance=row_tolerance,
+        runs=runs,
+        classes=classes,
         title=title,
     )
     with ProgressBar(minimum=1.0, out=sys.stderr):  # of what takes longer than a second
@@ -206,7 +224,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     stress: list[float] = []
     if ds.sizes["checkpoint"] > 1:
         stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values.tolist()
-    axes = ", ".join(f"{k}: {share:.2%}" for k, share in enumerate(stress, start=1))
+    axes = ", ".join(f"{k}: {share:.4f}" for k, share in enumerate(stress, start=1))
     facts = [
         ("title", str(ds.attrs.get("title", ""))),
         ("source", str(ds.attrs.get("source", ""))),

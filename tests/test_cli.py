@@ -42,7 +42,7 @@ def test_info_says_what_the_demo_holds(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert lines["problems"].strip() == "none"
     stress = open_trajectories(demo_path()).predspace.inpca(5).explained_stress.values
     for share in stress:
-        assert f"{share:.2%}" in lines["explained"]
+        assert f"{share:.4f}" in lines["explained"]
 
 
 def test_info_names_every_problem(

@@ -17,6 +17,7 @@ from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, SOURCE
 from predspace_widgets.trajectories.importers.report import REPORT, report_of
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, TrajectoriesError, find_problems
 from predspace_widgets.trajectories.temperature import temperature_of
+from predspace_widgets.trajectories.text_files import load_json
 
 #: Which samples count: those of all datasets, which must be the same, or those that all of them have.
 Samples = Literal["same", "common"]
@@ -397,8 +398,8 @@ def _recipes_of(ds: xr.Dataset, names: list[str]) -> dict[str, str]:
     if "recipe" in ds.attrs:
         return dict.fromkeys(names, str(ds.attrs["recipe"]))
     try:
-        before = json.loads(ds.attrs.get("recipes", ""))
-    except (TypeError, ValueError):
+        before = load_json(str(ds.attrs.get("recipes", "")))
+    except ValueError:
         return {}
     if not isinstance(before, dict) or SOURCE not in ds.coords:
         return {}

@@ -225,11 +225,11 @@ def classes_of_tasks(ds: xr.Dataset) -> dict[str, list[str]]:
     >>> classes_of_tasks(ds)["red"], len(classes_of_tasks(ds)["blue"])
     (['class 0', 'class 1'], 5)
     """
-    import yaml  # late: few need it
+    from predspace_widgets.trajectories.text_files import load_yaml  # late: few need it
 
     try:
-        recipe = yaml.safe_load(str(ds.attrs.get("recipe") or ""))
-    except (yaml.YAMLError, RecursionError):
+        recipe = load_yaml(str(ds.attrs.get("recipe") or ""))
+    except ValueError:
         return {}
     tasks = recipe.get("tasks") if isinstance(recipe, dict) else None
     known, found = class_names(ds), {}

@@ -235,7 +235,7 @@ def import_(
         src,
         tasks=next(csv.reader([tasks])) if tasks else None,
         epochs=epochs if epochs in (None, "checkpoints", "paper") else numbers_of(epochs, "--epochs"),
-        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
+        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds", whole=True))),
         method=method,
         signs=signs,
         max_bytes=max_size and max_size * 10**6,

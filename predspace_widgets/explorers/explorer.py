@@ -274,14 +274,15 @@ class Explorer:
         Parameters
         ----------
         path : str or Path
-            Replaced if it is there.
+            Replaced if it is there, when the new file is complete.
 
         Returns
         -------
         Path
         """
         path = Path(path)
-        path.write_text(one_file(self.session, self.state.settings()), encoding="utf-8")
+        with replacing(path) as new:
+            new.write_text(one_file(self.session, self.state.settings()), encoding="utf-8")
         return path
 
     def _repr_mimebundle_(self, **options: Any) -> Any:

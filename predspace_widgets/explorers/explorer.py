@@ -18,6 +18,7 @@ from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import code_of, one_file
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import join
+from predspace_widgets.trajectories.replacing import replacing
 from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.views import VIEWS, Drawing, View
 from predspace_widgets.views.style import plain

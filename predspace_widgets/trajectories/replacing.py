@@ -90,6 +90,21 @@ def clear_leftovers(path: str | os.PathLike[str]) -> None:
                 _clear(Path(folder.path), where)
 
 
+def clear_partial(store: str | os.PathLike[str], older_than: float = 0.0) -> None:
+    """Remove files that Zarr had half written, in a store on a disk, when a process was killed.
+
+    Parameters
+    ----------
+    store : path
+    older_than : float
+        Seconds: where nothing says whether another process is writing one just now.
+    """
+    with suppress(OSError):
+        for file in Path(store).rglob("*.*.partial"):
+            if file.stat().st_mtime <= time.time() - older_than:
+                file.unlink(missing_ok=True)
+
+
 def _clear(folder: Path, where: Path) -> None:
     """Remove a hidden folder whose process is gone."""
     if not (folder / _LOCK).exists():  # its process has just begun, or was killed then, or when it was about to end

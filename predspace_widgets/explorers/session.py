@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.frame import stored_spectrum, stored_stress
 from predspace_widgets.analysis.groups import label_of, within_task
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.news import N_AXES as _MOST_AXES
@@ -28,11 +29,13 @@ from predspace_widgets.views.style import Style, curve_styles, faint, next_style
 from predspace_widgets.views.tables import (
     LABELS,
     N_AXES,
+    N_PUBLISHED,
     N_SPECTRUM,
     PROGRESS,
     QUANTITIES,
     axes_info,
     epoch_scale,
+    published_note,
     quantity,
     references_of,
 )
@@ -64,8 +67,8 @@ class Session:
     Parameters
     ----------
     analysis : Analysis
-    views : sequence of View
-        Those that are shown, in their order.
+    views : sequence of View, optional
+        Those that are shown, in their order. By default all that the dataset has something for.
 
     Examples
     --------
@@ -76,7 +79,9 @@ class Session:
     '6 networks · 48 checkpoints · 30 samples · 5 classes'
     """
 
-    def __init__(self, analysis: Analysis, views: Sequence[View] = tuple(VIEWS.values())) -> None:
+    def __init__(self, analysis: Analysis, views: Sequence[View] | None = None) -> None:
+        if views is None:
+            views = [view for view in VIEWS.values() if analysis.has_predictions or not view.needs_predictions]
         self.analysis, self.views = analysis, list(views)
         self.opened = analysis.ds  # before anything came
         self.news: News | None = None
@@ -165,6 +170,11 @@ class Session:
             facts["summary"] = summary_of(self.analysis, len(facts["runs"]), facts["n_new"])
         return Answer(content=pack(facts, arrays), packed=True)
 
+    @property
+    def age(self) -> tuple[int, int]:
+        """How often the axes were fitted anew, and how many checkpoints came since: answers hold as long as it does."""
+        return self._generation, self.news.n_new if self.news is not None else 0
+
     def _generation_of(self, request: Mapping[str, Any]) -> int:
         generation = request.get("generation")
         return generation if type(generation) is int else self._generation
@@ -185,7 +195,7 @@ class Session:
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Mapping[str, Any], state: ExplorerState) -> Answer:
+    def answer(self, request: Mapping[str, Any], state: ExplorerState | None = None) -> Answer:
         """Answer a question of a stage, whose choices are not trusted.
 
         Parameters
@@ -194,8 +204,8 @@ class Session:
             `kind` is "view" (with `view` and the `choices` it depends on), "picture" or "samples" (with `choices`),
             "quantity" (with `name`, and `choices` of samples), "ahead", or "news" and "refit" (with `since`, the number
             of new checkpoints that the stage knows, and its `generation`).
-        state : ExplorerState
-            Of the stage; it is not changed.
+        state : ExplorerState, optional
+            Of the stage, where the question does not say all of it; it is not changed.
 
         Raises
         ------
@@ -207,7 +217,7 @@ class Session:
             return Answer(plain=self.ahead())
         if kind in ("news", "refit"):
             return self._tell_news(request)
-        choices = ExplorerState(self.analysis, **state.settings())
+        choices = ExplorerState(self.analysis, **(state.settings() if state else {}))
         wanted = request.get("choices") or {}
         if not isinstance(wanted, Mapping):
             raise ValueError("choices must be given by their names")
@@ -255,7 +265,8 @@ class Session:
             "n_axes": N_AXES,
             "n_spectrum": N_SPECTRUM,
             "most_drawn": MOST_DRAWN,
-            "published": not analysis.has_predictions,
+            "published": "" if analysis.has_predictions else published_note(analysis),
+            "offered": self._offered(state),
             "defaults": state.defaults(),
             "options": {name: list(options) for name, options in OPTIONS.items()}
             | {"color_by": list(state.known.colorings)},
@@ -265,6 +276,21 @@ class Session:
             },
             "info": axes_info(analysis),
             "views": [view.describe() for view in self.views],
+        }
+
+    def _offered(self, state: ExplorerState) -> dict[str, list[Any]]:
+        """What a published picture offers of some choices; of all others, and all else, there is everything."""
+        ds = self.analysis.ds
+        if self.analysis.has_predictions:
+            return {}
+        unknown = ("progress",) if "accuracy" in ds else ("progress", "accuracy")
+        axes = [*range(1, min(N_AXES, ds.sizes["component"]) + 1)]
+        return {
+            "axes_fitted_on": ["everything"],
+            "horizontal": axes,
+            "vertical": axes,
+            "time_by": ["epoch", "step"],
+            "color_by": [name for name in state.known.colorings if name not in unknown],
         }
 
     def _source(self) -> str | None:
@@ -350,8 +376,13 @@ def _measured(analysis: Analysis) -> tuple[dict[str, NDArray[Any]], dict[str, An
     if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
         picture = analysis.picture(n_components=_MOST_AXES)
         everything = _about_picture(picture)
-        if not analysis.has_predictions:  # of the spectrum all that was published
-            everything["eigenvalues"] = ds["eigenvalue"].values.astype(float).tolist()
+        if not analysis.has_predictions:  # of axes without coordinates too
+            together = stored_stress(ds)[:N_PUBLISHED]
+            everything |= {
+                "eigenvalues": stored_spectrum(ds)[:N_PUBLISHED].tolist(),
+                "explained_stress": together.tolist(),
+                "axis_stress": np.diff(together, prepend=0.0).tolist(),
+            }
         arrays |= _coordinates(picture, "everything")
         if few and analysis.has_predictions:
             distances = analysis.measured.distances()
@@ -439,6 +470,12 @@ def as_plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {str(key): as_plain(part) for key, part in value.items()}
+    if (
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "biufU"
+        and (value.dtype.kind != "f" or np.isfinite(value).all())
+    ):
+        return value.tolist()  # as below, many times faster
     if isinstance(value, np.ndarray | list | tuple):
         return [as_plain(part) for part in value]
     if isinstance(value, np.generic):

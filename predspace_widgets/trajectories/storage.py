@@ -6,7 +6,8 @@ import os
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from predspace_widgets.trajectories.checksums import DamagedError
 from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.limits import MAX_BYTES
 from predspace_widgets.trajectories.logarithms import from_logarithms, to_logarithms
-from predspace_widgets.trajectories.opening import open_checked
+from predspace_widgets.trajectories.opening import find_damage, open_checked
 from predspace_widgets.trajectories.schema import (
     PREDICTIONS,
     TrajectoriesError,
@@ -92,21 +93,10 @@ def open_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTE
     >>> sorted(pw.demo().sizes)
     ['checkpoint', 'class', 'column', 'row', 'sample']
     """
-    where = os.path.expanduser(os.fspath(path).rstrip("/"))
-    kind = check_path(where)
-    if "://" in where and kind != ".zarr":
-        raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
-    files, root = fsspec.url_to_fs(where)
-    if not files.exists(root):
-        raise FileNotFoundError(f"there is no dataset at {where}")
-    try:
-        # The path must be absolute, since dask reads later, maybe in another working directory or another process.
-        raw, source, problems = _open(where if "://" in where else os.path.abspath(where), kind, max_bytes)
+    where, kind = _place_of(path)
+    with _errors_of_reading(where, kind):
+        raw, source, problems = _open(where, kind, max_bytes)
         problems = problems or find_problems(raw, values=raw.nbytes <= _CHECK_BYTES, on_disk=True)
-    except DamagedError as error:
-        raise TrajectoriesError(error.problems, where) from error
-    except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
-        raise TrajectoriesError([f"it cannot be read as {kind}: {reason_of(error)}"], where) from error
     if problems:
         raw.close()
         raise TrajectoriesError(problems, where)
@@ -116,6 +106,64 @@ def open_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTE
     ds = raw.drop_vars(name).assign(probs=_read(raw[name]))
     note_source(ds["probs"], source, raw[name])
     return ds
+
+
+def verify_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, show_progress: bool = True) -> str:
+    """Read all of a dataset on disk and compare it with its checksums.
+
+    Parameters
+    ----------
+    path, max_bytes
+        See `open_trajectories`.
+    show_progress : bool
+
+    Returns
+    -------
+    str
+        What was read, in a sentence; also whether there were checksums, which earlier versions did not write.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    TrajectoriesError
+        It is damaged: every variable and place is named, or it cannot be read at all.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import constant_run
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     verify_trajectories(save_trajectories(constant_run(), Path(folder) / "a.zarr"), show_progress=False)
+    '10 variables, 1 chunks of the large ones, and the attributes fit their checksums'
+    """
+    where, kind = _place_of(path)
+    with _errors_of_reading(where, kind):
+        problems, found = find_damage(where, kind, max_bytes, show_progress)
+    if problems:
+        raise TrajectoriesError(problems, where)
+    return found
+
+
+def _place_of(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Where a dataset is, and of which kind. Dask reads later, maybe in another directory: the path is absolute."""
+    where = os.path.expanduser(os.fspath(path).rstrip("/"))
+    kind = check_path(where)
+    if "://" in where and kind != ".zarr":
+        raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
+    files, root = fsspec.url_to_fs(where)
+    if not files.exists(root):
+        raise FileNotFoundError(f"there is no dataset at {where}")
+    return where if "://" in where else os.path.abspath(where), kind
+
+
+@contextmanager
+def _errors_of_reading(where: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as error:
+        raise TrajectoriesError(error.places, where) from error
+    except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
+        raise TrajectoriesError([f"it cannot be read as {kind}: {reason_of(error)}"], where) from error
 
 
 def save_trajectories(

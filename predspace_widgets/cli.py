@@ -27,6 +27,7 @@ app = typer.Typer(
 _console = Console()
 _errors = Console(stderr=True)
 
+_MAX_SIZE = typer.Option(help="Memory that opening a dataset may need, in MB; without it, 1,074.", min=1)
 _PORT = typer.Option(help="Port to listen on.", min=1, max=65535)
 _LOGIN, _OAUTH = "Who sees it", "Login by a provider of OAuth, as `panel serve` has it"
 _ADDRESS = typer.Option(help="Address to listen on: 0.0.0.0 lets other machines in.", rich_help_panel=_LOGIN)
@@ -84,6 +85,7 @@ def serve(
     oauth_redirect_uri: Annotated[str | None, _REDIRECT] = None,
     oauth_encryption_key: Annotated[str | None, _ENCRYPTION] = None,
     allow_user: Annotated[list[str] | None, _ALLOW_USER] = None,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
 ) -> None:
     """Open the explorer as a page, which follows datasets that are being recorded."""
     from predspace_widgets.explorers.access import Access
@@ -99,7 +101,8 @@ def serve(
     doubled = {name for name in names if names.count(name) > 1}
     if doubled and not together:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
-    opened = [open_trajectories(path) for path in paths]
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    opened = [open_trajectories(path, **allowed) for path in paths]
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
@@ -256,12 +259,18 @@ def import_(
 
 
 @app.command()
-def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
+def info(
+    path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read all of it, and name everything damaged.")] = False,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
+) -> None:
     """Say what a dataset holds, how many axes its picture needs, and every problem it has."""
-    from predspace_widgets.trajectories import open_trajectories
+    from predspace_widgets.trajectories import open_trajectories, verify_trajectories
 
-    ds = open_trajectories(path)
-    for name, text in _facts(ds, path):
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    verified = verify_trajectories(path, show_progress=_errors.is_terminal, **allowed) if verify else ""
+    ds = open_trajectories(path, **allowed)
+    for name, text in [*_facts(ds, path), *([("verified", verified)] if verify else [])]:
         _console.print(f"[bold]{name:<18}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from predspace_widgets.trajectories.checksums import (
     of_form,
     of_values,
 )
+from predspace_widgets.trajectories.replacing import replacing
 from predspace_widgets.trajectories.schema import check_predictions, predictions_name, validate
 from predspace_widgets.trajectories.sealing import ALL_CHUNKS, COMPRESSORS, TO_ZARR, add_to_zarr, with_checksums
 from predspace_widgets.trajectories.storage import (
@@ -80,6 +80,7 @@ def append_checkpoints(
 
     Examples
     --------
+    >>> import tempfile
     >>> import predspace_widgets as pw
     >>> from predspace_widgets.trajectories.testing import constant_run, geodesic_run
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -187,13 +188,10 @@ def _begin(ready: xr.Dataset, where: Path) -> None:
         # Fast rather than small, because a training waits for it.
         codecs = [BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()]
         encoding[predictions_name(ready)]["compressors"] = codecs
-    where.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
-        store = Path(folder) / "store.zarr"
-        ready.to_zarr(store, mode="w", encoding=encoding, **TO_ZARR)
-        add_to_zarr(store, ready, chunks, growing=_CHECKPOINTS_PER_CHUNK)
-        _list_arrays(store)
-        store.replace(where)
+    with replacing(where) as new:
+        ready.to_zarr(new, mode="w", encoding=encoding, **TO_ZARR)
+        add_to_zarr(new, ready, chunks, growing=_CHECKPOINTS_PER_CHUNK)
+        _list_arrays(new)
 
 
 def _extend(group: zarr.Group, ready: xr.Dataset, checksums: Checksums | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -12,7 +12,7 @@ import xarray as xr
 from dask.base import tokenize
 from numpy.typing import NDArray
 
-from predspace_widgets.trajectories.checksums import DOES_NOT_FIT, DamagedError, of_chunk
+from predspace_widgets.trajectories.checksums import DOES_NOT_FIT, MISSING, DamagedError, number_of_chunks, of_chunk
 
 
 class CheckedArray:
@@ -69,15 +69,22 @@ class CheckedArray:
         except MemoryError:
             raise
         except Exception as error:  # the libraries that read a damaged file may raise any error
-            return np.empty(0), [*self.problems()] or [f"{self.name!r} cannot be read: {reason_of(error)}"]
+            problems = [problem for chunk in self.chunks() for problem in self.problems_of(chunk)]
+            return np.empty(0), problems or [f"{self.name!r} cannot be read: {reason_of(error)}"]
 
-    def problems(self) -> Iterator[str]:
-        """What is wrong with the chunks, one after the other, a sentence each."""
-        yield from self._problems_of([range(-(-n // k)) for n, k in zip(self.shape, self.shape_of_chunks, strict=True)])
+    def chunks(self) -> list[tuple[int, ...]]:
+        """The number of each chunk, along each dimension."""
+        return [*np.ndindex(number_of_chunks(self.shape, self.shape_of_chunks))]
 
-    def _problems_of(self, numbers: Iterable[Iterable[int]]) -> Iterator[str]:
-        for chunk in itertools.product(*numbers):
-            yield from self._read(self._parts(chunk))[1]
+    def problems_of(self, chunk: Sequence[int]) -> list[str]:
+        """What is wrong with a chunk, in a sentence."""
+        return self._read(self._parts(chunk))[1]
+
+    def missing(self, keys: Collection[str]) -> Iterator[str]:
+        """Which chunks are not among those that are there in a Zarr store, a sentence each."""
+        for chunk in self.chunks():
+            if f"{self.name}/c/{'/'.join(map(str, chunk))}" not in keys:
+                yield self._sentence(self._parts(chunk), f"cannot be read: {MISSING}")
 
     def _read(self, parts: Sequence[_Part]) -> tuple[NDArray[Any], list[str]]:
         """Values of whole chunks, and what is wrong with them."""
@@ -88,7 +95,8 @@ class CheckedArray:
         except Exception as error:  # the libraries that read a damaged file may raise any error
             problems: list[str] = []
             if self.checksums is not None and any(len(part.chunks) > 1 for part in parts):
-                problems = [*self._problems_of([part.chunks for part in parts])]
+                chunks = itertools.product(*(part.chunks for part in parts))
+                problems = [problem for chunk in chunks for problem in self.problems_of(chunk)]
             return np.empty(0), problems or [self._sentence(parts, f"cannot be read: {reason_of(error)}")]
         return values, [] if self.checksums is None else [*self._wrong(values, parts, self.checksums)]
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 LISTED, OF_LIST = "checksums", "checksum_of_checksums"
 _OF_CHUNKS = "checksums_of_"
 DOES_NOT_FIT = "does not fit its checksum"
+MISSING = "it is missing"
 
 
 class DamagedError(OSError):
@@ -32,17 +33,17 @@ class DamagedError(OSError):
 
     Attributes
     ----------
-    problems : list of str
+    places : list of str
         Each variable and the place in it, one sentence each.
     """
 
-    def __init__(self, problems: Sequence[str], where: str) -> None:
-        self.problems, self.where = [*problems], where
-        more = f" (and {len(problems) - 1} more: predspace info --verify names all)" if len(problems) > 1 else ""
-        super().__init__(f"{where} is damaged: {problems[0]}{more}")
+    def __init__(self, places: Sequence[str], where: str) -> None:
+        self.places, self.where = [*places], where
+        more = f" (and {len(places) - 1} more: predspace info --verify names all)" if len(places) > 1 else ""
+        super().__init__(f"{where} is damaged: {places[0]}{more}")
 
     def __reduce__(self) -> Any:  # a worker of a cluster sends it
-        return type(self), (self.problems, self.where)
+        return type(self), (self.places, self.where)
 
 
 @dataclass(frozen=True)

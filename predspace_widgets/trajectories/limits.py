@@ -23,7 +23,7 @@ from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, VLenUTF8Codec, ZstdCodec
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
-from predspace_widgets.trajectories.checksums import are_in_chunks
+from predspace_widgets.trajectories.checksums import MISSING, are_in_chunks
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 2**30
 # A list of arrays, or the attributes of all of them, may have this share of it.
 _SHARE_OF_METADATA = 64
-_SHARE_OF_TEXT = 4  # in NetCDF, where text and attributes lie together
+_SHARE_OF_TEXT = 16  # in NetCDF, which may take four times the memory
 # Dask needs a kilobyte for each block. Reading a chunk takes a tenth of a millisecond, however small it is.
 _BYTES_OF_A_BLOCK = 2**12
 _BYTES_OF_A_CHUNK = 2**14
@@ -44,26 +44,26 @@ _CODECS = (BytesCodec, VLenUTF8Codec, TransposeCodec, Crc32cCodec, *_COMPRESSORS
 
 
 class TooLargeError(ValueError):
-    """A file may need more memory than is allowed."""
+    """A file, or what is in it, is larger than is allowed."""
 
     def __init__(self, what: str, n_bytes: float, allowed: float) -> None:
         super().__init__(
-            f"{what} needs {_gigabytes(n_bytes)}, {_gigabytes(allowed)} are allowed: if you trust the file, allow more "
+            f"{what} has {_megabytes(n_bytes)}, {_megabytes(allowed)} are allowed: if you trust the file, allow more "
             "with max_bytes (--max-size)"
         )
 
 
-def _gigabytes(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:.3g} GB"
+def _megabytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB"
 
 
 def check_file(path: str, root: str | None = None) -> os.stat_result:
     """Raise OSError for what is no file or directory, and for a link to what lies outside of `root`."""
-    found = os.stat(path)
+    found, name = os.stat(path), os.path.relpath(path, root) if root is not None else path
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise OSError(f"{os.path.basename(path)} is no file but a device, a pipe or a socket")
+        raise OSError(f"{name} is no file but a device, a pipe or a socket")
     if root is not None and not f"{os.path.realpath(path)}/".startswith(f"{root}/"):
-        raise OSError(f"{os.path.relpath(path, root)} is a link to what lies outside of the dataset")
+        raise OSError(f"{name} is a link to what lies outside of the dataset")
     return found
 
 
@@ -116,6 +116,15 @@ class GuardedStore(WrapperStore[Store]):
                 small.add(math.prod(array.shape) * chunk.item_size, n_chunks)
             self._chunks[name] = chunk
 
+    def keys(self, name: str) -> set[str] | None:
+        """Of the chunks of an array that are there; None where to list them costs time."""
+        if isinstance(self._store, ZipStore):
+            return {*self._store._zf.namelist()}
+        if self._root is None:
+            return None
+        below = os.walk(os.path.join(self._root, name))
+        return {os.path.relpath(os.path.join(folder, file), self._root) for folder, _, files in below for file in files}
+
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """What lies at a key; see `WrapperStore`."""
         is_metadata = key.rpartition("/")[2] == "zarr.json"
@@ -125,9 +134,9 @@ class GuardedStore(WrapperStore[Store]):
         check_large(key, size or 0, allowed)
         content = await self._content(key, prototype, byte_range, size)
         if content is None and self.is_complete and chunk is not None:
-            raise FileNotFoundError("it is missing")
+            raise FileNotFoundError(MISSING)
         if content is not None and chunk is not None:
-            check_large(f"what {key} unpacks to", chunk.unpacked(content), allowed)
+            check_large(f"{key}, unpacked,", chunk.unpacked(content), allowed)
             if chunk.is_text:
                 await chunk.check_texts(content, prototype)
         return content
@@ -204,7 +213,7 @@ class Small:
         """Raise TooLargeError if this one is too much."""
         self._n_bytes, self._n_chunks = self._n_bytes + n_bytes, self._n_chunks + n_chunks
         check_large("what is read on opening", self._n_bytes, self._max_bytes)
-        check_large("what is read on opening, in many chunks,", self._n_chunks * _BYTES_OF_A_CHUNK, self._max_bytes)
+        check_large("what is read on opening, in so many chunks,", self._n_chunks * _BYTES_OF_A_CHUNK, self._max_bytes)
 
 
 def check_large(what: str, n_bytes: float, allowed: float) -> None:
@@ -249,21 +258,18 @@ def check_netcdf(path: str, max_bytes: int) -> None:
     ValueError
         They may need more memory than is allowed (TooLargeError), or lie in another file.
     """
-    small, elsewhere = Small(max_bytes), os.path.getsize(path)
     with h5py.File(path, "r") as file:
-        _check_attributes(file, max_bytes)
         for name in file:
             if not isinstance(file.get(name, getlink=True), h5py.HardLink):
                 raise ValueError(f"{name!r} is a link, maybe to what lies outside of the file")
-            variable = file[name]
-            if not isinstance(variable, h5py.Dataset):
-                continue
+        variables = {name: variable for name, variable in file.items() if isinstance(variable, h5py.Dataset)}
+        besides = os.path.getsize(path) - sum(variable.id.get_storage_size() for variable in variables.values())
+        check_large("all besides its numbers, which is text and attributes,", besides, max_bytes // _SHARE_OF_TEXT)
+        small = Small(max_bytes)
+        for name, variable in variables.items():
             if variable.is_virtual or variable.external:
                 raise ValueError(f"{name!r} lies in another file")
-            _check_attributes(variable, max_bytes)
             _check_variable(name, variable, small, max_bytes)
-            elsewhere -= variable.id.get_storage_size()
-    check_large("what it holds of text and attributes", elsewhere, max_bytes // _SHARE_OF_TEXT)
 
 
 def _check_variable(name: str, variable: h5py.Dataset, small: Small, max_bytes: int) -> None:
@@ -278,10 +284,3 @@ def _check_variable(name: str, variable: h5py.Dataset, small: Small, max_bytes: 
         check_blocks(name, n_chunks if name == "image" else n_bytes / 2**26, max_bytes)
     elif "This is a netCDF dimension but not" not in str(variable.attrs.get("NAME")):
         small.add(n_bytes, n_chunks)
-
-
-def _check_attributes(of: h5py.Group | h5py.Dataset, max_bytes: int) -> None:
-    n_bytes = 0
-    for name in of.attrs:
-        n_bytes += of.attrs.get_id(name).get_storage_size()
-        check_large("attributes", n_bytes, max_bytes // _SHARE_OF_METADATA)

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import xarray as xr
 import zarr
+from rich.progress import track
 
 from predspace_widgets.trajectories.checked import CheckedArray, unreadable_reason
 from predspace_widgets.trajectories.checksums import Checksums, are_in_chunks, problems_of, split
@@ -55,7 +56,7 @@ def open_checked(path: str, kind: str, max_bytes: int) -> Opened:
         check_file(path)
         trailer = read_trailer(path, max_bytes) or {}
         ds, unreadable = _open_netcdf(path, max_bytes)
-        checksums = Checksums.read(ds.attrs | trailer.get("attributes", {}))
+        store, checksums = None, Checksums.read(ds.attrs | trailer.get("attributes", {}))
     else:
         store, trailer = GuardedStore.at(path, kind, max_bytes), {}
         ds, unreadable = _open_zarr(store)
@@ -72,7 +73,28 @@ def open_checked(path: str, kind: str, max_bytes: int) -> Opened:
     problems = [problem for several in unreadable.values() for problem in several]
     if checksums is not None:
         problems += problems_of(rest, checksums, chunks, unreadable)
+        problems += [problem for array in large.values() for problem in _missing(array, store)]
     return Opened(rest, large, problems, checksums is not None)
+
+
+def find_damage(path: str, kind: str, max_bytes: int, show_progress: bool) -> tuple[list[str], str]:
+    """Read everything that lies at a path: what is damaged, a sentence each, and what was found of it."""
+    opened = open_checked(path, kind, max_bytes)
+    problems, n_chunks = dict.fromkeys(opened.problems), 0
+    for name, array in opened.large.items():
+        for chunk in track(array.chunks(), f"reading {name}", disable=not show_progress, transient=True):
+            problems |= dict.fromkeys(array.problems_of(chunk))
+            n_chunks += 1
+    what = f"{len(opened.ds.variables)} variables, {n_chunks:,} chunks of the large ones"
+    if opened.has_checksums:
+        return [*problems], f"{what}, and the attributes fit their checksums"
+    return [*problems], f"{what} can be read; there are no checksums, it was written by an earlier version"
+
+
+def _missing(array: CheckedArray, store: GuardedStore | None) -> Iterator[str]:
+    """Chunks of a large variable that are not there, as far as it costs little to know."""
+    keys = None if store is None else store.keys(array.name)
+    return iter(()) if keys is None else array.missing(keys)
 
 
 def _open_zarr(store: GuardedStore) -> tuple[xr.Dataset, dict[str, list[str]]]:

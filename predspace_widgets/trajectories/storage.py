@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 import zipfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import dask
 import fsspec
 import numpy as np
 import xarray as xr
+from dask.system import CPU_COUNT
 from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
@@ -23,7 +25,9 @@ from predspace_widgets.trajectories.checksums import DamagedError
 from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.limits import MAX_BYTES
 from predspace_widgets.trajectories.logarithms import from_logarithms, to_logarithms
-from predspace_widgets.trajectories.opening import open_checked
+from predspace_widgets.trajectories.netcdf import write_netcdf
+from predspace_widgets.trajectories.opening import find_damage, open_checked
+from predspace_widgets.trajectories.replacing import clear_leftovers, replacing
 from predspace_widgets.trajectories.schema import (
     PREDICTIONS,
     TrajectoriesError,
@@ -39,7 +43,7 @@ from predspace_widgets.trajectories.sealing import (
     watched,
     with_checksums,
 )
-from predspace_widgets.trajectories.source import Source, note_source, source_of
+from predspace_widgets.trajectories.source import Source, is_local, note_source, source_of
 
 #: How predictions lie on disk: as probabilities, or as their logarithms.
 Store = Literal["probs", "log_probs"]
@@ -92,21 +96,10 @@ def open_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTE
     >>> sorted(pw.demo().sizes)
     ['checkpoint', 'class', 'column', 'row', 'sample']
     """
-    where = os.path.expanduser(os.fspath(path).rstrip("/"))
-    kind = check_path(where)
-    if "://" in where and kind != ".zarr":
-        raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
-    files, root = fsspec.url_to_fs(where)
-    if not files.exists(root):
-        raise FileNotFoundError(f"there is no dataset at {where}")
-    try:
-        # The path must be absolute, since dask reads later, maybe in another working directory or another process.
-        raw, source, problems = _open(where if "://" in where else os.path.abspath(where), kind, max_bytes)
+    where, kind = _place_of(path)
+    with _errors_of_reading(where, kind):
+        raw, source, problems = _open(where, kind, max_bytes)
         problems = problems or find_problems(raw, values=raw.nbytes <= _CHECK_BYTES, on_disk=True)
-    except DamagedError as error:
-        raise TrajectoriesError(error.problems, where) from error
-    except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
-        raise TrajectoriesError([f"it cannot be read as {kind}: {reason_of(error)}"], where) from error
     if problems:
         raw.close()
         raise TrajectoriesError(problems, where)
@@ -116,6 +109,67 @@ def open_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTE
     ds = raw.drop_vars(name).assign(probs=_read(raw[name]))
     note_source(ds["probs"], source, raw[name])
     return ds
+
+
+def verify_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, show_progress: bool = True) -> str:
+    """Read all of a dataset on disk and compare it with its checksums.
+
+    Parameters
+    ----------
+    path, max_bytes
+        See `open_trajectories`.
+    show_progress : bool
+
+    Returns
+    -------
+    str
+        What was read, in a sentence; also whether there were checksums, which earlier versions did not write.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    TrajectoriesError
+        It is damaged: every variable and place is named, or it cannot be read at all.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import constant_run
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     verify_trajectories(save_trajectories(constant_run(), Path(folder) / "a.zarr"), show_progress=False)
+    '10 variables, 1 chunks of the large ones, and the attributes fit their checksums'
+    """
+    where, kind = _place_of(path)
+    with _errors_of_reading(where, kind):
+        problems, found = find_damage(where, kind, max_bytes, show_progress)
+    if problems:
+        raise TrajectoriesError(problems, where)
+    return found
+
+
+def _place_of(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Where a dataset is, and of which kind. Dask reads later, maybe in another directory: the path is absolute."""
+    where = os.path.expanduser(os.fspath(path).rstrip("/"))
+    kind = check_path(where)
+    if "://" in where and kind != ".zarr":
+        raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
+    files, root = fsspec.url_to_fs(where)
+    if not files.exists(root) and is_local(where):
+        clear_leftovers(root)  # which may put it there
+    if not files.exists(root):
+        raise FileNotFoundError(f"there is no dataset at {where}")
+    return where if "://" in where else os.path.abspath(where), kind
+
+
+@contextmanager
+def _errors_of_reading(where: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as error:
+        raise TrajectoriesError(error.places, where) from error
+    except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
+        raise TrajectoriesError([f"it cannot be read as {kind}: {reason_of(error)}"], where) from error
 
 
 def save_trajectories(
@@ -128,7 +182,8 @@ def save_trajectories(
     ds : xarray.Dataset
         A valid trajectories dataset.
     path : path
-        Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete.
+        Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete and on the disk, at
+        once (see `predspace_widgets.trajectories.replacing`).
     dtype : {"float16", "float32", "float64"}, optional
         In which numbers predictions are stored: by default in those that they were read from on disk in the same form,
         else probabilities as they are and logarithms in float16. NetCDF has no float16 and takes float32 instead.
@@ -149,9 +204,12 @@ def save_trajectories(
         The dataset is not valid; nothing is written.
     ValueError
         Another ending, an unknown form, or numbers that are not floating-point.
+    OSError
+        It cannot be written, for example for lack of space; what was there is there still.
 
     Examples
     --------
+    >>> import tempfile
     >>> from predspace_widgets.trajectories.testing import constant_run
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_trajectories(constant_run(), Path(folder) / "constant.zarr.zip").name
@@ -162,34 +220,23 @@ def save_trajectories(
     validate(ds)
     ready, encoding = _prepare(ds, kind, dtype, store)
     ready, chunks = watched(ready)
-    where.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
-        written = Path(folder) / f"new{kind}"
-        # Checksums of chunks are taken in this process while they are written, whatever cluster there is.
-        with dask.config.set(scheduler="threads"):
-            if kind == ".nc":
-                ready.assign_attrs(AT_THE_END).to_netcdf(written, engine="h5netcdf", encoding=encoding)
-                add_to_netcdf(written, ready, chunks)
-            else:
-                directory = Path(folder) / "store.zarr"
-                ready.to_zarr(directory, mode="w", encoding=encoding, **TO_ZARR)
-                add_to_zarr(directory, ready, chunks)
-                written = directory if kind == ".zarr" else _zip(directory, written)
-        _replace(where, written, Path(folder) / "old")
+    # Threads of its own, which have ended before what they were writing is removed; in this process, whatever cluster
+    # there is, since checksums of chunks are taken while they are written.
+    with (
+        replacing(where) as new,
+        ThreadPoolExecutor(dask.config.get("num_workers", None) or CPU_COUNT) as pool,
+        dask.config.set(scheduler="threads", pool=pool),
+    ):
+        if kind == ".nc":
+            write_netcdf(ready.assign_attrs(AT_THE_END), new, encoding)
+            add_to_netcdf(new, ready, chunks)
+            return where
+        folder = new if kind == ".zarr" else new.with_name("store.zarr")
+        ready.to_zarr(folder, mode="w", encoding=encoding, **TO_ZARR)
+        add_to_zarr(folder, ready, chunks)
+        if kind == ".zarr.zip":
+            _zip(folder, new)
     return where
-
-
-def _replace(where: Path, new: Path, aside: Path) -> None:
-    """Move a new file or directory to its place; what was there goes aside, and comes back if that fails."""
-    there = where.exists()
-    if there:
-        where.replace(aside)
-    try:
-        new.replace(where)
-    except BaseException:
-        if there:
-            aside.replace(where)
-        raise
 
 
 def check_path(path: str | os.PathLike[str]) -> str:

@@ -20,6 +20,7 @@ from dask.system import CPU_COUNT
 from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec, TransposeCodec
 
+from predspace_widgets.trajectories.divergence import NAMES, diverged
 from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.logarithms import from_logarithms, to_logarithms
 from predspace_widgets.trajectories.netcdf import write_netcdf
@@ -203,6 +204,8 @@ def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
         stored = ds[predictions]
         n_rows = -(-len(stored) // _sizes_on_disk(stored)[stored.dims[0]])
     source = Source.now(path, n_rows, predictions)
+    if NAMES in ds.attrs:
+        ds.attrs[NAMES] = list(diverged(ds))
     ds = with_text(ds, "OT", object, str)
     lazy = {
         # Dask knows arrays by name. The name of the predictions follows from their files, so that workers and

@@ -134,8 +134,10 @@ def record(
     """Train the networks of a recipe and record their predictions.
 
     Finished runs are kept in a folder beside OUT until all are there: the same command again goes on where it ended.
+    Ctrl-C (exit code 130) and SIGTERM (143) stop it.
     """
     from predspace_widgets.training import built_in_recipes, load_recipe
+    from predspace_widgets.trajectories.divergence import diverged
 
     if list_recipes:
         for name, title in built_in_recipes().items():
@@ -147,9 +149,9 @@ def record(
     plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
     ds = _record(plan, out, overwrite, workers, scheduler)
     names = set(ds["run"].values.tolist())
-    for name in ds.attrs.get("diverged", ()):
-        what = "is recorded up to there" if name in names else "is not recorded, its source diverged"
-        _errors.print(f"[yellow]diverged:[/] {escape(name)} {what}", highlight=False)
+    for name, reason in diverged(ds).items():
+        what = "is recorded up to there" if name in names else "is not recorded"
+        _errors.print(f"[yellow]diverged:[/] {escape(f'{name} {what}: {reason}')}", highlight=False, soft_wrap=True)
     _console.print(f"{len(names)} runs recorded in {escape(str(out))}", highlight=False)
 
 
@@ -175,7 +177,7 @@ def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, sched
             ds = record_to(
                 plan, out, overwrite=overwrite, workers=workers, scheduler=scheduler, on_progress=on_progress
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             _errors.print("stopped: the same command goes on with the runs that are not finished", highlight=False)
             raise
     kept = folder_of_runs(out)
@@ -276,6 +278,7 @@ def info(
 
 def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     """Name and text of each line that `info` prints."""
+    from predspace_widgets.trajectories.divergence import diverged
     from predspace_widgets.trajectories.importers import report_of
 
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
@@ -295,6 +298,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
             (f"{name}s", f"{len(values[name])}: {', '.join(map(str, values[name]))}")
             for name in ("task", "method", "seed")
         ),
+        *(("diverged", f"{name}: {reason}" if reason else name) for name, reason in diverged(ds).items()),
         ("epochs", f"{epochs.min():g} to {epochs.max():g}"),
         *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
         ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
@@ -340,8 +344,11 @@ def _bytes_on_disk(path: str) -> int:
 
 def main() -> None:
     """Run the command; an error that a user can cause is one line for each problem and exit code 2."""
+    from predspace_widgets.trajectories.termination import ended_by_sigterm
+
     try:
-        app()
+        with ended_by_sigterm():
+            app()
     except (ValueError, OSError) as error:
         for problem in getattr(error, "problems", None) or [_one_line(error)]:
             _errors.print(f"[red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)

@@ -144,7 +144,9 @@ def download(
 
 @app.command("import")
 def import_(
-    src: Annotated[Path, typer.Argument(help="What to import: a published picture (.pkl), a folder of preds_<seed>.h5, an array.")],
+    src: Annotated[
+        Path, typer.Argument(help="What to import: a published picture (.pkl), a folder of preds_<seed>.h5, an array.")
+    ],
     data: Annotated[Path, typer.Argument(help="Dataset to write: .zarr.zip, .zarr or .nc.")],
     tasks: Annotated[str | None, typer.Option(help="Names of the tasks, in the order of SRC: a,b,c.")] = None,
     epochs: Annotated[

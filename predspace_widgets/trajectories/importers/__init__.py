@@ -128,8 +128,17 @@ def import_trajectories(
     path = Path(src).expanduser()
     kind = _kind_of(path)
     options = {
-        **{"tasks": tasks, "epochs": epochs, "seeds": seeds, "method": method, "signs": signs, "array": array},
-        **{"labels": labels, "logits": logits, "row_tolerance": row_tolerance, "runs": runs, "classes": classes},
+        "tasks": tasks,
+        "epochs": epochs,
+        "seeds": seeds,
+        "method": method,
+        "signs": signs,
+        "array": array,
+        "labels": labels,
+        "logits": logits,
+        "row_tolerance": row_tolerance,
+        "runs": runs,
+        "classes": classes,
     }
     given = {name: value for name, value in options.items() if value is not None}
     _check_options(given, kind)

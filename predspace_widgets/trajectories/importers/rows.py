@@ -89,7 +89,7 @@ class RowReader:
         """Of the probabilities: as stored, at least float32 for logits."""
         return np.promote_types(stored, np.float32) if self.logits else stored.newbyteorder("=")
 
-    def problems(self, rows: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    def problems(self, rows: NDArray[np.float64]) -> Iterator[tuple[str, Any]]:
         """What rows (n, C) must not be, and which of them (n,) are."""
         if self.logits:
             # Minus infinity is the logit of a class that is ruled out.

@@ -174,6 +174,8 @@ def import_(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DATA where it is there already.")] = False,
 ) -> None:
     """Make a dataset of published or foreign data, and say what was odd about these."""
+    from dask.diagnostics import ProgressBar
+
     from predspace_widgets.trajectories import check_path, import_trajectories, save_trajectories
     from predspace_widgets.trajectories.importers import numbers_of, report_of
 
@@ -195,7 +197,8 @@ def import_(
         classes=classes,
         title=title,
     )
-    save_trajectories(ds, data)
+    with ProgressBar(minimum=3, out=sys.stderr):
+        save_trajectories(ds, data)
     for line in report_of(ds):
         _console.print(f"- {escape(line)}", highlight=False, soft_wrap=True)
     n_runs = len(set(ds["run"].values.tolist()))

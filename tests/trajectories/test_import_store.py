@@ -33,7 +33,9 @@ def write(file: Path, probs: np.ndarray, decimals: int = 4, **how: Any) -> None:
     """As the authors' program writes it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(file, "w") as stored:
-        stored.create_dataset("data", data=np.round(probs.astype(float), decimals).astype(np.float16), **hdf5plugin.LZ4(), **how)
+        stored.create_dataset(
+            "data", data=np.round(probs.astype(float), decimals).astype(np.float16), **hdf5plugin.LZ4(), **how
+        )
 
 
 def knowing(n_checkpoints: int, seed: int) -> np.ndarray:

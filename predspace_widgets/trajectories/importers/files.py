@@ -136,8 +136,14 @@ def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _in_npy(path: Path) -> list[StoredArray]:
-    whole = np.load(path, mmap_mode="r", allow_pickle=False)
-    return [StoredArray(path, "", whole.shape, whole.dtype, (1,) * whole.ndim, lambda: partial(_read_npy, path))]
+    with path.open("rb") as file:
+        shape, dtype = _npy_header(file)
+        header = file.tell()
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are not read")
+    if header + _bytes(shape, dtype) > path.stat().st_size:
+        raise ValueError(f"it declares the shape {shape}, more than the file has")
+    return [StoredArray(path, "", shape, dtype, (1,) * len(shape), partial(partial, _read_npy, path))]
 
 
 def _read_npy(path: Path, key: Key) -> NDArray[Any]:

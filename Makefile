@@ -4,6 +4,7 @@
 # make lab      opens JupyterLab on the notebooks, and installs it
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
+# make bench-served [BEFORE=...]  what 40 visitors feel of one server, in the same way
 # make licences lists the licence of everything that is installed
 # make pins     writes requirements/*.txt anew: the newest versions that pyproject.toml allows with UPGRADE=--upgrade
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
@@ -25,7 +26,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz setup lab bench bench-large bench-ui demo-data licences pins
+.PHONY: app test fuzz setup lab bench bench-large bench-ui bench-served demo-data licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -53,6 +54,9 @@ bench-large: $(APP)
 
 bench-ui: $(TEST)
 	$(BIN)/python benchmarks/bench_ui.py $(if $(BEFORE),--before $(BEFORE))
+
+bench-served: $(TEST)
+	$(BIN)/python -m benchmarks.bench_served $(if $(BEFORE),--before $(BEFORE))
 
 demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite

@@ -144,9 +144,7 @@ def download(
 
 @app.command("import")
 def import_(
-    src: Annotated[
-        Path, typer.Argument(help="What to import: a published picture (.pkl), a folder of preds_<seed>.h5, an array.")
-    ],
+    src: Annotated[Path, typer.Argument(help="A published picture (.pkl), a folder of preds_<seed>.h5, an array.")],
     data: Annotated[Path, typer.Argument(help="Dataset to write: .zarr.zip, .zarr or .nc.")],
     tasks: Annotated[str | None, typer.Option(help="Names of the tasks, in the order of SRC: a,b,c.")] = None,
     epochs: Annotated[
@@ -158,6 +156,7 @@ def import_(
     signs: Annotated[
         str | None, typer.Option(help="Where signs of eigenvalues are, if SRC does not tell: flags or signed.")
     ] = None,
+    max_size: Annotated[int | None, typer.Option(help="Largest pickle that is read, in MB.", min=1)] = None,
     array: Annotated[str | None, typer.Option(help="Name of the predictions, in a file of several arrays.")] = None,
     labels: Annotated[str | None, typer.Option(help="File of the true labels, or their name in SRC.")] = None,
     logits: Annotated[
@@ -189,6 +188,7 @@ def import_(
         seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
         method=method,
         signs=signs,
+        max_bytes=max_size and max_size * 10**6,
         array=array,
         labels=labels,
         logits=logits,
@@ -197,7 +197,7 @@ def import_(
         classes=classes,
         title=title,
     )
-    with ProgressBar(minimum=3, out=sys.stderr):
+    with ProgressBar(minimum=1.0, out=sys.stderr):  # of what takes longer than a second
         save_trajectories(ds, data)
     for line in report_of(ds):
         _console.print(f"- {escape(line)}", highlight=False, soft_wrap=True)
@@ -224,7 +224,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     stress: list[float] = []
     if ds.sizes["checkpoint"] > 1:
         stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values.tolist()
-    axes = ", ".join(f"{k}: {share:.2%}" for k, share in enumerate(stress, start=1))
+    axes = ", ".join(f"{k}: {share:.4f}" for k, share in enumerate(stress, start=1))
     facts = [
         ("title", str(ds.attrs.get("title", ""))),
         ("source", str(ds.attrs.get("source", ""))),

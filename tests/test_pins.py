@@ -44,8 +44,9 @@ FOLDERS: dict[str, set[str]] = {
     "notebooks": {"notebook"},
     "tests": {"dev"},
 }
-#: Files that need more than their folder: `make bench-ui` drives the browser of the tests, importers unpack.
+#: Files that need more than their folder: these drive the browser of the tests, importers unpack.
 FILES: dict[str, set[str]] = {
+    "benchmarks/bench_served.py": {"dev"},
     "benchmarks/bench_ui.py": {"dev"},
     "predspace_widgets/trajectories/importers/files.py": {"import"},
 }

@@ -79,7 +79,9 @@ class Answers:
         send({**message, "number": number}, content)
 
 
-def answer_to(request: Any, session: Session, state: ExplorerState) -> tuple[dict[str, Any], bytes | None]:
+def answer_to(
+    request: Any, session: Session, state: ExplorerState | None = None
+) -> tuple[dict[str, Any], bytes | None]:
     """The answer to a question of a stage: a message, and bytes if it says so; an error is a message too.
 
     Parameters
@@ -87,7 +89,7 @@ def answer_to(request: Any, session: Session, state: ExplorerState) -> tuple[dic
     request : anything
         It is not trusted; see `Session.answer`. Of the kinds "payload", "plotly" and "save" the answers are bytes.
     session : Session
-    state : ExplorerState
+    state : ExplorerState, optional
         What is chosen on the stage, as far as the question does not say it.
     """
     if not isinstance(request, Mapping):

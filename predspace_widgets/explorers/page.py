@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlparse
@@ -19,8 +19,9 @@ from panel.custom import JSComponent
 from tornado.web import HTTPError, RequestHandler
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers.hosting import Answers, answer_to
+from predspace_widgets.explorers.hosting import Answers
 from predspace_widgets.explorers.live import follow_source
+from predspace_widgets.explorers.questions import Desk, desks
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bokeh.document import Document
 
 _log = logging.getLogger(__name__)
-_PLOTLY = "stage-assets"
+_ASSETS = "stage-assets"
 _LONGEST_QUESTION = 2**20
 
 
@@ -46,11 +47,7 @@ class StageComponent(JSComponent):
     """
 
     choices = param.Dict(default={}, doc="What is chosen, as far as it differs from the first choices.")
-    data_address = param.String(
-        default="", doc="Where a page of our own finds numbers and answers; else they are sent."
-    )
     live = param.Boolean(default=False, doc="Whether new checkpoints may come.")
-    plotly_address = param.String(default="", doc="Where the page finds plotly.js; by default it is sent.")
 
     _esm = module()
     _stylesheets: ClassVar[list[str]] = [style(), ":host, .predspace { height: 100%; min-height: 560px; }"]
@@ -61,9 +58,8 @@ class StageComponent(JSComponent):
         super().__init__(choices=self._answers.settings(), **options)
         self.param.watch(self._to_state, "choices")
         state.param.watch(self._from_state, list(state.choices()))
-        if not self.data_address:  # a page of our own asks for itself
-            document = pn.state.curdoc
-            self._answers.follow(lambda: self._begin_following(document))
+        document = pn.state.curdoc
+        self._answers.follow(lambda: self._begin_following(document))
 
     def _begin_following(self, document: Document | None) -> None:
         if document is None:
@@ -128,21 +124,27 @@ def make_server(
     for name, session in sessions.items():
         if len(sessions) > 1:
             session.about["others"] = [
-                {"title": title, "address": path, "current": title == name} for path, title in titles.items()
+                {"title": title, "address": f".{path}", "current": title == name} for path, title in titles.items()
             ]
-    first = next(iter(sessions))
-    pages = {path: _page_of(sessions[name], path) for path, name in titles.items()}
+    named = [("/", next(iter(sessions))), *titles.items()]
+    pages = [
+        (re.escape(path), _Page, {"name": name, "title": str(sessions[name].about["title"])}) for path, name in named
+    ]
     try:
         server = pn.serve(
-            {"/": _page_of(sessions[first], f"/{quote(first, safe='')}"), **pages},
+            {},
             port=port,
             address=address,
             show=False,
             start=False,
             title="predspace",
             verbose=False,
-            static_dirs={_PLOTLY: str(files("plotly").joinpath("package_data"))},
-            extra_patterns=[(r"/stage-data/(.*)", _Numbers, {"sessions": sessions})],
+            static_dirs={_ASSETS: str(files("plotly").joinpath("package_data"))},
+            extra_patterns=[
+                *pages,
+                (r"/stage-data/(.*)", _Numbers, {"desks": desks(sessions)}),
+                (rf"/{_ASSETS}/page\.(js|css)", _Asset),
+            ],
         )
     except OSError as error:
         raise OSError(error.errno, f"port {port} of {address} cannot be used: {error.strerror or error}") from error
@@ -154,74 +156,82 @@ def make_server(
 class _Numbers(RequestHandler):
     """The numbers of a dataset, which the page of it fetches, and answers to its questions."""
 
-    def initialize(self, sessions: Mapping[str, Session]) -> None:
-        self._sessions = sessions
+    def initialize(self, desks: Mapping[str, Desk]) -> None:
+        self._desks = desks
 
     async def get(self, name: str) -> None:
         """What a stage is sent first."""
-        session = self._session(name)
+        desk = self._desk(name)
         self.set_header("Content-Type", "application/octet-stream")
         self.set_header("Cache-Control", "no-cache")  # asked for again, but sent only where it has changed
-        self.write(await asyncio.to_thread(session.payload))
+        self.write(await desk.payload())
 
     async def post(self, name: str) -> None:
         """An answer; the header says what kind it is."""
-        session = self._session(name)
+        desk = self._desk(name)
         if len(self.request.body) > _LONGEST_QUESTION:
             raise HTTPError(413)
+        if self._is_foreign():
+            raise HTTPError(403)
+        visitor = str(self.request.headers.get("X-Stage") or self.request.remote_ip)[:40]
         try:
-            question = json.loads(self.request.body)
+            reply = await desk.reply(self.request.body, visitor)
         except (ValueError, RecursionError):
             raise HTTPError(400) from None
-        if isinstance(question, dict) and question.get("kind") == "training" and self._is_foreign():
-            raise HTTPError(403)
-        message, content = await asyncio.to_thread(answer_to, question, session, ExplorerState(session.analysis))
-        plain = message.pop("answer", None)
-        self.set_header("X-Stage-Answer", json.dumps(message))
+        self.set_header("X-Stage-Answer", reply.kind)
         self.set_header("Cache-Control", "no-store")
-        self.set_header("Content-Type", "application/json" if content is None else "application/octet-stream")
-        self.write(json.dumps(plain) if content is None else content)
+        self.set_header("Content-Type", reply.content_type)
+        self.write(reply.content)
 
     def _is_foreign(self) -> bool:
         """Whether a page of another site asks, which a browser lets it do."""
         origin = self.request.headers.get("Origin")
         return origin is not None and urlparse(origin).netloc != self.request.host
 
-    def _session(self, name: str) -> Session:
-        session = self._sessions.get(name)  # tornado has unquoted it
-        if session is None:
+    def _desk(self, name: str) -> Desk:
+        desk = self._desks.get(name)  # tornado has unquoted it
+        if desk is None:
             raise HTTPError(404)
-        return session
+        return desk
 
 
-def _page_of(session: Session, path: str) -> Callable[[], Any]:
-    title = str(session.about["title"])
+class _Page(RequestHandler):
+    """The page of a dataset, the same for everybody: what a visitor chooses is in his browser alone."""
 
-    def page() -> Any:
-        component = StageComponent(
-            session,
-            ExplorerState(session.analysis),
-            data_address=f"stage-data{path}",
-            plotly_address=f"{_PLOTLY}/plotly.min.js",
-        )
-        template = pn.Template(_TEMPLATE)
-        template.add_panel("stage", component)
-        template.add_variable("page_title", f"{title} · predspace")
-        return template
+    def initialize(self, name: str, title: str) -> None:
+        self._name, self._title = name, title
 
-    return page
+    def get(self) -> None:
+        # All addresses are relative: a proxy may have put them under some path.
+        numbers = f"stage-data/{quote(self._name, safe='')}"
+        self.write(_PAGE.format(title=escape(self._title), numbers=escape(numbers), assets=_ASSETS))
 
 
-_TEMPLATE = """
-{% extends base %}
-{% block title %}{{ page_title | e }}{% endblock %}
-{% block postamble %}
-<link rel="preload" as="script" href="stage-assets/plotly.min.js">
-<style>html, body { margin: 0; height: 100%; overflow-x: hidden; background: #f3f5f8; }
+class _Asset(RequestHandler):
+    """The stage as a script, and its style sheet."""
+
+    def get(self, name: str) -> None:
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Content-Type", {"js": "text/javascript", "css": "text/css"}[name])
+        self.write(module() + _BEGIN if name == "js" else _AROUND + style())
+
+
+_BEGIN = 'served(document.getElementById("page"));\n'
+_AROUND = """html, body { margin: 0; height: 100%; overflow-x: hidden; background: #f3f5f8; }
 @media (prefers-color-scheme: dark) { html, body { background: #0f131a; } }
-#page { height: 100vh; display: flex; } #page > * { flex: 1; }</style>
-{% endblock %}
-{% block contents %}<div id="page">{{ embed(roots.stage) }}</div>{% endblock %}
+#page { height: 100vh; min-height: 560px; }
+"""
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title} · predspace</title>
+<link rel="stylesheet" href="{assets}/page.css">
+<link rel="preload" as="script" href="{assets}/plotly.min.js">
+<div id="page" data-numbers="{numbers}" data-plotly="{assets}/plotly.min.js"></div>
+<noscript>This page draws its pictures by a script, which this browser does not run.</noscript>
+<script type="module" src="{assets}/page.js"></script>
+</html>
 """
 
 

@@ -170,6 +170,11 @@ class Session:
             facts["summary"] = summary_of(self.analysis, len(facts["runs"]), facts["n_new"])
         return Answer(content=pack(facts, arrays), packed=True)
 
+    @property
+    def age(self) -> tuple[int, int]:
+        """How often the axes were fitted anew, and how many checkpoints came since: answers hold as long as it does."""
+        return self._generation, self.news.n_new if self.news is not None else 0
+
     def _generation_of(self, request: Mapping[str, Any]) -> int:
         generation = request.get("generation")
         return generation if type(generation) is int else self._generation
@@ -190,7 +195,7 @@ class Session:
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
-    def answer(self, request: Mapping[str, Any], state: ExplorerState) -> Answer:
+    def answer(self, request: Mapping[str, Any], state: ExplorerState | None = None) -> Answer:
         """Answer a question of a stage, whose choices are not trusted.
 
         Parameters
@@ -199,8 +204,8 @@ class Session:
             `kind` is "view" (with `view` and the `choices` it depends on), "picture" or "samples" (with `choices`),
             "quantity" (with `name`, and `choices` of samples), "ahead", or "news" and "refit" (with `since`, the number
             of new checkpoints that the stage knows, and its `generation`).
-        state : ExplorerState
-            Of the stage; it is not changed.
+        state : ExplorerState, optional
+            Of the stage, where the question does not say all of it; it is not changed.
 
         Raises
         ------
@@ -212,7 +217,7 @@ class Session:
             return Answer(plain=self.ahead())
         if kind in ("news", "refit"):
             return self._tell_news(request)
-        choices = ExplorerState(self.analysis, **state.settings())
+        choices = ExplorerState(self.analysis, **(state.settings() if state else {}))
         wanted = request.get("choices") or {}
         if not isinstance(wanted, Mapping):
             raise ValueError("choices must be given by their names")
@@ -465,6 +470,12 @@ def as_plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {str(key): as_plain(part) for key, part in value.items()}
+    if (
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "biufU"
+        and (value.dtype.kind != "f" or np.isfinite(value).all())
+    ):
+        return value.tolist()  # as below, many times faster
     if isinstance(value, np.ndarray | list | tuple):
         return [as_plain(part) for part in value]
     if isinstance(value, np.generic):

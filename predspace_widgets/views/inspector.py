@@ -234,16 +234,19 @@ def _samples(about: xr.Dataset, analysis: Analysis, choices: Any, title: str, si
     names, ids = class_names(analysis.ds), about["sample"].values
     total = float(about["contribution"].sum()) or 1.0
     probs = [about[name].values for name in ("probs", "probs_first", "probs_second") if name in about]
+    labels, contributions = about["label"].values, about["contribution"].values
     places = _places_in_whole(about, choices)
+    images = None
+    if "image" in analysis.ds:  # all of them in one reading
+        images = analysis.ds["image"].transpose("sample", ...).isel(sample=order).values
     tiles = []
-    for place in order.tolist():
-        label = int(about["label"].values[place])
-        image = analysis.ds["image"].isel(sample=place).values if "image" in analysis.ds else None
+    for number, place in enumerate(order.tolist()):
+        label = int(labels[place])
         tiles.append(
             {
                 "name": f"{names[label]} ({ids[place]})",
-                "note": f"{percent(float(about['contribution'].values[place]) / total)} of it",
-                "image": None if image is None else blocks.thumbnail(image),
+                "note": f"{percent(float(contributions[place]) / total)} of it",
+                "image": None if images is None else blocks.thumbnail(images[number]),
                 "bars": _bars([side[place] for side in probs], label, names),
                 "choices": {"sample": int(places[place])},
             }

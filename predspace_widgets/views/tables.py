@@ -143,13 +143,13 @@ def _attribute_info(name: str, known: Attribute) -> dict[str, Any]:
 def references_of(analysis: Analysis) -> str:
     """What ignorance, truth and the way between them look like, or that a picture has none."""
     if not analysis.has_predictions:
-        return "It comes without predictions: where ignorance and truth are, and what networks predict, is not known."
+        return "It comes without predictions: where ignorance and truth are is not known."
     return "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path."
 
 
 def published_note(analysis: Analysis) -> str:
     """What the axes of a published picture are those of."""
-    note = "The axes and the stress are those of the whole published set, whatever is chosen."
+    note = "Axes and stress are those of the whole published set, whatever is chosen."
     if not knows_all_axes(analysis.ds):
         note += " Nothing says which axes were left out: the stress counts those that are there as all."
     return note

@@ -142,7 +142,7 @@ def test_numbers_of_each_dataset(address: str) -> None:
     assert (first["n_checkpoints"], odd["n_checkpoints"]) == (18, 3)
     assert odd["title"] == SCRIPT
     assert [(one["title"], one["current"]) for one in odd["others"]] == [("first", False), (ODD, True)]
-    assert [one["address"] for one in odd["others"]] == ["/first", f"/{quote(ODD, safe='')}"]
+    assert [one["address"] for one in odd["others"]] == ["./first", f"./{quote(ODD, safe='')}"]
     assert refused(f"{address}/stage-data/third") == 404
 
 

@@ -217,7 +217,7 @@ def test_a_damaged_file_is_refused_or_another_plain_value(
 def test_a_file_larger_than_a_picture_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "large.pkl").open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(RefusedPickleError, match="larger than the 134 MB"):
+    with pytest.raises(RefusedPickleError, match="larger than the 134 MB that a picture may have: --max-size"):
         read_pickle(tmp_path / "large.pkl")
 
 

@@ -93,12 +93,13 @@ class Mail {
   }
 }
 
-// Questions by HTTP: a server that was away is there again for the next one.
+// Questions by HTTP: a server that was away is there again for the next one. It gives each page its turn.
 function byHttp(address) {
+  const headers = { "X-Stage": Math.random().toString(36).slice(2) };
   return async (request) => {
     let response;
     try {
-      response = await fetch(address, { method: "POST", body: JSON.stringify(request) });
+      response = await fetch(address, { method: "POST", body: JSON.stringify(request), headers });
     } catch {
       throw new Error(LOST);
     }
@@ -157,7 +158,7 @@ async function inNotebook(model, root) {
   });
 }
 
-// A page of our own has its numbers and its answers by HTTP, and tells nobody what is chosen: it stands in the address.
+// A component of somebody's Panel page.
 async function inPanel(model, root) {
   root.style.height = "100%";
   const mail = new Mail((message) => model.send_msg(message), isConnected);
@@ -165,20 +166,37 @@ async function inPanel(model, root) {
     const message = event.data ?? event;
     mail.hear(message, message.content);
   });
-  const { data_address: address, plotly_address: plotly } = model;
-  const ask = newestOnly(address ? byHttp(address) : (request) => mail.send(request));
+  const ask = newestOnly((request) => mail.send(request));
   return mount(root, {
-    payload: async () => (address ? bytesOf(await (await fetch(address)).arrayBuffer()) : ask("payload", { kind: "payload" })),
+    payload: () => ask("payload", { kind: "payload" }),
     choices: model.choices,
-    plotly: plotlyOnce(async () => (plotly ? plotlyFromUrl(plotly) : plotlyFrom(await ask("plotly", { kind: "plotly" })))),
+    plotly: plotlyOnce(async () => plotlyFrom(await ask("plotly", { kind: "plotly" }))),
     ask,
     save: (choices) => ask("save", { kind: "save", choices }),
     tell: (choices) => {
-      if (!address) model.choices = choices;
+      model.choices = choices;
     },
     on: (listen) => model.on("choices", () => listen(model.choices)),
     live: { now: () => model.live, on: (listen) => model.on("live", listen) },
-    address: Boolean(address),
+    address: false,
+  });
+}
+
+// The served page has its numbers and its answers by HTTP, and tells nobody what is chosen: it stands in the address.
+export async function served(root) {
+  const { numbers, plotly } = root.dataset;
+  const ask = newestOnly(byHttp(numbers));
+  const payload = async () => {
+    const response = await fetch(numbers);
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    return bytesOf(await response.arrayBuffer());
+  };
+  const host = { payload, ask, choices: {}, tell: () => {}, on: () => {}, address: true };
+  host.plotly = plotlyOnce(() => plotlyFromUrl(plotly));
+  host.save = (choices) => ask("save", { kind: "save", choices });
+  await mount(root, host).catch((error) => {
+    console.error(error);
+    root.textContent = `The explorer could not start: ${error.message}`;
   });
 }
 

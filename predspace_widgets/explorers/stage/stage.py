@@ -15,12 +15,13 @@ MODULES = (
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)
 #: What a host calls.
-_OFFERED = "export { open, render };\nexport default { render };\n"
+_OFFERED = "export { open, render, served };\nexport default { render };\n"
 
 
 @cache
 def module() -> str:
-    """All modules as one ES module, which exports `render` for widgets and `open` for a page that holds everything.
+    """All modules as one ES module, which exports `render` for widgets, `served` for the served page and `open` for a
+    page that holds everything.
 
     Examples
     --------

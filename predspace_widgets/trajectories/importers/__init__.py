@@ -40,7 +40,7 @@ class _Kind:
     options: tuple[str, ...]
 
 
-_PICTURE = _Kind("a published picture", read_picture, ("tasks", "epochs", "seeds", "method", "signs"))
+_PICTURE = _Kind("a published picture", read_picture, ("tasks", "epochs", "seeds", "method", "signs", "max_bytes"))
 _STORE = _Kind(
     "a prediction store",
     read_prediction_store,
@@ -61,6 +61,7 @@ def import_trajectories(
     seeds: Sequence[int] | None = None,
     method: str | None = None,
     signs: str | None = None,
+    max_bytes: int | None = None,
     array: str | None = None,
     labels: str | os.PathLike[str] | None = None,
     logits: bool | None = None,
@@ -91,6 +92,8 @@ def import_trajectories(
         How the networks were trained. By default "supervised".
     signs : {"flags", "signed"}, optional
         Of pictures: where the signs of the eigenvalues are, if the data do not tell.
+    max_bytes : int, optional
+        Of pictures: a larger file is refused before it is read. By default 128 MiB.
     array : str, optional
         Of a file of several arrays: the name of that of the predictions.
     labels : str or path, optional
@@ -127,12 +130,13 @@ def import_trajectories(
     """
     path = Path(src).expanduser()
     kind = _kind_of(path)
-    options = {
+    options: dict[str, Any] = {
         "tasks": tasks,
         "epochs": epochs,
         "seeds": seeds,
         "method": method,
         "signs": signs,
+        "max_bytes": max_bytes,
         "array": array,
         "labels": labels,
         "logits": logits,

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.trajectories.importers.report import Report
-from predspace_widgets.trajectories.importers.unpickling import read_pickle
+from predspace_widgets.trajectories.importers.unpickling import MAX_BYTES, read_pickle
 
 Array = NDArray[np.float64]
 #: Where the signs of the eigenvalues are: in the flags `imaginary`, or in the values.
@@ -67,6 +67,7 @@ def read_picture(
     seeds: Sequence[int] | None = None,
     method: str = "supervised",
     signs: str | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> xr.Dataset:
     """The embedding-only dataset of a published picture.
 
@@ -86,6 +87,8 @@ def read_picture(
     method : str
     signs : {"flags", "signed"}, optional
         Needed where the eigenvalues are all positive and nothing says which are imaginary.
+    max_bytes : int
+        A larger file is refused before it is read.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def read_picture(
     ValueError
         It is no picture, or contradicts itself, or leaves open what an option must say: the message names it.
     """
-    content = read_pickle(path, report)
+    content = read_pickle(path, report, max_bytes)
     try:
         picture = _picture_of(content, report, signs)
         names = _task_names(picture, tasks, report)
@@ -111,7 +114,7 @@ def _picture_of(content: Any, report: Report, signs: str | None) -> _Picture:
     values = _entry(entries, (*_EIGENVALUES, *_SINGULAR), "the eigenvalues")
     known = (*_EMBEDDING, *_EIGENVALUES, *_SINGULAR, *_FLAGS, *_TASKS)
     for key in entries:
-        if key not in known:
+        if key not in known or (key in _SINGULAR and not {*_EIGENVALUES}.isdisjoint(entries)):
             report.note(f"not read: {key!r}")
     runs, names = _runs_of_tasks(embedding, report)
     if names is None and "tasks" in entries:
@@ -161,20 +164,21 @@ def _runs_of_tasks(value: Any, report: Report) -> tuple[list[list[Array]], list[
 
 
 def _runs_of_task(value: Any, where: str, report: Report) -> list[Array]:
-    if isinstance(value, list | tuple) and any(
-        np.ndim(run) != np.ndim(value[0]) or len(run) != len(value[0]) for run in value
-    ):
-        arrays = [_as_array(run, where) for run in value]  # runs of different lengths
-    else:
+    try:
         array = _as_array(value, where)
+    except ValueError:
+        if not isinstance(value, list | tuple):
+            raise
+        arrays = [_as_array(run, where) for run in value]  # of different lengths
+    else:
         if array.ndim == 2:
             report.note(f"{where} is one array (checkpoint, axis): read as one seed")
             array = array[None]
-        arrays = list(array)
+        arrays = list(np.atleast_1d(array))
     runs = []
     for seed, run in enumerate(arrays, start=1):
         if run.ndim != 2:
-            raise ValueError(f"{where} must have the dimensions (seed, checkpoint, axis), it has {run.ndim + 1}")
+            raise ValueError(f"{where} must have the dimensions (seed, checkpoint, axis)")
         padding = np.isnan(run).all(axis=1)
         length = len(run) - int(padding[::-1].argmin()) if len(run) and not padding.all() else 0
         if length < len(run):
@@ -225,12 +229,18 @@ def _eigenvalues(numbers: Array, are_named: bool, runs: Sequence[Sequence[Array]
     if are_named:
         return numbers
     squared = np.sign(numbers) * numbers**2
-    sums = _sums(runs)
-    if _agree(sums, np.abs(numbers)) or _agree(_sums(_distinct(runs)), np.abs(numbers)):
+    each_sums = (_sums(runs), _sums(_distinct(runs)))
+    fits = [any(_agree(sums, np.abs(values)) for sums in each_sums) for values in (numbers, squared)]
+    if fits == [True, False]:
         report.note("'singular_value' holds eigenvalues: squared coordinates add up to them")
         return numbers
-    report.note("'singular_value' holds square roots of eigenvalues: squared coordinates add up to their squares")
-    return squared
+    if fits == [False, True]:
+        report.note("'singular_value' holds square roots of eigenvalues: squared coordinates add up to their squares")
+        return squared
+    raise ValueError(
+        "'singular_value' may hold eigenvalues or their square roots: squared coordinates add up to "
+        + ("either" if all(fits) else "neither")
+    )
 
 
 def _signed(values: Array, flags: NDArray[np.bool_] | None, signs: str | None, report: Report) -> Array:
@@ -319,7 +329,7 @@ def _check_sums(runs: Sequence[Sequence[Array]], magnitudes: Array, report: Repo
     n_points = sum(len(run) for task in runs for run in task)
     size = magnitudes[:k]
     wrong = np.abs(sums - size) > _TOLERANCE * size
-    if len(magnitudes) > n_points:  # a part of the picture: its squares add up to less
+    if len(magnitudes) > n_points and wrong.any():  # a part of the picture: its squares add up to less
         wrong &= sums > size
         report.note(f"the file holds {n_points:,} of the {len(magnitudes):,} points of the picture")
     if wrong.any():
@@ -353,7 +363,7 @@ def _task_names(picture: _Picture, given: Sequence[str] | None, report: Report) 
     if len(names) != n:
         whose = "--tasks" if given is not None else "the file"
         raise ValueError(f"there are {n} tasks, and {whose} names {len(names)}: --tasks must name {n}")
-    if len(set(names)) < n or not all(name.strip() for name in names):
+    if len(set(names)) < n or not all(name.strip() and "\0" not in name for name in names):
         raise ValueError(f"names of tasks must differ and not be empty, not {', '.join(map(repr, names))}: see --tasks")
     if given is not None:
         report.note(f"tasks, as --tasks says: {', '.join(names)}")
@@ -384,6 +394,8 @@ def _epochs_of(runs: Sequence[Sequence[Array]], given: Sequence[float] | str | N
     epochs = np.asarray(given, dtype=np.float64)
     if epochs.shape != (lengths[-1],):
         raise ValueError(f"--epochs gives {epochs.size} epochs, runs have {lengths[-1]} checkpoints")
+    if not np.isfinite(epochs).all() or (np.diff(epochs) < 0).any():
+        raise ValueError("--epochs must be numbers that do not fall")
     report.note(f"epochs, as --epochs says: {epochs[0]:g} to {epochs[-1]:g}")
     return epochs
 

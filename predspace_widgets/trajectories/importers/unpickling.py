@@ -23,9 +23,9 @@ from predspace_widgets.trajectories.importers.report import Report
 from predspace_widgets.trajectories.schema import is_int64
 
 #: Largest file that is read: a picture of 100,000 checkpoints on 100 axes has 80 MB.
-MOST_BYTES = 128 * 2**20
+MAX_BYTES = 128 * 2**20
 _MOST_INSTRUCTIONS = 500_000
-_MOST_VALUES = 2**24  # numbers in all arrays and containers together, each as often as it is met
+_BYTES_OF_A_VALUE = 8  # so there are no more in all arrays and containers together, each as often as it is met
 _DEEPEST = 16
 _MOST_DIMENSIONS = 8
 
@@ -37,7 +37,7 @@ class RefusedPickleError(ValueError):
     """A pickle holds what is neither a numpy array nor a plain container, is damaged, or larger than it may be."""
 
 
-def read_pickle(path: str | os.PathLike[str], report: Report | None = None, most_bytes: int = MOST_BYTES) -> Any:
+def read_pickle(path: str | os.PathLike[str], report: Report | None = None, max_bytes: int = MAX_BYTES) -> Any:
     """What a pickle holds: dicts, lists, tuples, text, numbers and numpy arrays of numbers and text.
 
     Parameters
@@ -45,7 +45,7 @@ def read_pickle(path: str | os.PathLike[str], report: Report | None = None, most
     path : path
     report : Report, optional
         Is told what was read otherwise than it was written.
-    most_bytes : int
+    max_bytes : int
         A larger file is refused before it is read.
 
     Returns
@@ -71,12 +71,14 @@ def read_pickle(path: str | os.PathLike[str], report: Report | None = None, most
     if not where.is_file():  # a FIFO would wait for ever, a device has no end
         raise RefusedPickleError(f"{where} is no file")
     with where.open("rb") as file:
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise RefusedPickleError(f"{where} is larger than the {most_bytes / 1e6:,.0f} MB that a picture may have")
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise RefusedPickleError(
+                f"{where} is larger than the {max_bytes / 1e6:,.0f} MB that a picture may have: --max-size allows more"
+            )
+        data = file.read(max_bytes)
     try:
         value, end = _run(data)
-        plain = _Resolver().resolve(value)
+        plain = _Resolver(max_bytes // _BYTES_OF_A_VALUE).resolve(value)
     except RefusedPickleError as error:
         raise RefusedPickleError(f"{where} {error}") from None
     except Exception as error:  # the parser and numpy raise many kinds on a damaged file
@@ -163,9 +165,8 @@ def _is_size(size: Any) -> bool:
     return isinstance(size, int) and 0 <= size <= 2**40
 
 
-def _reconstruct(kind: Any, shape: Any, _code: Any) -> _Array:
-    if not isinstance(kind, _Global) or kind.name != "numpy.ndarray" or shape != (0,):
-        raise RefusedPickleError("holds an array of a kind that numpy itself does not have")
+def _reconstruct(*_: Any) -> _Array:
+    """An array without values, whatever kind and shape it is said to have: its state has the right ones."""
     return _Array()
 
 
@@ -363,7 +364,8 @@ class _Resolver:
     to write, and endless to go through.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_values: int) -> None:
+        self.most_values = most_values
         self.done: dict[int, tuple[Any, int]] = {}  # by id: the value, how many values it holds
 
     def resolve(self, value: Any) -> Any:
@@ -378,8 +380,8 @@ class _Resolver:
             raise RefusedPickleError(f"is nested deeper than {_DEEPEST} containers")
         if id(value) not in self.done:
             plain, size = self._container(value, depth)
-            if size > _MOST_VALUES:
-                raise RefusedPickleError(f"holds more than {_MOST_VALUES:,} values: no picture has so many")
+            if size > self.most_values:
+                raise RefusedPickleError(f"holds more than {self.most_values:,} values: --max-size allows more")
             self.done[id(value)] = plain, size
         return self.done[id(value)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from predspace_widgets.analysis.groups import label_of, within_task
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.news import N_AXES as _MOST_AXES
 from predspace_widgets.explorers.news import News
+from predspace_widgets.explorers.prepared import Prepared
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.demo import demo_path
@@ -66,6 +68,8 @@ class Session:
     analysis : Analysis
     views : sequence of View
         Those that are shown, in their order.
+    cache : path, optional
+        Folder in which servers share what is measured before anyone asks.
 
     Examples
     --------
@@ -76,8 +80,14 @@ class Session:
     '6 networks · 48 checkpoints · 30 samples · 5 classes'
     """
 
-    def __init__(self, analysis: Analysis, views: Sequence[View] = tuple(VIEWS.values())) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        views: Sequence[View] = tuple(VIEWS.values()),
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.analysis, self.views = analysis, list(views)
+        self._prepared = None if cache is None else Prepared(cache, analysis.ds, [view.name for view in self.views])
         self.opened = analysis.ds  # before anything came
         self.news: News | None = None
         self.on_follow: list[Callable[[], None]] = []  # called when it begins to be followed
@@ -95,7 +105,9 @@ class Session:
         ahead : bool
             With all results that are measured ahead, which may take a while: for a stage that cannot ask.
         """
-        numbers, everything = self._once("numbers", self._arrays)
+        prepared = self._prepared
+        measure = self._arrays if prepared is None else lambda: prepared.numbers(self._arrays)
+        numbers, everything = self._once("numbers", measure)
         about = self.about | {"everything": everything, "ahead": self.ahead() if ahead else {}}
         about |= {"live": self.news is not None and not ahead, "generation": self._generation}
         about |= {"can_train": self.trainings is not None and not ahead}
@@ -105,7 +117,8 @@ class Session:
 
     def ahead(self) -> dict[str, list[dict[str, Any]]]:
         """Results that are measured before anyone asks, by view: drawings and the choices that they are of."""
-        return dict(self._once("ahead", self._ahead))
+        prepared = self._prepared
+        return dict(self._once("ahead", self._ahead if prepared is None else lambda: prepared.ahead(self._ahead)))
 
     def _once(self, lock: str, make: Callable[[], Any], name: str = "") -> Any:
         with self._locks[lock]:
@@ -146,6 +159,7 @@ class Session:
             for name in ("about", "_runs"):
                 self.__dict__[name] = fresh.__dict__[name]
             self.analysis, self._kept, self._generation = analysis, fresh._kept, generation
+            self._prepared = None  # it is of the dataset before
 
     def _tell_news(self, request: Mapping[str, Any]) -> Answer:
         if self.news is None:

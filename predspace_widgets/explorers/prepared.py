@@ -6,8 +6,8 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -50,7 +50,8 @@ class Prepared:
     Examples
     --------
     >>> from predspace_widgets.trajectories.testing import random_trajectories
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
     ...     for number in (1, 2):
     ...         prepared = Prepared(folder, random_trajectories(), ["comparison"])
     ...         print(prepared.ahead(lambda: {"comparison": number}))
@@ -102,12 +103,14 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; where it cannot be written, results are not shared."""
+    """Write a file whole or not at all, while nobody else does; where it cannot be written, it is not shared."""
+    partial = path.with_name(f".{path.name}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            file.write(_CHECKSUM(content).digest() + content)
-        os.replace(file.name, path)
+        partial.write_bytes(_CHECKSUM(content).digest() + content)
+        os.replace(partial, path)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         _log.warning("%s cannot be written, others measure it again: %s", path, error)
 
 

@@ -64,12 +64,13 @@ def serve_in_processes(
     OSError
         The port is taken.
     """
+    command = [sys.executable, "-m", "predspace_widgets", *arguments]
     sockets = bound(port, address)
     ready()
     if cache is not None:
-        return run(arguments, n_processes, sockets)
+        return run(command, n_processes, sockets)
     with tempfile.TemporaryDirectory(prefix="predspace-") as folder:
-        return run([*arguments, "--cache", folder], n_processes, sockets)
+        return run([*command, "--cache", folder], n_processes, sockets)
 
 
 def inherited() -> list[socket.socket]:
@@ -86,8 +87,8 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run(arguments: Sequence[str], n_processes: int, sockets: Sequence[socket.socket]) -> int:
-    """Run `predspace` with these arguments in several processes that share sockets, until it is told to end.
+def run(command: Sequence[str], n_processes: int, sockets: Sequence[socket.socket]) -> int:
+    """Run a command in several processes that share sockets, until it is told to end.
 
     A process that ends is replaced, unless it ended soon after its start: then all end.
 
@@ -98,7 +99,6 @@ def run(arguments: Sequence[str], n_processes: int, sockets: Sequence[socket.soc
     """
     numbers = [one.fileno() for one in sockets]
     environment = {**os.environ, SOCKETS: " ".join(map(str, numbers))}
-    command = [sys.executable, "-m", "predspace_widgets", *arguments]
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, lambda *_: ended.set())

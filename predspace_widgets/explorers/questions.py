@@ -69,6 +69,8 @@ class Turns:
             if turn.done() and not turn.cancelled():
                 self._inside[visitor] -= 1
                 self._inside += Counter()  # nobody who left is remembered
+                if visitor in self._waiting:  # who has just had a turn comes after the others
+                    self._waiting.move_to_end(visitor)
             self._let_in()
 
     def _let_in(self) -> None:

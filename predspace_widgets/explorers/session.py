@@ -18,7 +18,7 @@ from predspace_widgets.analysis import Analysis
 from predspace_widgets.analysis.groups import label_of, within_task
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.news import N_AXES as _MOST_AXES
-from predspace_widgets.explorers.news import News
+from predspace_widgets.explorers.news import Listeners, News
 from predspace_widgets.explorers.prepared import Prepared
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
@@ -90,7 +90,7 @@ class Session:
         self._prepared = None if cache is None else Prepared(cache, analysis.ds, [view.name for view in self.views])
         self.opened = analysis.ds  # before anything came
         self.news: News | None = None
-        self.on_follow: list[Callable[[], None]] = []  # called when it begins to be followed
+        self.on_follow = Listeners()  # called when it begins to be followed
         self.trainings: Any = None  # see `trainings`
         self.watches: list[Any] = []  # of what is followed, see `live`
         self._generation = 0
@@ -143,8 +143,7 @@ class Session:
             with self._locks["numbers"]:
                 self.news = News(self.analysis, few, self.renew)
                 self._kept.pop("payload", None)
-            for listen in self.on_follow:
-                listen()
+            self.on_follow.tell()
         return self.news
 
     def renew(self, analysis: Analysis, generation: int) -> None:

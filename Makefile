@@ -5,6 +5,8 @@
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
 # make bench-served [BEFORE=...]  what 40 visitors feel of one server, in the same way
+# make licences lists the licence of everything that is installed
+# make pins     writes requirements/*.txt anew: the newest versions that pyproject.toml allows with UPGRADE=--upgrade
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
 
 PYTHON ?= python3
@@ -12,12 +14,19 @@ PORT ?= 5006
 MINUTES ?= 5
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/pip install --constraint requirements.txt --editable
+# Everything by its hash, but torch, whose builds differ from index to index; then this package, with what one system
+# alone needs besides.
+INSTALL = $(BIN)/pip install --no-deps --require-hashes --requirement requirements/$(1).txt && \
+	$(BIN)/pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) --requirement requirements/torch.txt && \
+	$(BIN)/pip install --no-build-isolation --editable
+COMPILE := $(VENV)/.pins/bin/pip-compile --quiet --generate-hashes --strip-extras --annotation-style line $(UPGRADE) \
+	--no-header --no-emit-options --build-deps-for editable --unsafe-package torch --unsafe-package torchvision \
+	--constraint requirements/torch.txt
 APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz setup lab bench bench-large bench-ui bench-served demo-data
+.PHONY: app test fuzz setup lab bench bench-large bench-ui bench-served demo-data licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -52,18 +61,27 @@ bench-served: $(TEST)
 demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
 
+licences: $(TEST)
+	$(BIN)/pip-licenses --with-urls --order license --format markdown
+
+pins:
+	test -x $(VENV)/.pins/bin/pip-compile || \
+		($(PYTHON) -m venv $(VENV)/.pins && $(VENV)/.pins/bin/pip install pip-tools==7.6.2)
+	$(COMPILE) --all-extras --output-file requirements/test.txt pyproject.toml
+	$(COMPILE) --constraint requirements/test.txt --output-file requirements/app.txt pyproject.toml
+	$(COMPILE) --constraint requirements/test.txt --extra notebook --output-file requirements/notebook.txt pyproject.toml
+
 # A stamp in .venv says what is installed; it is made again when a pin or the package's own metadata changes.
-$(APP): requirements.txt pyproject.toml
+$(APP): $(wildcard requirements/*.txt) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "predspace_widgets needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(TORCH_INDEX),$(BIN)/pip install --index-url $(TORCH_INDEX) $(shell grep -E '^torch(vision)?==' requirements.txt))
-	$(INSTALL) .
+	$(call INSTALL,app) .
 	touch $@
 
 $(LAB): $(APP)
-	$(INSTALL) '.[notebook]'
+	$(call INSTALL,notebook) '.[notebook]'
 	touch $@
 
 $(TEST): $(APP)
-	$(INSTALL) '.[notebook,lightning,huggingface,dev]'
+	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,dev]'
 	touch $@

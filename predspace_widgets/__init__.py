@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from predspace_widgets import accessor, analysis, geometry, trajectories  # the accessor registers ds.predspace
 from predspace_widgets.trajectories import (
     demo,
+    import_trajectories,
     join,
     make_trajectories,
     open_trajectories,
@@ -31,6 +32,7 @@ __all__ = [
     "analysis",
     "demo",
     "geometry",
+    "import_trajectories",
     "join",
     "make_trajectories",
     "open_trajectories",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -168,6 +169,69 @@ def download(
     _console.print(f"{dataset} is in {escape(str(datasets.download(dataset, folder)))}", highlight=False)
 
 
+@app.command("import")
+def import_(
+    src: Annotated[Path, typer.Argument(help="A published picture (.pkl), a folder of preds_<seed>.h5, an array.")],
+    data: Annotated[Path, typer.Argument(help="Dataset to write: .zarr.zip, .zarr or .nc.")],
+    tasks: Annotated[str | None, typer.Option(help="Names of the tasks, in the order of SRC: a,b,c.")] = None,
+    epochs: Annotated[
+        str | None,
+        typer.Option(help="Epochs of the checkpoints of a run, 0,0.5,1:40 or 0:5:0.2,6:40; 'checkpoints' or 'paper'."),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Numbers of the seeds: 0,1,2 or 0:4.")] = None,
+    method: Annotated[str | None, typer.Option(help="How all networks were trained.")] = None,
+    signs: Annotated[
+        str | None, typer.Option(help="Where signs of eigenvalues are, if SRC does not tell: flags or signed.")
+    ] = None,
+    max_size: Annotated[int | None, typer.Option(help="Largest pickle that is read, in MB.", min=1)] = None,
+    array: Annotated[str | None, typer.Option(help="Name of the predictions, in a file of several arrays.")] = None,
+    labels: Annotated[str | None, typer.Option(help="File of the true labels, or their name in SRC.")] = None,
+    logits: Annotated[
+        bool | None, typer.Option("--logits/--probs", help="What an array holds; it is never guessed to be logits.")
+    ] = None,
+    row_tolerance: Annotated[
+        float | None, typer.Option(help="How far from 1 the sum of a row of probabilities may be.", min=0)
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="CSV or YAML: task, method, seed, epoch, step, run; attributes.")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="Folder of lists of the classes of tasks, <task>.json.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the dataset, instead of the name of SRC.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DATA where it is there already.")] = False,
+) -> None:
+    """Make a dataset of published or foreign data, and say what was odd about these."""
+    from dask.diagnostics import ProgressBar
+
+    from predspace_widgets.trajectories import check_path, import_trajectories, save_trajectories
+    from predspace_widgets.trajectories.importers import numbers_of, report_of
+
+    check_path(data)
+    if data.exists() and not overwrite:
+        raise FileExistsError(f"{data} is there already: --overwrite replaces it")
+    ds = import_trajectories(
+        src,
+        tasks=next(csv.reader([tasks])) if tasks else None,
+        epochs=epochs if epochs in (None, "checkpoints", "paper") else numbers_of(epochs, "--epochs"),
+        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
+        method=method,
+        signs=signs,
+        max_bytes=max_size and max_size * 10**6,
+        array=array,
+        labels=labels,
+        logits=logits,
+        row_tolerance=row_tolerance,
+        runs=runs,
+        classes=classes,
+        title=title,
+    )
+    with ProgressBar(minimum=1.0, out=sys.stderr):  # of what takes longer than a second
+        save_trajectories(ds, data)
+    for line in report_of(ds):
+        _console.print(f"- {escape(line)}", highlight=False, soft_wrap=True)
+    n_runs = len(set(ds["run"].values.tolist()))
+    _console.print(f"{n_runs} runs imported into {escape(str(data))}", highlight=False, soft_wrap=True)
+
+
 @app.command()
 def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
     """Say what a dataset holds, how many axes its picture needs, and every problem it has."""
@@ -180,12 +244,14 @@ def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr o
 
 def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     """Name and text of each line that `info` prints."""
+    from predspace_widgets.trajectories.importers import report_of
+
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
     epochs = ds["epoch"].values
     stress: list[float] = []
     if ds.sizes["checkpoint"] > 1:
         stress = ds.predspace.inpca(min(5, ds.sizes["checkpoint"]))["explained_stress"].values.tolist()
-    axes = ", ".join(f"{k}: {share:.1%}" for k, share in enumerate(stress, start=1))
+    axes = ", ".join(f"{k}: {share:.4f}" for k, share in enumerate(stress, start=1))
     facts = [
         ("title", str(ds.attrs.get("title", ""))),
         ("source", str(ds.attrs.get("source", ""))),
@@ -201,9 +267,31 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
         *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
         ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
         ("explained stress", f"{axes} (of the first axes together)" if axes else "one checkpoint makes no picture"),
+        *_facts_of_picture(ds),
+        *[("imported", line) for line in report_of(ds)],
         ("problems", "none"),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _facts_of_picture(ds: xr.Dataset) -> list[tuple[str, str]]:
+    """What else `info` prints of a dataset without predictions."""
+    from predspace_widgets.analysis.frame import knows_all_axes, stored_spectrum
+
+    if "probs" in ds:
+        return []
+    spectrum = stored_spectrum(ds)
+    signs = f"{(spectrum > 0).sum():,} positive, {(spectrum < 0).sum():,} imaginary"
+    first = [str(axis) for axis, value in enumerate(spectrum[:10], start=1) if value < 0]
+    facts = [
+        ("predictions", "none: a published picture, of which axes and stress are those of the whole set"),
+        ("eigenvalues", signs + (f"; of the first ten, imaginary: {', '.join(first)}" if first else "")),
+    ]
+    if not knows_all_axes(ds):
+        facts.append(
+            ("caution", "nothing says which axes were left out: the stress counts those that are there as all")
+        )
+    return facts
 
 
 def _short_name(path: str) -> str:

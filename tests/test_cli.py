@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import signal
 import socket
@@ -41,7 +42,7 @@ def test_info_says_what_the_demo_holds(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert lines["problems"].strip() == "none"
     stress = open_trajectories(demo_path()).predspace.inpca(5).explained_stress.values
     for share in stress:
-        assert f"{share:.1%}" in lines["explained"]
+        assert f"{share:.4f}" in lines["explained"]
 
 
 def test_info_names_every_problem(
@@ -78,6 +79,13 @@ def test_info_names_every_problem(
         (["record", "digits", "--out", "x.zarr.zip", "--device", "cuda:99"], "device 'cuda:99' is not there"),
         (["record", "cifar10-tasks", "--out", "x.zarr.zip"], "predspace download cifar10"),
         (["download", "cifar"], "cifar10"),
+        (["import", "nothing.pkl", "x.zarr.zip"], "there is nothing at nothing.pkl"),
+        (["import", "text.txt", "x.zarr.zip"], "is nothing that can be imported"),
+        (["import", "text.pkl", "x.zarr.zip"], "text.pkl cannot be read as a pickle"),
+        (["import", "text.pkl", "x.txt"], "must end in one of .zarr.zip, .zarr, .nc"),
+        (["import", "text.pkl", "text.nc"], "is there already: --overwrite replaces it"),
+        (["import", "text.pkl", "x.nc", "--epochs", "a"], "--epochs must be numbers as in"),
+        (["import", "text.pkl"], "Missing argument"),
         (["serve", "--port", "99999999"], "--port"),
         (["sevre"], "sevre"),
     ],
@@ -90,7 +98,7 @@ def test_bad_input_is_exit_code_2_and_one_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("text.txt", "text.zarr.zip", "text.nc"):
+    for name in ("text.txt", "text.zarr.zip", "text.nc", "text.pkl"):
         Path(name).write_text("hello")
     if "--together" in arguments:
         ds = random_trajectories(n_samples=6, n_checkpoints=1)
@@ -102,6 +110,36 @@ def test_bad_input_is_exit_code_2_and_one_line(
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert list(tmp_path.glob("x.*")) == []
+
+
+def test_a_published_picture_is_imported_and_described(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Four checkpoints on a cross: the first eigenvalue is 2, the second, which is imaginary, -0.5, the third 0."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.chdir(tmp_path)
+    coordinates = np.array([[[[1.0, 0.0], [-1.0, 0.0], [0.0, 0.5], [0.0, -0.5]]]])
+    content = {"inpca_embedding": coordinates, "eigen_values": [2, 0.5, 0, 0], "imaginary": [False, True, False, False]}
+    Path("cross.pkl").write_bytes(pickle.dumps(content))
+    arguments = ("import", "cross.pkl", "cross.zarr.zip", "--epochs", "0:3")
+    assert run(monkeypatch, *arguments) == 2
+    assert "--tasks must, as in --tasks a,b,c" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["cross.pkl"]
+    assert run(monkeypatch, *arguments, "--tasks", '"all, and more"') == 0
+    printed = capsys.readouterr().out
+    assert "1 runs imported into cross.zarr.zip" in printed
+    assert run(monkeypatch, "info", "cross.zarr.zip") == 0
+    described = capsys.readouterr().out
+    lines = [line.removeprefix("- ") for line in printed.splitlines() if line.startswith("- ")]
+    assert len(lines) == 3
+    for line in lines:
+        assert line in described
+    for fact in (
+        "1: all, and more",
+        "1 positive, 1 imaginary; of the first ten, imaginary: 2",
+        "1: 75.75%, 2: 100.00%",
+    ):
+        assert fact in described, fact
 
 
 def test_datasets_are_served_together_by_the_names_of_their_files(

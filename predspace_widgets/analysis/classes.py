@@ -239,7 +239,9 @@ def transfer(
     analysis = data if isinstance(data, Analysis) else analysis_of(data)
     analysis.measured.check_predictions()
     ds, known = analysis.ds, class_names(analysis.ds)
-    sets = {task: set(names) for task, names in (task_classes or classes_of_tasks(ds)).items()}
+    if task_classes is not None and not isinstance(task_classes, Mapping):
+        raise ValueError(f"task_classes must map tasks to names of classes, got {task_classes!r}")
+    sets = {task: set(map(str, names)) for task, names in (task_classes or classes_of_tasks(ds)).items()}
     columns = _different_sets({task: names for task, names in sets.items() if len(names) > 1}, known)
     if not columns:
         raise ValueError("nothing says which classes the tasks have: the recipe of this dataset does not; give them")

@@ -221,11 +221,26 @@ def make_picture(
     return picture
 
 
+def stored_spectrum(ds: xr.Dataset) -> Array:
+    """The signed eigenvalues (n,) of all axes that an embedding-only dataset knows, with coordinates or without."""
+    return np.asarray(ds["spectrum" if "spectrum" in ds else "eigenvalue"].values, dtype=np.float64)
+
+
+def knows_all_axes(ds: xr.Dataset) -> bool:
+    """Whether an embedding-only dataset says what the squares of all eigenvalues add up to."""
+    return "eigenvalue_square_sum" in ds.attrs
+
+
 def stored_picture(ds: xr.Dataset, curves: Curves, rows: NDArray[np.intp], n_components: int) -> xr.Dataset:
     """The picture that an embedding-only dataset brings; its axes do not change with the selection."""
-    eigenvalues = ds["eigenvalue"].values
-    total = float(ds.attrs.get("eigenvalue_square_sum", np.square(eigenvalues).sum()))
-    shares = np.clip(np.cumsum(eigenvalues**2) / total, 0, 1) if total > 0 else np.ones(len(eigenvalues))
-    k = min(n_components, len(eigenvalues))
-    embedding = ds["embedding"].values[rows, :k]
-    return make_picture(ds, curves, rows, embedding, eigenvalues[:k], (1 - np.sqrt(1 - shares))[:k], None)
+    k = min(n_components, ds.sizes["component"])
+    embedding, eigenvalues = ds["embedding"].values[rows, :k], ds["eigenvalue"].values[:k]
+    return make_picture(ds, curves, rows, embedding, eigenvalues, stored_stress(ds)[:k], None)
+
+
+def stored_stress(ds: xr.Dataset) -> Array:
+    """The explained stress (n,), cumulative, of all axes that an embedding-only dataset knows."""
+    squares = stored_spectrum(ds) ** 2
+    total = float(ds.attrs.get("eigenvalue_square_sum", squares.sum()))
+    shares = np.clip(np.cumsum(squares) / total, 0, 1) if total > 0 else np.ones(len(squares))
+    return np.asarray(1 - np.sqrt(1 - shares))

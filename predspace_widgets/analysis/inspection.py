@@ -171,6 +171,8 @@ def checkpoint(data: xr.Dataset | Analysis, row: SupportsIndex) -> xr.Dataset:
     """
     analysis = _analysis(data)
     analysis.measured.check_predictions()
+    if not hasattr(row, "__index__"):
+        raise ValueError(f"a checkpoint is named by its row, a whole number, got {row!r}")
     ds, here = analysis.ds, point_of(analysis, operator.index(row))
     number = here.rows[0]
     run = rows_of_runs(ds)[str(ds["run"].values[number])]

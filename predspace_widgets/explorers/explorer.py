@@ -49,7 +49,8 @@ class Explorer:
     state : ExplorerState, optional
         Of another explorer on this dataset, to share its choices.
     views : sequence of str or View, optional
-        Which views are shown, in this order; the first is the large one. By default all of `VIEWS`.
+        Which views are shown, in this order; the first is the large one. By default all of `VIEWS`, of a published
+        picture without predictions those that need none.
     height : str
         Of the stage in a notebook, as CSS writes lengths.
     choices : values of the parameters of `ExplorerState`
@@ -102,7 +103,7 @@ class Explorer:
         else:
             state.param.update(**choices)
         self.state, self.height = state, height
-        self.session = Session(analysis, [_view(view) for view in (VIEWS if views is None else views)])
+        self.session = Session(analysis, None if views is None else [_view(view) for view in views])
         self.following: Following | None = None
 
     # -- choices and what is selected ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.frame import stored_spectrum, stored_stress
 from predspace_widgets.analysis.groups import label_of, within_task
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.news import N_AXES as _MOST_AXES
@@ -30,11 +31,13 @@ from predspace_widgets.views.style import Style, curve_styles, faint, next_style
 from predspace_widgets.views.tables import (
     LABELS,
     N_AXES,
+    N_PUBLISHED,
     N_SPECTRUM,
     PROGRESS,
     QUANTITIES,
     axes_info,
     epoch_scale,
+    published_note,
     quantity,
     references_of,
 )
@@ -66,8 +69,8 @@ class Session:
     Parameters
     ----------
     analysis : Analysis
-    views : sequence of View
-        Those that are shown, in their order.
+    views : sequence of View, optional
+        Those that are shown, in their order. By default all that the dataset has something for.
     cache : path, optional
         Folder in which servers share what is measured before anyone asks.
 
@@ -83,9 +86,11 @@ class Session:
     def __init__(
         self,
         analysis: Analysis,
-        views: Sequence[View] = tuple(VIEWS.values()),
+        views: Sequence[View] | None = None,
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
+        if views is None:
+            views = [view for view in VIEWS.values() if analysis.has_predictions or not view.needs_predictions]
         self.analysis, self.views = analysis, list(views)
         self._prepared = None if cache is None else Prepared(cache, analysis.ds, [view.name for view in self.views])
         self.opened = analysis.ds  # before anything came
@@ -273,7 +278,8 @@ class Session:
             "n_axes": N_AXES,
             "n_spectrum": N_SPECTRUM,
             "most_drawn": MOST_DRAWN,
-            "published": not analysis.has_predictions,
+            "published": "" if analysis.has_predictions else published_note(analysis),
+            "offered": self._offered(state),
             "defaults": state.defaults(),
             "options": {name: list(options) for name, options in OPTIONS.items()}
             | {"color_by": list(state.known.colorings)},
@@ -283,6 +289,21 @@ class Session:
             },
             "info": axes_info(analysis),
             "views": [view.describe() for view in self.views],
+        }
+
+    def _offered(self, state: ExplorerState) -> dict[str, list[Any]]:
+        """What a published picture offers of some choices; of all others, and all else, there is everything."""
+        ds = self.analysis.ds
+        if self.analysis.has_predictions:
+            return {}
+        unknown = ("progress",) if "accuracy" in ds else ("progress", "accuracy")
+        axes = [*range(1, min(N_AXES, ds.sizes["component"]) + 1)]
+        return {
+            "axes_fitted_on": ["everything"],
+            "horizontal": axes,
+            "vertical": axes,
+            "time_by": ["epoch", "step"],
+            "color_by": [name for name in state.known.colorings if name not in unknown],
         }
 
     def _source(self) -> str | None:
@@ -368,8 +389,13 @@ def _measured(analysis: Analysis) -> tuple[dict[str, NDArray[Any]], dict[str, An
     if ds.sizes["checkpoint"] > 1 or not analysis.has_predictions:
         picture = analysis.picture(n_components=_MOST_AXES)
         everything = _about_picture(picture)
-        if not analysis.has_predictions:  # of the spectrum all that was published
-            everything["eigenvalues"] = ds["eigenvalue"].values.astype(float).tolist()
+        if not analysis.has_predictions:  # of axes without coordinates too
+            together = stored_stress(ds)[:N_PUBLISHED]
+            everything |= {
+                "eigenvalues": stored_spectrum(ds)[:N_PUBLISHED].tolist(),
+                "explained_stress": together.tolist(),
+                "axis_stress": np.diff(together, prepend=0.0).tolist(),
+            }
         arrays |= _coordinates(picture, "everything")
         if few and analysis.has_predictions:
             distances = analysis.measured.distances()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.tasks import Task
 from predspace_widgets.trajectories.attributes import of_one_run
 from predspace_widgets.trajectories.storage import Store
+from predspace_widgets.trajectories.text_files import BoundedLoader, load_yaml, read_text, shown
 
 _PLAN_KEYS = ("method", "tasks", "source", "source_method", "attrs")
 
@@ -214,14 +216,11 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """
     built_in = [path.stem for path in _built_in()]
     path = next((file for file in _built_in() if file.stem == str(name_or_path)), Path(name_or_path))
-    if not path.is_file():
+    if not path.exists():
         if path.suffix in (".yaml", ".yml"):
             raise ValueError(f"there is no recipe file {path}")
         check_name(str(name_or_path), built_in, "recipe")
-    try:
-        return parse_recipe(path.read_text(encoding="utf-8"), path.stem)
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text, and no recipe") from None
+    return parse_recipe(read_text(path), path.stem)
 
 
 def parse_recipe(text: str, name: str) -> Recipe:
@@ -250,9 +249,9 @@ def parse_recipe(text: str, name: str) -> Recipe:
     """
     where = f"recipe {name!r}"
     try:
-        content = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())}") from None
+        content = load_yaml(text, _Loader)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     for section in ("tasks", "methods"):
         if isinstance(content, Mapping) and section in content:
             if not isinstance(content[section], Mapping):
@@ -261,12 +260,12 @@ def parse_recipe(text: str, name: str) -> Recipe:
     return read_settings(Recipe, content, where, name=name)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML; keys stay the texts that are written (5_9 is not 59), and a key that is there twice is an error."""
+class _Loader(BoundedLoader):
+    """Keys stay the texts that are written (5_9 is not 59), and a key that is there twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
-        doubled = next((key for key in keys if keys.count(key) > 1), None)
+        doubled = next((key for key, count in Counter(keys).items() if count > 1), None)
         if doubled is not None:
             raise yaml.constructor.ConstructorError(None, None, f"the key {doubled!r} is there twice", node.start_mark)
         self.flatten_mapping(node)  # keys merged by << come first: the mapping's own replace them
@@ -291,7 +290,7 @@ def _read_method(name: str, entry: Any, where: str) -> MethodPlan:
     """A method's plan: its own keys, and beside them the hyper-parameters of the method."""
     entry = {} if entry is None else entry
     if not isinstance(entry, Mapping):
-        raise ValueError(f"{where} must be a mapping of keys to values, got {entry!r}")
+        raise ValueError(f"{where} must be a mapping of keys to values, got {shown(entry)}")
     method = str(entry.get("method", name))
     check_name(method, METHODS, "method", where if "method" in entry else where.removesuffix(f", {name}"))
     own = {key: value for key, value in entry.items() if key in _PLAN_KEYS}

@@ -9,6 +9,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from predspace_widgets.trajectories.text_files import shown
+
 Settings = TypeVar("Settings")
 
 _MOST_NAMES = 30  # in a message
@@ -39,11 +41,11 @@ def check_name(name: Any, known: Iterable[str], what: str, where: str = "") -> N
     """
     names = list(known)
     if name not in names:
-        nearest = difflib.get_close_matches(str(name), names, n=1)
+        nearest = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         place = f" in {where}" if where else ""
         more = f", … ({len(names)} in all)" if len(names) > _MOST_NAMES else ""
-        raise ValueError(f"unknown {what} {name!r}{place}: {hint}Known: {', '.join(names[:_MOST_NAMES])}{more}")
+        raise ValueError(f"unknown {what} {shown(name)}{place}: {hint}Known: {', '.join(names[:_MOST_NAMES])}{more}")
 
 
 def read_settings(kind: type[Settings], values: Any, where: str, **given: Any) -> Settings:
@@ -81,7 +83,7 @@ def read_settings(kind: type[Settings], values: Any, where: str, **given: Any) -
     """
     values = {} if values is None else values
     if not isinstance(values, Mapping):
-        raise ValueError(f"{where} must be a mapping of keys to values, got {values!r}")
+        raise ValueError(f"{where} must be a mapping of keys to values, got {shown(values)}")
     keys = {field.name: field for field in fields(kind) if field.name not in given}  # type: ignore[arg-type]
     for key in values:
         check_name(key, keys, "key", where)
@@ -109,7 +111,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ValueError(f"{where} must be a list, got {value!r}")
+            raise ValueError(f"{where} must be a list, got {shown(value)}")
         return tuple(_convert(item, parts[0], where) for item in value)
     if origin is Mapping:
         return value
@@ -119,5 +121,5 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if kind is str and type(value) is int:
         return str(value)  # class names that are numbers
     if type(value) is not kind:
-        raise ValueError(f"{where} must be {_TYPE_NAMES[kind]}, got {value!r}")
+        raise ValueError(f"{where} must be {_TYPE_NAMES[kind]}, got {shown(value)}")
     return value

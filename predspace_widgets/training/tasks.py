@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from predspace_widgets.training.datasets import LabelledImages
 from predspace_widgets.training.settings import check_name
 from predspace_widgets.trajectories.attributes import of_one_run
 from predspace_widgets.trajectories.samples import drawn_classes
+from predspace_widgets.trajectories.text_files import load_json, read_text, shown
 
 
 @dataclass(frozen=True)
@@ -177,13 +176,17 @@ class Task:
 def _read_groups(groups: Any, task: str) -> dict[str, tuple[str, ...]]:
     """Groups as a recipe file may hold them: lists of class names, some of which are written as numbers."""
     if not isinstance(groups, Mapping):
-        raise ValueError(f"the groups of task {task!r} must be a mapping of names to lists of classes, got {groups!r}")
+        raise ValueError(
+            f"the groups of task {task!r} must be a mapping of names to lists of classes, got {shown(groups)}"
+        )
     for name, members in groups.items():
         if not isinstance(members, list | tuple) or not members:
-            raise ValueError(f"group {str(name)!r} of task {task!r} must be a list of classes, got {members!r}")
+            raise ValueError(f"group {str(name)!r} of task {task!r} must be a list of classes, got {shown(members)}")
         for member in members:
             if type(member) not in (str, int):
-                raise ValueError(f"group {str(name)!r} of task {task!r} holds {member!r}, which is no name of a class")
+                raise ValueError(
+                    f"group {str(name)!r} of task {task!r} holds {shown(member)}, which is no name of a class"
+                )
     return {str(name): tuple(map(str, members)) for name, members in groups.items()}
 
 
@@ -191,11 +194,15 @@ def _read_classes_file(file: str, known: Sequence[str], task: str) -> list[str]:
     """The names of the classes that a JSON file lists by their names or by their indices."""
     where = f"task {task!r}: the file of classes {file}"
     try:
-        content = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
+        text = read_text(file)
     except OSError as error:
         raise ValueError(f"{where} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise ValueError(f"{where} is no JSON: {error}") from error
+        raise ValueError(f"task {task!r}: {error}") from None
+    try:
+        content = load_json(text)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     if isinstance(content, Mapping):
         lists = [content[key] for key in ("classes", "labels") if key in content]
         content = lists[0] if len(lists) == 1 else None
@@ -203,7 +210,9 @@ def _read_classes_file(file: str, known: Sequence[str], task: str) -> list[str]:
         raise ValueError(f'{where} must hold a list, or a mapping that holds one as either "classes" or "labels"')
     for entry in content:
         if type(entry) not in (str, int):
-            raise ValueError(f"{where} holds {entry!r}, which is neither the name nor the index of a class")
+            raise ValueError(f"{where} holds {shown(entry)}, which is neither the name nor the index of a class")
         if type(entry) is int and not 0 <= entry < len(known):
-            raise ValueError(f"{where} holds the index {entry}: the dataset has the classes 0 to {len(known) - 1}")
+            raise ValueError(
+                f"{where} holds the index {shown(entry)}: the dataset has the classes 0 to {len(known) - 1}"
+            )
     return [entry if isinstance(entry, str) else known[entry] for entry in content]

@@ -2,6 +2,7 @@
 
 from predspace_widgets.trajectories.build import make_trajectories
 from predspace_widgets.trajectories.demo import demo, demo_path
+from predspace_widgets.trajectories.importers import import_trajectories
 from predspace_widgets.trajectories.join import join
 from predspace_widgets.trajectories.samples import Samples, restrict_classes
 from predspace_widgets.trajectories.schema import NoPredictionsError, TrajectoriesError, find_problems, validate
@@ -20,6 +21,7 @@ __all__ = [
     "demo",
     "demo_path",
     "find_problems",
+    "import_trajectories",
     "join",
     "make_trajectories",
     "open_trajectories",

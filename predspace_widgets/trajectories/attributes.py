@@ -23,7 +23,20 @@ SOURCE = "source"
 # Names that mean something else in a dataset, or in what is measured on it.
 _TAKEN = (
     *(*CHECKPOINT_COORDS, SOURCE, "probs", "log_probs", "label", "sample", "class", "checkpoint", "embedding"),
-    *("eigenvalue", "component", "image", "row", "column", "channel", "curve", "progress", "accuracy", "loss"),
+    *(
+        "eigenvalue",
+        "spectrum",
+        "axis",
+        "component",
+        "image",
+        "row",
+        "column",
+        "channel",
+        "curve",
+        "progress",
+        "accuracy",
+        "loss",
+    ),
 )
 
 

@@ -14,14 +14,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, SOURCE
+from predspace_widgets.trajectories.importers.report import REPORT, report_of
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, TrajectoriesError, find_problems
 from predspace_widgets.trajectories.temperature import temperature_of
+from predspace_widgets.trajectories.text_files import load_json
 
 #: Which samples count: those of all datasets, which must be the same, or those that all of them have.
 Samples = Literal["same", "common"]
 
 # A picture of one dataset says nothing of the others.
-_OF_ONE = ("embedding", "eigenvalue")
+_OF_ONE = ("embedding", "eigenvalue", "spectrum")
 _SHOWN = 3  # names in a message; the rest are counted
 _Places = NDArray[np.intp]
 
@@ -359,7 +361,7 @@ def _attributes(
     """What is said of the whole: what all share, and what each says of itself by the names of the sources."""
     first, *others = (dict(ds.attrs) for ds in datasets)
     attrs = {name: value for name, value in first.items() if all(_same(value, other.get(name)) for other in others)}
-    for name in ("eigenvalue_square_sum", "diverged", "recipes", "imprint_temperature"):
+    for name in ("eigenvalue_square_sum", "diverged", "recipes", "imprint_temperature", REPORT):
         attrs.pop(name, None)
     titles = list(dict.fromkeys(source for column in sources for source in column.tolist()))
     origins = dict.fromkeys(str(ds.attrs["source"]) for ds in datasets if ds.attrs.get("source"))
@@ -379,7 +381,12 @@ def _attributes(
         if len(temperatures) == 1:
             attrs["imprint_temperature"] = temperatures.pop()
     diverged = _diverged(datasets, runs)
-    return attrs | ({"diverged": diverged} if diverged else {})
+    reports = [
+        f"{' + '.join(dict.fromkeys(column.tolist()))}: {line}"
+        for ds, column in zip(datasets, sources, strict=True)
+        for line in report_of(ds)
+    ]
+    return attrs | ({"diverged": diverged} if diverged else {}) | ({REPORT: reports} if reports else {})
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -391,8 +398,8 @@ def _recipes_of(ds: xr.Dataset, names: list[str]) -> dict[str, str]:
     if "recipe" in ds.attrs:
         return dict.fromkeys(names, str(ds.attrs["recipe"]))
     try:
-        before = json.loads(ds.attrs.get("recipes", ""))
-    except (TypeError, ValueError):
+        before = load_json(str(ds.attrs.get("recipes", "")))
+    except ValueError:
         return {}
     if not isinstance(before, dict) or SOURCE not in ds.coords:
         return {}

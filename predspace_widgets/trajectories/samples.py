@@ -70,12 +70,7 @@ class Samples:
             if unknown:
                 raise ValueError(f"no sample {unknown[0]!r} in this dataset of {len(places):,} samples")
             rows = tuple(places[name] for name in wanted)
-        of_classes = (classes,) if isinstance(classes, str) else classes
-        return cls(
-            None if of_classes is None else tuple(map(str, of_classes)),
-            rows,
-            None if among is None else tuple(map(str, among)),
-        )
+        return cls(_names(classes), rows, _names(among))
 
     @property
     def by_class_alone(self) -> bool:
@@ -230,11 +225,11 @@ def classes_of_tasks(ds: xr.Dataset) -> dict[str, list[str]]:
     >>> classes_of_tasks(ds)["red"], len(classes_of_tasks(ds)["blue"])
     (['class 0', 'class 1'], 5)
     """
-    import yaml  # late: few need it
+    from predspace_widgets.trajectories.text_files import load_yaml  # late: few need it
 
     try:
-        recipe = yaml.safe_load(str(ds.attrs.get("recipe") or ""))
-    except (yaml.YAMLError, RecursionError):
+        recipe = load_yaml(str(ds.attrs.get("recipe") or ""))
+    except ValueError:
         return {}
     tasks = recipe.get("tasks") if isinstance(recipe, dict) else None
     known, found = class_names(ds), {}
@@ -274,15 +269,22 @@ def _without_metrics(ds: xr.Dataset) -> xr.Dataset:
 
 def _places(ds: xr.Dataset, classes: Collection[str], at_least: int = 1) -> list[int]:
     """Places of some classes among those of the dataset, in its order."""
-    known = class_names(ds)
-    unknown = sorted(set(classes) - set(known))
+    known, wanted = class_names(ds), set(map(str, classes))  # a class may be named 3, and meant by 3 and "3"
+    unknown = sorted(wanted - set(known))
     if unknown:
         raise ValueError(f"no class {unknown[0]!r} in this dataset; it has {', '.join(known)}")
-    kept = [index for index, name in enumerate(known) if name in classes]
+    kept = [index for index, name in enumerate(known) if name in wanted]
     if len(kept) < at_least:
         needed = "at least two classes are needed to tell apart" if at_least > 1 else "at least one class is needed"
         raise ValueError(f"{needed}, got {len(kept)}")
     return kept
+
+
+def _names(given: Any) -> tuple[str, ...] | None:
+    """One name or several, as text."""
+    if given is None:
+        return None
+    return (str(given),) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(map(str, given))
 
 
 def _and(names: Collection[str]) -> str:

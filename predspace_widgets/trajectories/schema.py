@@ -28,16 +28,18 @@ _EXPECTED_DIMS = {
     "label": ("sample",),
     "embedding": ("checkpoint", "component"),
     "eigenvalue": ("component",),
+    "spectrum": ("axis",),
     "image": ("sample", "row", "column"),
     **dict.fromkeys(CHECKPOINT_COORDS, ("checkpoint",)),
 }
-_FLOATING = (*PREDICTIONS, "embedding", "eigenvalue")
+_FLOATING = (*PREDICTIONS, "embedding", "eigenvalue", "spectrum")
 _NUMERIC = ("seed", "epoch", "step")
 _NAMES = ("run", "task", "method", "sample", "class")
 # How far the sum of squared coordinates may be from the eigenvalue of its axis, relative to it: float16 rounds each
 # coordinate by up to 2**-11 of itself, and published numbers are rounded to some decimals.
 _SQUARE_SUM_TOLERANCE = 5e-3
 _CENTRED = 1e-6  # the mean of coordinates that count as centred, relative to their root mean square
+_CHECKED = "checked_predictions"
 _SHOWN = 3  # values named in one problem; the rest are counted
 
 
@@ -134,9 +136,22 @@ def find_problems(ds: xr.Dataset, *, values: bool = True, on_disk: bool = False)
     ]
     if values:
         problems += _embedding_problems(ds, sound & {*names})
-    if values and predictions in sound & {*names}:
+        problems += _spectrum_problems(ds, sound & {*names})
+    if values and predictions in sound & {*names} and not _is_checked(ds[predictions]):
         problems += _prediction_problems(ds, predictions)
     return problems
+
+
+def note_checked(probs: xr.DataArray) -> None:
+    """Let lazy predictions know that each of their values has been checked, so that none is read for that again.
+
+    The note lies in their `encoding`, as that of `predspace_widgets.trajectories.source.note_source` does.
+    """
+    probs.encoding[_CHECKED] = probs.data.name
+
+
+def _is_checked(probs: xr.DataArray) -> bool:
+    return _CHECKED in probs.encoding and probs.encoding[_CHECKED] == getattr(probs.data, "name", None)
 
 
 def describe_checkpoint(ds: xr.Dataset, index: int) -> str:
@@ -165,7 +180,7 @@ def _known(ds: xr.Dataset, predictions: str) -> list[str]:
         needed += ["label"]
     if "embedding" in ds:
         needed += ["embedding", "eigenvalue"]
-    return needed + [name for name in ("label", "image") if name in ds.variables and name not in needed]
+    return needed + [name for name in ("label", "image", "spectrum") if name in ds.variables and name not in needed]
 
 
 def _problem_of_variable(ds: xr.Dataset, name: str) -> str | None:
@@ -327,6 +342,25 @@ def _embedding_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
             for k in axes
         )
         yield f"'embedding' and 'eigenvalue' contradict each other on {_listed(places, axes.size)}"
+
+
+def _spectrum_problems(ds: xr.Dataset, sound: set[str]) -> Iterator[str]:
+    """A spectrum of all axes that contradicts the eigenvalues of those with coordinates, or their sum."""
+    total = ds.attrs.get("eigenvalue_square_sum")
+    if total is not None and not (isinstance(total, int | float | np.number) and 0 <= total < np.inf):
+        yield f"the attribute 'eigenvalue_square_sum' must be a number, not {str(total)[:40]!r}"
+        return
+    known = [name for name in ("spectrum", "eigenvalue") if name in sound]
+    if known and total is not None and np.square(ds[known[0]].values).sum() > (1 + _SQUARE_SUM_TOLERANCE) * total:
+        yield f"the squares of {known[0]!r} add up to more than the attribute 'eigenvalue_square_sum', {total:.6g}"
+    if len(known) < 2:
+        return
+    spectrum, eigenvalues = (ds[name].values.astype(np.float64) for name in ("spectrum", "eigenvalue"))
+    first = spectrum[: len(eigenvalues)]
+    if not np.isfinite(spectrum).all():
+        yield "'spectrum' is not finite (NaN or infinity)"
+    elif not np.allclose(first, eigenvalues[: len(first)], rtol=_SQUARE_SUM_TOLERANCE) or len(first) < len(eigenvalues):
+        yield "'spectrum' does not begin with the eigenvalues of the axes"
 
 
 def _prediction_problems(ds: xr.Dataset, name: str) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 from dask.base import is_dask_collection
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -18,6 +17,7 @@ from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.logarithms import from_logarithms, without_zeros
 from predspace_widgets.trajectories.schema import check_predictions
 from predspace_widgets.trajectories.source import source_of, zero_of
+from predspace_widgets.trajectories.text_files import load_yaml
 
 #: What an imprint has where its recipe does not say it (see `predspace_widgets.training.imprint.ImprintSettings`).
 DEFAULT_TEMPERATURE, DEFAULT_SCALE = 0.03, "feature_norm"
@@ -146,8 +146,8 @@ def temperature_of(ds: xr.Dataset) -> float:
 
 def _imprint_settings(recipe: Any) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(recipe) if isinstance(recipe, str) else None
-    except (yaml.YAMLError, RecursionError):
+        content = load_yaml(recipe) if isinstance(recipe, str) else None
+    except ValueError:
         content = None
     imprint = content.get("imprint") or {} if isinstance(content, Mapping) else None
     if not isinstance(imprint, Mapping):

@@ -12,6 +12,7 @@ VIEW = CheckpointView(
     deck="right top",
     tab="Lengths",
     title="Riemann length",
+    needs_predictions=True,
     how_to_read="How long the way was. Bar: mean of seeds; dots: runs.",
     marks=(
         Mark(

@@ -15,6 +15,7 @@ VIEW = CheckpointView(
     deck="below left",
     tab="Progress",
     title="Progress along training",
+    needs_predictions=True,
     how_to_read=(
         "Where on the shortest path from ignorance (0) to truth (1) the nearest point lies. Line: mean of seeds; "
         "band: lowest to highest."

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.frame import knows_all_axes, stored_spectrum, stored_stress
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.attributes import Attribute
 from predspace_widgets.views.style import INK, MUTED, PALETTE, EpochScale, curve_styles, percent, plain, short
@@ -19,8 +20,9 @@ from predspace_widgets.views.thinning import ordinal, thin
 
 #: Axes that a picture is computed with: what the spectrum shows, and what any two axes are chosen from.
 N_AXES = 5
-#: Axes that a spectrum shows; a published picture has those that were published.
+#: Axes that a spectrum shows; of a published picture, of which more are often known, up to so many.
 N_SPECTRUM = 8
+N_PUBLISHED = 20
 #: What every checkpoint has, besides its coordinates in a picture: what names it, and what is measured on its samples.
 LABELS = ("epoch", "log epoch", "step", "seed")
 QUANTITIES = (*LABELS, "accuracy", "step length", "tube distance")
@@ -139,10 +141,18 @@ def _attribute_info(name: str, known: Attribute) -> dict[str, Any]:
 
 
 def references_of(analysis: Analysis) -> str:
-    """What ignorance, truth and the way between them look like; empty where a picture has none."""
+    """What ignorance, truth and the way between them look like, or that a picture has none."""
     if not analysis.has_predictions:
-        return ""
+        return "It comes without predictions: where ignorance and truth are is not known."
     return "● knows nothing (all classes equally likely), ★ knows every label; dashed: the shortest path."
+
+
+def published_note(analysis: Analysis) -> str:
+    """What the axes of a published picture are those of."""
+    note = "Axes and stress are those of the whole published set, whatever is chosen."
+    if not knows_all_axes(analysis.ds):
+        note += " Nothing says which axes were left out: the stress counts those that are there as all."
+    return note
 
 
 class Tables:
@@ -371,9 +381,11 @@ class Tables:
         return Table(compute, curves, np.full(len(curves), -1))
 
     def _axes(self) -> Table:
-        picture = self.picture
-        own, together = picture["axis_stress"].values, picture["explained_stress"].values
-        eigenvalues = picture["eigenvalue"].values
+        if self.analysis.has_predictions:
+            together, eigenvalues = (self.picture[name].values for name in ("explained_stress", "eigenvalue"))
+        else:  # of axes without coordinates too
+            together, eigenvalues = (known(self.analysis.ds)[:N_AXES] for known in (stored_stress, stored_spectrum))
+        own = np.diff(together, prepend=0.0)
         names = [f"{number}{' i' if value < 0 else ''}" for number, value in enumerate(eigenvalues, start=1)]
         columns = {
             "axis": np.arange(1, len(own) + 1),
@@ -388,9 +400,11 @@ class Tables:
 
     def _spectrum(self) -> Table:
         """All axes that are known, but those with the eigenvalue 0, which a logarithm does not have."""
-        n_axes = N_SPECTRUM if self.analysis.has_predictions else self.analysis.ds.sizes["component"]
-        picture = self.analysis.picture(self.choices.selection, n_axes, fitted_on=self.choices.fitted_on)
-        eigenvalues = picture["eigenvalue"].values
+        if self.analysis.has_predictions:
+            picture = self.analysis.picture(self.choices.selection, N_SPECTRUM, fitted_on=self.choices.fitted_on)
+            eigenvalues = picture["eigenvalue"].values
+        else:
+            eigenvalues = stored_spectrum(self.analysis.ds)[:N_PUBLISHED]
         axes = np.flatnonzero(eigenvalues)
         imaginary = eigenvalues[axes] < 0
         columns = {
@@ -438,7 +452,7 @@ class Tables:
 
     def _fact_fitted(self) -> str:
         if not self.analysis.has_predictions:
-            return "The axes and the stress are those of the whole published set, whatever is chosen."
+            return published_note(self.analysis)
         n_fitted, fitted_on = self.picture.attrs["fitted_on"], self.choices.axes_fitted_on
         what = {
             "everything": f"everything, {n_fitted:,} checkpoints",

@@ -16,6 +16,7 @@ VIEW = CheckpointView(
     deck="below left",
     tab="Tube",
     title="Distance to the shortest path",
+    needs_predictions=True,
     how_to_read=(
         "How far each network is from the nearest point of the shortest path from ignorance (0) to truth (1). "
         "Thin: runs; thick: mean of seeds."

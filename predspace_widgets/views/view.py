@@ -92,6 +92,8 @@ class View:
         Where its card stands, one of `DECKS`.
     tab : str
         What it is called on a tab, where the title is too long.
+    needs_predictions : bool
+        Whether it has nothing to show of a published picture, which comes without.
     """
 
     name: str
@@ -101,6 +103,7 @@ class View:
     place: int = 100
     deck: str = "right bottom"
     tab: str = ""
+    needs_predictions: bool = False
 
     def compose(self, analysis: Analysis, choices: Any) -> Drawing:
         """The drawing for some choices; a ValueError says why there is none."""
@@ -202,6 +205,8 @@ class ResultView(View):
     ahead : function from analysis and choices to dicts of choices and results, optional
         What is measured before anyone asks, for all choices that a user may make of it.
     """
+
+    needs_predictions: bool = True
 
     depends: tuple[str, ...] = ()
     measure: Callable[[Analysis, Any], Any] = lambda analysis, choices: None

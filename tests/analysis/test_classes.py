@@ -216,3 +216,8 @@ def test_transfer_needs_to_know_classes() -> None:
         random_trajectories().predspace.transfer()
     with pytest.raises(ValueError, match="no class 'cow' in this dataset"):
         random_trajectories().predspace.transfer({"red": ["cow", "class 0"]})
+
+
+def test_classes_of_tasks_must_be_a_mapping() -> None:
+    with pytest.raises(ValueError, match="must map tasks to names of classes, got 3"):
+        random_trajectories().predspace.transfer(3)

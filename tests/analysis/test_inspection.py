@@ -333,3 +333,9 @@ def test_a_store_that_is_not_the_one_that_was_opened(name: str, is_deleted: bool
             save_trajectories(random_trajectories(seed=1), path)
         with pytest.raises(StoreChangedError, match="has changed since it was opened: open it again"):
             why(opened, 0, 2)
+
+
+@pytest.mark.parametrize("row", ["red/synthetic/0", 1.5, None])
+def test_a_checkpoint_is_named_by_its_row(row: Any) -> None:
+    with pytest.raises(ValueError, match="named by its row, a whole number, got"):
+        random_trajectories().predspace.checkpoint(row)

@@ -132,12 +132,6 @@ def test_a_narrow_page_is_stacked(stage: Stage) -> None:
         assert stage.shown(view), view
 
 
-def test_rules_of_plotly_reach_the_shadow_tree(stage: Stage) -> None:
-    plot = stage.page.locator("[data-view=progress] .main-svg").first
-    assert plot.evaluate("(node) => node.getRootNode() instanceof ShadowRoot")
-    assert plot.evaluate("(node) => getComputedStyle(node).position") == "absolute"
-
-
 def test_the_dark_page(browser: Browser, address: str) -> None:
     with opened(browser, color_scheme="dark") as page:
         page.goto(address)

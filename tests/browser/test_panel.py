@@ -36,6 +36,9 @@ def test_an_explorer_in_a_row_of_others(page: Page, start: Servers, tmp_path: Pa
     assert stage.shown("inpca")
     assert stage.shown("progress")
     assert page.locator("[data-view]").count() == 2
+    plot = page.locator("[data-view=progress] .main-svg").first
+    assert plot.evaluate("(node) => node.getRootNode() instanceof ShadowRoot")
+    assert plot.evaluate("(node) => getComputedStyle(node).position") == "absolute"  # plotly's own rules reach it
     assert [url for url in requests if "plotly" in url and not url.startswith("blob:")] == []
     stage.set(curves=["red", "blue"])
     page.get_by_text("told red+blue").wait_for()

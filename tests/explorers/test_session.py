@@ -131,10 +131,24 @@ def test_a_published_picture_is_sent_with_what_it_has() -> None:
     about, arrays = sent(session, ahead=True)
     assert about["published"]
     assert about["ahead"] == {}
-    assert about["references"] == ""
+    assert "without predictions" in about["references"]
+    assert "whole published set" in about["published"]
+    assert [view["name"] for view in about["views"]] == ["inpca", "stress"]
+    assert about["offered"]["horizontal"] == [1, 2, 3]
+    assert about["offered"]["color_by"] == ["curve", "epoch"]
     assert not {"distances", "geodesic", "step length", "tube distance", "progress bhattacharyya"} & set(arrays)
     k = arrays["everything"].shape[1]
     np.testing.assert_allclose(arrays["everything"], session.analysis.ds["embedding"].values[:, :k], rtol=1e-6)
+
+
+def test_of_the_axes_of_a_published_picture_all_are_sent_that_are_known() -> None:
+    eigenvalues = np.array([4.0, -2.0, 1.0, 0.5, -0.25])
+    ds = embedding_only().assign(spectrum=("axis", eigenvalues)).assign_attrs(eigenvalue_square_sum=25.0)
+    about, _ = sent(Session(Analysis(ds)))
+    assert about["everything"]["eigenvalues"] == eigenvalues.tolist()
+    expected = 1 - np.sqrt(1 - np.cumsum(eigenvalues**2) / 25)
+    np.testing.assert_allclose(about["everything"]["explained_stress"], expected)
+    np.testing.assert_allclose(np.cumsum(about["everything"]["axis_stress"]), expected)
 
 
 def test_a_dataset_of_one_checkpoint_is_sent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,39 @@ def test_parts_can_be_named_and_taken_over() -> None:
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "picture.yaml"
     file.write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(ValueError, match=r"picture.yaml is no text, and no recipe"):
+    with pytest.raises(ValueError, match=r"picture.yaml is no text in UTF-8"):
         load_recipe(file)
+
+
+def test_a_recipe_that_is_no_file_or_has_no_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", "/dev/zero"):
+        with pytest.raises(ValueError, match=r"is no file with text in it"):
+            load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        3000 * "[",
+        "tasks: &a {b: *a}",
+        SMALLEST.replace("digits", 45 * "[" + 45 * "]"),
+        SMALLEST + f"title: {45 * '['}{45 * ']'}",
+        SMALLEST + f"seeds: {1000 * 'x'}",
+        SMALLEST + f"threads: {1000 * 'x'}",
+        SMALLEST + f"{1000 * 'x'}: 1",
+        SMALLEST.replace("all: ", f"all: {1000 * 'x'}"),
+        SMALLEST.replace("all: ", f"all: {{classes: {1000 * 'x'}}}"),
+        SMALLEST.replace("all: ", f"all: {{groups: {1000 * 'x'}}}"),
+        SMALLEST.replace("all: ", f"all: {{groups: {{a: {1000 * 'x'}}}}}"),
+        SMALLEST.replace("supervised: ", f"supervised: {1000 * 'x'}"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line_however_much_it_is(text: str) -> None:
+    with pytest.raises(ValueError, match="recipe") as error:
+        parse_recipe(text, "x")
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 600
 
 
 def test_methods_have_names_tasks_and_sources_of_their_own() -> None:
@@ -152,7 +184,7 @@ def test_a_built_in_recipe_survives_being_written(name: str) -> None:
         ("{all: }", "{all: }\nimprint: {scale: rw}", r"unknown value 'rw' in recipe 'x', imprint, scale: did you mean"),
         ("{all: }", "{all: }\nnetwork: {name: smal-cnn}", r"unknown network 'smal-cnn': did you mean 'small-cnn'\?"),
         ("{all: }", "{all: }\nnetwork: {width: 0}", r"recipe 'x', network: width must be at least 1"),
-        ("{all: }", "{all: ", r"recipe 'x' is no YAML"),
+        ("{all: }", "{all: ", r"recipe 'x': it is no YAML"),
         ("{all: }", "{all: , all: {classes: [1, 2]}}", r"the key 'all' is there twice"),
         ("supervised: ", "supervised: {learning_rate: .inf}", r"learning_rate must be positive.*got inf"),
         ("supervised: ", "supervised: {learning_rate: 1e300}", r"learning_rate must be positive.*got 1e\+300"),

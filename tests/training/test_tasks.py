@@ -161,7 +161,11 @@ def test_numbers_in_a_file_are_indices_not_names(tmp_path: Path) -> None:
     [
         (None, r"task 'bad': the file of classes .*classes\.json cannot be read: No such file"),
         ("[1, 2", "is no JSON"),
-        ("\xff", "is no JSON"),
+        ("\xff", "is no text in UTF-8"),
+        (100_000 * "[", "nested deeper than 50"),
+        ("[" + 4_000_000 * "1, ", "longer than 4 MiB"),
+        (f"[{40 * '['}1{40 * ']'}, 1]", "holds .*, which is neither"),
+        (f'["1", "{1_000_000 * "x"}"]', "unknown class of task 'bad' 'xxx"),
         ('"12"', "must hold a list"),
         ('{"names": ["1", "2"]}', "must hold a list"),
         ('{"classes": ["1", "2"], "labels": [1, 2]}', 'as either "classes" or "labels"'),
@@ -180,8 +184,14 @@ def test_files_of_classes_that_cannot_be_used(text: str | None, message: str, tm
     if text is not None:
         path.write_bytes(text.encode("latin1"))
     task = Task("bad", classes_file=str(path))  # the file is not read before it is needed
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         task.class_names(DIGITS.class_names)
+    assert len(str(error.value)) < 500
+
+
+def test_a_file_of_classes_without_an_end() -> None:
+    with pytest.raises(ValueError, match="task 'bad': /dev/zero is no file with text in it"):
+        Task("bad", classes_file="/dev/zero").class_names(DIGITS.class_names)
 
 
 PUBLISHED_CLASSES = Path(__file__).parents[3] / "shared" / "paper" / "classes"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,45 +10,26 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from predspace_widgets.trajectories import NoPredictionsError, find_problems, open_trajectories, save_trajectories
+from predspace_widgets.trajectories import (
+    NoPredictionsError,
+    find_problems,
+    import_trajectories,
+    open_trajectories,
+    save_trajectories,
+)
+from predspace_widgets.trajectories.importers import report_of
 
 PAPER = Path(__file__).resolve().parents[3] / "shared" / "paper"  # beside the repository
 
 pytestmark = pytest.mark.skipif(not PAPER.is_dir(), reason="the paper's published data lie beside the repository only")
 
 
-def published(name: str, embeddings: list[np.ndarray], signed: np.ndarray) -> xr.Dataset:
-    """A dataset of an embedding a task, each (seed, checkpoint, axis), and the signed eigenvalues of all axes."""
-    n_seeds, n_checkpoints, n_axes = embeddings[0].shape
-    each_run = [(task, seed) for task in range(len(embeddings)) for seed in range(n_seeds)]
-    tasks, seeds = (np.repeat(column, n_checkpoints) for column in zip(*each_run, strict=True))
-    steps = np.tile(np.arange(n_checkpoints), len(each_run))
-    columns = {
-        "task": [f"task {task}" for task in tasks],
-        "method": ["supervised"] * len(tasks),
-        "seed": seeds,
-        "epoch": steps.astype(float),
-        "step": steps,
-        "run": [f"{task}/{seed}" for task, seed in zip(tasks, seeds, strict=True)],
-    }
-    return xr.Dataset(
-        {
-            "embedding": (("checkpoint", "component"), np.stack(embeddings).reshape(-1, n_axes)),
-            "eigenvalue": ("component", signed[:n_axes]),
-        },
-        coords={key: ("checkpoint", column) for key, column in columns.items()},
-        attrs={"schema_version": "1", "title": name, "eigenvalue_square_sum": float(np.square(signed).sum())},
-    )
+TASKS = ("all ImageNet classes", "a random third of them", "instrumentality", "vertebrates")
 
 
 @pytest.fixture(scope="module")
 def figure() -> xr.Dataset:
-    with (PAPER / "fig_1a.pkl").open("rb") as file:
-        data = pickle.load(file)
-    magnitudes = data["eigen_values"]
-    assert (magnitudes >= 0).all()  # the sign stands beside them
-    signed = np.where(data["imaginary"], -magnitudes, magnitudes)
-    return published("fig_1a", list(data["inpca_embedding"].real), signed)
+    return import_trajectories(PAPER / "fig_1a.pkl")
 
 
 def test_the_explained_stress_is_the_published_one(figure: xr.Dataset) -> None:
@@ -70,6 +50,7 @@ def test_all_published_points_are_in_the_picture(figure: xr.Dataset) -> None:
 def test_it_survives_a_file(figure: xr.Dataset, tmp_path: Path) -> None:
     found = open_trajectories(save_trajectories(figure, tmp_path / "figure.zarr.zip"))
     xr.testing.assert_identical(found.compute(), figure)
+    assert report_of(found)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +60,7 @@ def test_it_survives_a_file(figure: xr.Dataset, tmp_path: Path) -> None:
         lambda face, path: face.distances(),
         lambda face, path: face.riemann_length(),
         lambda face, path: face.save_distances(path),
-        lambda face, path: face.trajectory_distance("task 0", "task 1"),
+        lambda face, path: face.trajectory_distance("Dogs", "Vertebrates"),
         lambda face, path: face.at_temperature(0.1),
     ],
 )
@@ -93,12 +74,19 @@ def test_what_needs_predictions_says_so(
 
 @pytest.fixture(scope="module")
 def imagenet() -> xr.Dataset:
-    with (PAPER / "imagenet_inpca.pkl").open("rb") as file:
-        data = pickle.load(file)
-    embeddings = [np.asarray(task).real for task in data["inpca_embedding"]]
-    signed = np.asarray(data["eigen_values"])
-    np.testing.assert_array_equal(signed < 0, data["imaginary"])  # they have their signs already
-    return published("imagenet", embeddings, signed)
+    return import_trajectories(PAPER / "imagenet_inpca.pkl", tasks=TASKS)
+
+
+def test_signs_are_those_of_the_flags_or_of_the_values(figure: xr.Dataset, imagenet: xr.Dataset) -> None:
+    """One file stores magnitudes, the other signed values; of the first ten axes the fourth there is imaginary."""
+    assert (figure["spectrum"].values[:10] > 0).all()
+    assert np.flatnonzero(imagenet["spectrum"].values[:10] < 0).tolist() == [3]
+    assert [int((ds["spectrum"] < 0).sum()) for ds in (figure, imagenet)] == [115, 147]
+
+
+def test_the_file_without_names_asks_for_them() -> None:
+    with pytest.raises(ValueError, match="does not name its 4 tasks: --tasks must"):
+        import_trajectories(PAPER / "imagenet_inpca.pkl")
 
 
 def test_the_imagenet_picture(imagenet: xr.Dataset) -> None:

@@ -19,7 +19,7 @@ from predspace_widgets.trajectories import (
     save_trajectories,
     validate,
 )
-from predspace_widgets.trajectories.testing import random_trajectories
+from predspace_widgets.trajectories.testing import constant_run, random_trajectories
 from tests.trajectories.samples import embedding_only, random_probs, two_runs
 
 NAMES = [f"class {index}" for index in range(5)]
@@ -181,3 +181,9 @@ def test_a_choice_needs_predictions_and_is_lazy(tmp_path: Path) -> None:
             part = Samples(classes=("class 1",), among=("class 1", "class 2")).apply(opened)
         assert computed == []
         assert part["probs"].chunks is not None
+
+
+def test_a_class_that_is_named_by_a_number_is_meant_by_it() -> None:
+    ds = constant_run(n_classes=3)
+    assert Samples.of(ds, classes=1) == Samples.of(ds, classes="1") == Samples.of(ds, classes=[1])
+    assert restrict_classes(ds, [0, 1]).identical(restrict_classes(ds, ["0", "1"]))

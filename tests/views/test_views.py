@@ -300,6 +300,23 @@ def test_the_spectrum_of_a_published_picture_is_the_whole_one() -> None:
     np.testing.assert_allclose(dots["y"], np.abs(ds["eigenvalue"].values))
 
 
+def test_axes_without_coordinates_are_in_the_spectrum_and_in_the_stress() -> None:
+    """Of a picture of three axes whose fourth eigenvalue is known, and negative."""
+    ds = embedding_only().assign(spectrum=("axis", [4.0, -2.0, 1.0, -0.5])).assign_attrs(eigenvalue_square_sum=22.0)
+    [dots] = traces(figure_of(ds, "stress", spectrum="eigenvalues"), "eigenvalue")
+    assert list(dots["y"]) == [4.0, 2.0, 1.0, 0.5]
+    assert list(dots["text"]) == ["", "i", "", "i"]
+    table = draw(Analysis(ds), "stress").table
+    assert table is not None
+    np.testing.assert_allclose(table["cumulative"], 1 - np.sqrt(1 - np.cumsum([16, 4, 1, 0.25]) / 22))
+
+
+def test_a_stress_that_counts_too_few_axes_says_so() -> None:
+    words = "Nothing says which axes were left out"
+    assert words in draw(Analysis(embedding_only()), "stress").caption
+    assert words not in draw(Analysis(embedding_only().assign_attrs(eigenvalue_square_sum=30.0)), "stress").caption
+
+
 def test_the_tube_is_the_distance_to_the_point_at_the_same_progress(analysis: Analysis) -> None:
     ds = analysis.ds
     n_samples, n_classes = ds.sizes["sample"], ds.sizes["class"]

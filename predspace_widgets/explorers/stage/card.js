@@ -185,7 +185,8 @@ export class Card {
     if (drawing.figure && view.marks.some((mark) => mark.place.z)) {
       const { together } = stage.tables.picture;
       const isInSpace = stage.choices.now.dimensions === "3-D";
-      this.share.textContent = isInSpace ? `${Math.round(together[Math.min(3, together.length) - 1] * 100)}% of stress` : "";
+      const whose = stage.data.about.published ? "the whole set’s stress" : "stress";
+      this.share.textContent = isInSpace ? `${Math.round(together[Math.min(3, together.length) - 1] * 100)}% of ${whose}` : "";
     }
     return drawing;
   }

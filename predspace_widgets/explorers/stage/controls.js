@@ -20,7 +20,9 @@ const MOST_CLASSES = 20;
 // member, and takes it away.
 export function select(stage, { choice, label, options, when, place, prefix = "", optional = false }) {
   const { choices } = stage;
-  const known = optionsOf(choices.about, options);
+  const offered = choices.about.offered[choice];
+  const known = optionsOf(choices.about, options).filter(([value]) => offered?.includes(value) ?? true);
+  const isDecided = known.length < 2 && offered;
   const list = el("select", { "aria-label": label, title: label, "data-control": place === null ? choice : `${choice} ${place + 1}` });
   const add = (text, value) => list.append(el("option", { value, textContent: text }));
   if (optional) add("+ curve", -1);
@@ -43,7 +45,7 @@ export function select(stage, { choice, label, options, when, place, prefix = ""
     list.value = number;
     if (optional) list.options[0].textContent = value === undefined ? "+ curve" : "− none";
     const beyond = optional && place > choices.now[choice].length;
-    list.hidden = beyond || !Object.entries(when).every(([name, values]) => values.includes(choices.now[name]));
+    list.hidden = isDecided || beyond || !Object.entries(when).every(([name, values]) => values.includes(choices.now[name]));
   };
   stage.shows.push(show);
   return list;

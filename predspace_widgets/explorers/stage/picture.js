@@ -159,7 +159,7 @@ class Picture {
 
   fitted() {
     if (this.data.about.published) {
-      return "The axes and the stress are those of the whole published set, whatever is chosen.";
+      return this.data.about.published;
     }
     const n = count(this.about.fitted_on);
     const what = {

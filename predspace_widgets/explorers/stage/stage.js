@@ -452,7 +452,7 @@ class Stage {
     for (const column of view.columns) result[formatted(column, texts)] = Array.from(table.column(formatted(column, texts)));
     if (view.columns.some((column) => column.startsWith("inpca "))) {
       const { eigenvalues, together, rows: all } = tables.picture;
-      const columns = eigenvalues.map((_, n) => tables.picture.column(n + 1));
+      const columns = eigenvalues.slice(0, tables.picture.k).map((_, n) => tables.picture.column(n + 1));
       Object.assign(result, { eigenvalue: eigenvalues, explained_stress: together });
       result.embedding = Array.from(all, (_, place) => columns.map((column) => column[place]));
     }

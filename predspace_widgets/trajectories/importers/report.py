@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import xarray as xr
+
 #: Attribute of a dataset with the lines of the report.
 REPORT = "import_report"
+_MOST_NUMBERS = 1_000_000
 
 
 class Report:
@@ -24,3 +28,41 @@ class Report:
         """Add a line, unless it was said already."""
         if line not in self.lines:
             self.lines.append(line)
+
+
+def report_of(ds: xr.Dataset) -> list[str]:
+    """Lines of the report of an imported dataset; none of another one. NetCDF makes one text of a list of one.
+
+    Examples
+    --------
+    >>> report_of(xr.Dataset(attrs={"import_report": "array 3 repeats array 1: dropped"}))
+    ['array 3 repeats array 1: dropped']
+    """
+    return [str(line) for line in np.atleast_1d(ds.attrs.get(REPORT, []))]
+
+
+def numbers_of(text: str, option: str) -> list[float]:
+    """Numbers as an option of the command has them: separated by commas, and first:last or first:last:step.
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+
+    Examples
+    --------
+    >>> numbers_of("0:1:0.5,2:4", "--epochs")
+    [0.0, 0.5, 1.0, 2.0, 3.0, 4.0]
+    """
+    numbers: list[float] = []
+    for part in text.split(","):
+        try:
+            first, *more = map(float, part.split(":"))
+            last, step = (*more, 1.0)[:2] if more else (first, 1.0)
+            count = int(round((last - first) / step, 9)) + 1
+        except (ValueError, ZeroDivisionError, OverflowError):
+            count = 0
+        if not 0 < count <= _MOST_NUMBERS or part.count(":") > 2:
+            raise ValueError(f"{option} must be numbers as in 0,0.5,1:40 or 0:4.8:0.2,5:40, not {text[:80]!r}")
+        numbers += [round(first + n * step, 9) for n in range(count)]
+    return numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import webbrowser
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +29,44 @@ _console = Console()
 _errors = Console(stderr=True)
 
 _PORT = typer.Option(help="Port to listen on.", min=1, max=65535)
+_LOGIN, _OAUTH = "Who sees it", "Login by a provider of OAuth, as `panel serve` has it"
+_ADDRESS = typer.Option(help="Address to listen on: 0.0.0.0 lets other machines in.", rich_help_panel=_LOGIN)
+_ALLOW_HOST = typer.Option(
+    help="NAME or NAME:PORT that it is also reached under, such as that of a proxy; again for more.",
+    rich_help_panel=_LOGIN,
+)
+_FRAME = typer.Option(
+    help="Origin (https://NAME) whose pages may show it in a frame; again for more.", rich_help_panel=_LOGIN
+)
+_PASSWORD = typer.Option(
+    help="Password that it asks for; others on this machine may see it among the processes.",
+    envvar="PREDSPACE_PASSWORD",
+    rich_help_panel=_LOGIN,
+)
+_PASSWORD_FILE = typer.Option(help="File whose first line is the password.", rich_help_panel=_LOGIN)
+_NO_LOGIN = typer.Option("--no-login", help="Let everybody in who reaches the address.", rich_help_panel=_LOGIN)
+_COOKIE_SECRET = typer.Option(
+    help="What logins are signed with, instead of a secret that is kept for you.",
+    envvar="PANEL_COOKIE_SECRET",
+    rich_help_panel=_LOGIN,
+)
+_ALLOW_USER = typer.Option(
+    help="Let this user of the provider in, and no other; again for more.", rich_help_panel=_OAUTH
+)
+_PROVIDER = typer.Option(help="Who knows the users, such as github.", rich_help_panel=_OAUTH)
+_KEY = typer.Option(help="What the provider calls this server.", envvar="PANEL_OAUTH_KEY", rich_help_panel=_OAUTH)
+_SECRET = typer.Option(help="Its secret.", envvar="PANEL_OAUTH_SECRET", rich_help_panel=_OAUTH)
+_REDIRECT = typer.Option(help="Where the provider sends visitors back to.", rich_help_panel=_OAUTH)
+_ENCRYPTION = typer.Option(
+    help="Encrypts what the provider tells, in cookies.", envvar="PANEL_OAUTH_ENCRYPTION", rich_help_panel=_OAUTH
+)
 
 
 @app.command()
 def serve(
     data: Annotated[list[str] | None, typer.Argument(help="Datasets to show; the demo when none is named.")] = None,
     port: Annotated[int, _PORT] = 5006,
-    address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
+    address: Annotated[str, _ADDRESS] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
     together: Annotated[bool, typer.Option("--together", help="Show all datasets as one, in one picture.")] = False,
     allow_training: Annotated[
@@ -46,12 +78,29 @@ def serve(
         Path | None, typer.Option(help="Folder for what is measured ahead, for the next start and other processes.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="Path under which a proxy passes all on.")] = "",
+    allow_host: Annotated[list[str] | None, _ALLOW_HOST] = None,
+    frame_ancestor: Annotated[list[str] | None, _FRAME] = None,
+    password: Annotated[str | None, _PASSWORD] = None,
+    password_file: Annotated[Path | None, _PASSWORD_FILE] = None,
+    no_login: Annotated[bool, _NO_LOGIN] = False,
+    cookie_secret: Annotated[str | None, _COOKIE_SECRET] = None,
+    oauth_provider: Annotated[str | None, _PROVIDER] = None,
+    oauth_key: Annotated[str | None, _KEY] = None,
+    oauth_secret: Annotated[str | None, _SECRET] = None,
+    oauth_redirect_uri: Annotated[str | None, _REDIRECT] = None,
+    oauth_encryption_key: Annotated[str | None, _ENCRYPTION] = None,
+    allow_user: Annotated[list[str] | None, _ALLOW_USER] = None,
 ) -> None:
     """Open the explorer as a page, which follows datasets that are being recorded."""
+    from predspace_widgets.explorers.access import Access
+    from predspace_widgets.explorers.login import OAuth, login_of
     from predspace_widgets.explorers.page import make_server
     from predspace_widgets.explorers.processes import inherited, serve_in_processes
     from predspace_widgets.trajectories import demo_path, join, open_trajectories
 
+    oauth = OAuth(oauth_provider, oauth_key, oauth_secret, oauth_redirect_uri, oauth_encryption_key, allow_user)
+    login = login_of(address, password, password_file, no_login, cookie_secret, oauth)
+    access = Access(address, allow_host or (), frame_ancestor or (), login)
     paths = data or [str(demo_path())]
     names = [_short_name(path) for path in paths]
     doubled = {name for name in names if names.count(name) > 1}
@@ -63,23 +112,29 @@ def serve(
     datasets = dict(zip(names, opened, strict=True))
 
     def say_address() -> None:
-        there = f"{address}:{port}{'/' if prefix else ''}{prefix.strip('/')}"
-        _console.print(f"The explorer is at [bold]http://{escape(there)}[/]  (Ctrl-C ends it)", highlight=False)
+        there = f"http://{address}:{port}{'/' if prefix else ''}{prefix.strip('/')}"
+        _console.print(f"The explorer is at [bold]{escape(there)}[/]  (Ctrl-C ends it)", highlight=False)
+        if show:
+            webbrowser.open(there)
+
+    def warn() -> None:
+        for warning in access.warnings():
+            _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
     sockets = inherited()
     if num_procs > 1 and not sockets:
         _check_one_place(paths, allow_training)
+        warn()
         raise typer.Exit(serve_in_processes(sys.argv[1:], num_procs, port, address, cache, say_address))
     trainings = None
     if allow_training:
         from predspace_widgets.training.launch import Launcher
 
         trainings = Launcher(trained)
-    server = make_server(datasets, port, address, trainings, prefix, cache, sockets)
+    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets)
     if not sockets:
+        warn()
         say_address()
-    if show:
-        server.io_loop.add_callback(server.show, "/")
     server.run_until_shutdown()
 
 
@@ -212,7 +267,7 @@ def import_(
         src,
         tasks=next(csv.reader([tasks])) if tasks else None,
         epochs=epochs if epochs in (None, "checkpoints", "paper") else numbers_of(epochs, "--epochs"),
-        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
+        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds", whole=True))),
         method=method,
         signs=signs,
         max_bytes=max_size and max_size * 10**6,

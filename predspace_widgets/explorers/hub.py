@@ -1,4 +1,4 @@
-"""The explorer in JupyterLab and on JupyterHub: how jupyter-server-proxy starts it, and shows it behind the login there."""
+"""The explorer in JupyterLab and on JupyterHub: how jupyter-server-proxy starts it, behind the login there."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Hashable
 from contextlib import suppress
@@ -16,6 +15,7 @@ import zarr
 from numpy.typing import DTypeLike
 from zarr.codecs import BloscCodec
 
+from predspace_widgets.trajectories.replacing import replacing
 from predspace_widgets.trajectories.schema import check_predictions, predictions_name, validate
 from predspace_widgets.trajectories.storage import (
     Store,
@@ -69,6 +69,7 @@ def append_checkpoints(
 
     Examples
     --------
+    >>> import tempfile
     >>> import predspace_widgets as pw
     >>> from predspace_widgets.trajectories.testing import constant_run, geodesic_run
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -174,12 +175,9 @@ def _begin(ready: xr.Dataset, where: Path) -> None:
         # Fast rather than small, because a training waits for it.
         codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
         encoding[name] = {"chunks": tuple(sizes.values()), "compressors": [codec]}
-    where.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
-        store = Path(folder) / "store.zarr"
-        ready.to_zarr(store, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
-        _list_arrays(store)
-        store.replace(where)
+    with replacing(where) as new:
+        ready.to_zarr(new, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
+        _list_arrays(new)
 
 
 def _extend(group: zarr.Group, ready: xr.Dataset) -> None:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import dask
 import fsspec
 import numpy as np
 import xarray as xr
 import zarr
+from dask.system import CPU_COUNT
 from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import BloscCodec, TransposeCodec
 
 from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.logarithms import from_logarithms, to_logarithms
+from predspace_widgets.trajectories.netcdf import write_netcdf
+from predspace_widgets.trajectories.replacing import clear_leftovers, replacing
 from predspace_widgets.trajectories.schema import (
     PREDICTIONS,
     TrajectoriesError,
@@ -27,7 +31,7 @@ from predspace_widgets.trajectories.schema import (
     predictions_name,
     validate,
 )
-from predspace_widgets.trajectories.source import Source, note_source, source_of
+from predspace_widgets.trajectories.source import Source, is_local, note_source, source_of
 
 #: How predictions lie on disk: as probabilities, or as their logarithms.
 Store = Literal["probs", "log_probs"]
@@ -81,6 +85,8 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     if "://" in where and kind != ".zarr":
         raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
     files, root = fsspec.url_to_fs(where)
+    if not files.exists(root) and is_local(where):
+        clear_leftovers(root)  # which may put it there
     if not files.exists(root):
         raise FileNotFoundError(f"there is no dataset at {where}")
     try:
@@ -111,7 +117,8 @@ def save_trajectories(
     ds : xarray.Dataset
         A valid trajectories dataset.
     path : path
-        Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete.
+        Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete and on the disk, at
+        once (see `predspace_widgets.trajectories.replacing`).
     dtype : {"float16", "float32", "float64"}, optional
         In which numbers predictions are stored: by default in those that they were read from on disk in the same form,
         else probabilities as they are and logarithms in float16. NetCDF has no float16 and takes float32 instead.
@@ -132,9 +139,12 @@ def save_trajectories(
         The dataset is not valid; nothing is written.
     ValueError
         Another ending, an unknown form, or numbers that are not floating-point.
+    OSError
+        It cannot be written, for example for lack of space; what was there is there still.
 
     Examples
     --------
+    >>> import tempfile
     >>> from predspace_widgets.trajectories.testing import constant_run
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_trajectories(constant_run(), Path(folder) / "constant.zarr.zip").name
@@ -144,30 +154,20 @@ def save_trajectories(
     kind = check_path(where)
     validate(ds)
     ready, encoding = _prepare(ds, kind, dtype, store)
-    where.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
-        written = Path(folder) / f"new{kind}"
+    # Threads of its own, which have ended before what they were writing is removed.
+    with (
+        replacing(where) as new,
+        ThreadPoolExecutor(dask.config.get("num_workers", None) or CPU_COUNT) as pool,
+        dask.config.set(pool=pool),
+    ):
         if kind == ".nc":
-            ready.to_netcdf(written, engine="h5netcdf", encoding=encoding)
-        else:
-            directory = Path(folder) / "store.zarr"
-            ready.to_zarr(directory, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
-            written = directory if kind == ".zarr" else _zip(directory, written)
-        _replace(where, written, Path(folder) / "old")
+            write_netcdf(ready, new, encoding)
+            return where
+        folder = new if kind == ".zarr" else new.with_name("store.zarr")
+        ready.to_zarr(folder, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
+        if kind == ".zarr.zip":
+            _zip(folder, new)
     return where
-
-
-def _replace(where: Path, new: Path, aside: Path) -> None:
-    """Move a new file or directory to its place; what was there goes aside, and comes back if that fails."""
-    there = where.exists()
-    if there:
-        where.replace(aside)
-    try:
-        new.replace(where)
-    except BaseException:
-        if there:
-            aside.replace(where)
-        raise
 
 
 def check_path(path: str | os.PathLike[str]) -> str:

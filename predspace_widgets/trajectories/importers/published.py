@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.trajectories.importers.report import Report
+from predspace_widgets.trajectories.importers.schedule import epochs_of
 from predspace_widgets.trajectories.importers.unpickling import MAX_BYTES, read_pickle
 
 Array = NDArray[np.float64]
@@ -33,10 +34,6 @@ _TASKS = ("tasks",)
 _TOLERANCE = 5e-3
 # Eigenvalues below this share of the largest are rounding: their sign says nothing.
 _ROUNDING = 1e-9
-
-#: Checkpoints of the authors' training program for ImageNet (40 epochs): at the start and after each fifth of the first
-#: five epochs, then after every epoch.
-SCHEDULE_OF_PAPER = (*(round(fifth / 5, 1) for fifth in range(25)), *map(float, range(5, 41)))
 
 
 @dataclass(frozen=True)
@@ -78,10 +75,9 @@ def read_picture(
     report : Report
     tasks : sequence of str, optional
         Needed where the file does not name its tasks, or not as many as it has.
-    epochs : sequence of float or "checkpoints", optional
-        The epoch of each checkpoint; of runs of different lengths those of the longest, of which a shorter one has the
-        first. "checkpoints" takes the number of the checkpoint. Without it, runs of 61 checkpoints have the epochs of
-        the authors' training program, `SCHEDULE_OF_PAPER`, and others are refused.
+    epochs : sequence of float, "checkpoints" or "paper", optional
+        The epoch of each checkpoint; see `epochs_of`. Without it, runs of 61 checkpoints have those of the authors'
+        training program, `SCHEDULE_OF_PAPER`, and others are refused.
     seeds : sequence of int, optional
         Numbers of the seeds of every task, by default 0, 1, 2, ...
     method : str
@@ -370,36 +366,6 @@ def _task_names(picture: _Picture, given: Sequence[str] | None, report: Report) 
     return names
 
 
-def _epochs_of(runs: Sequence[Sequence[Array]], given: Sequence[float] | str | None, report: Report) -> Array:
-    """The epoch of each checkpoint of the longest run."""
-    lengths = sorted({len(run) for task in runs for run in task})
-    if len(lengths) > 1:
-        report.note(f"runs have {lengths[0]} to {lengths[-1]} checkpoints: shorter ones have the first epochs")
-    if given is None and lengths == [len(SCHEDULE_OF_PAPER)]:
-        report.note(
-            "the file has no epochs; of 61 checkpoints they are those of the authors' training program: 0, 0.2, ... "
-            "4.8, then 5, 6, ... 40 (--epochs gives others)"
-        )
-        return np.array(SCHEDULE_OF_PAPER)
-    if given is None:
-        raise ValueError(
-            f"the file has no epochs, and they are not known of runs of {', '.join(map(str, lengths))} checkpoints: "
-            "--epochs must give them, or --epochs checkpoints take their numbers"
-        )
-    if isinstance(given, str):
-        if given != "checkpoints":
-            raise ValueError(f"epochs must be numbers or 'checkpoints', not {given!r}")
-        report.note("epochs are numbers of checkpoints, as --epochs says")
-        return np.arange(lengths[-1], dtype=np.float64)
-    epochs = np.asarray(given, dtype=np.float64)
-    if epochs.shape != (lengths[-1],):
-        raise ValueError(f"--epochs gives {epochs.size} epochs, runs have {lengths[-1]} checkpoints")
-    if not np.isfinite(epochs).all() or (np.diff(epochs) < 0).any():
-        raise ValueError("--epochs must be numbers that do not fall")
-    report.note(f"epochs, as --epochs says: {epochs[0]:g} to {epochs[-1]:g}")
-    return epochs
-
-
 def _seeds_of(
     runs: Sequence[Sequence[Array]], names: Sequence[str], given: Sequence[int] | None, report: Report
 ) -> list[int]:
@@ -412,7 +378,11 @@ def _seeds_of(
         return list(range(most))
     if len(given) != most:
         raise ValueError(f"--seeds gives {len(given)} seeds, there are {most}")
-    return list(map(int, given))
+    numbers = list(map(int, given))
+    if len(set(numbers)) < most:
+        raise ValueError("--seeds must differ")
+    report.note(f"seeds, as --seeds says: {', '.join(map(str, numbers))}")
+    return numbers
 
 
 def _dataset(
@@ -423,7 +393,9 @@ def _dataset(
     epochs: Sequence[float] | str | None,
     report: Report,
 ) -> xr.Dataset:
-    numbers, times = _seeds_of(picture.runs, names, seeds, report), _epochs_of(picture.runs, epochs, report)
+    numbers = _seeds_of(picture.runs, names, seeds, report)
+    lengths = [len(run) for task in picture.runs for run in task]
+    times = epochs_of(epochs, lengths, report, by_paper=True)
     columns: dict[str, list[Any]] = {name: [] for name in ("run", "task", "method", "seed", "epoch", "step")}
     for name, task in zip(names, picture.runs, strict=True):
         for seed, run in zip(numbers, task, strict=False):
@@ -432,7 +404,7 @@ def _dataset(
             columns["task"] += [name] * n
             columns["method"] += [method] * n
             columns["seed"] += [seed] * n
-            columns["epoch"] += times[:n].tolist()
+            columns["epoch"] += times[:n]
             columns["step"] += range(n)
     embedding = np.concatenate([run for task in picture.runs for run in task])  # (T, k)
     is_whole = len(picture.eigenvalues) >= len(embedding)

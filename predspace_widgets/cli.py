@@ -27,31 +27,82 @@ app = typer.Typer(
 _console = Console()
 _errors = Console(stderr=True)
 
+_MAX_SIZE = typer.Option(help="Memory that opening a dataset may need, in MB; without it, 1,074.", min=1)
 _PORT = typer.Option(help="Port to listen on.", min=1, max=65535)
+_LOGIN, _OAUTH = "Who sees it", "Login by a provider of OAuth, as `panel serve` has it"
+_ADDRESS = typer.Option(help="Address to listen on: 0.0.0.0 lets other machines in.", rich_help_panel=_LOGIN)
+_ALLOW_HOST = typer.Option(
+    help="NAME or NAME:PORT that it is also reached under, such as that of a proxy; again for more.",
+    rich_help_panel=_LOGIN,
+)
+_FRAME = typer.Option(
+    help="Origin (https://NAME) whose pages may show it in a frame; again for more.", rich_help_panel=_LOGIN
+)
+_PASSWORD = typer.Option(
+    help="Password that it asks for; others on this machine may see it among the processes.",
+    envvar="PREDSPACE_PASSWORD",
+    rich_help_panel=_LOGIN,
+)
+_PASSWORD_FILE = typer.Option(help="File whose first line is the password.", rich_help_panel=_LOGIN)
+_NO_LOGIN = typer.Option("--no-login", help="Let everybody in who reaches the address.", rich_help_panel=_LOGIN)
+_COOKIE_SECRET = typer.Option(
+    help="What logins are signed with, instead of a secret that is kept for you.",
+    envvar="PANEL_COOKIE_SECRET",
+    rich_help_panel=_LOGIN,
+)
+_ALLOW_USER = typer.Option(
+    help="Let this user of the provider in, and no other; again for more.", rich_help_panel=_OAUTH
+)
+_PROVIDER = typer.Option(help="Who knows the users, such as github.", rich_help_panel=_OAUTH)
+_KEY = typer.Option(help="What the provider calls this server.", envvar="PANEL_OAUTH_KEY", rich_help_panel=_OAUTH)
+_SECRET = typer.Option(help="Its secret.", envvar="PANEL_OAUTH_SECRET", rich_help_panel=_OAUTH)
+_REDIRECT = typer.Option(help="Where the provider sends visitors back to.", rich_help_panel=_OAUTH)
+_ENCRYPTION = typer.Option(
+    help="Encrypts what the provider tells, in cookies.", envvar="PANEL_OAUTH_ENCRYPTION", rich_help_panel=_OAUTH
+)
 
 
 @app.command()
 def serve(
     data: Annotated[list[str] | None, typer.Argument(help="Datasets to show; the demo when none is named.")] = None,
     port: Annotated[int, _PORT] = 5006,
-    address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
+    address: Annotated[str, _ADDRESS] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
     together: Annotated[bool, typer.Option("--together", help="Show all datasets as one, in one picture.")] = False,
     allow_training: Annotated[
         bool, typer.Option("--allow-training", help="Whoever sees the page can train networks of built-in recipes.")
     ] = False,
     trained: Annotated[Path, typer.Option(help="Where these are recorded.")] = Path("trained"),
+    allow_host: Annotated[list[str] | None, _ALLOW_HOST] = None,
+    frame_ancestor: Annotated[list[str] | None, _FRAME] = None,
+    password: Annotated[str | None, _PASSWORD] = None,
+    password_file: Annotated[Path | None, _PASSWORD_FILE] = None,
+    no_login: Annotated[bool, _NO_LOGIN] = False,
+    cookie_secret: Annotated[str | None, _COOKIE_SECRET] = None,
+    oauth_provider: Annotated[str | None, _PROVIDER] = None,
+    oauth_key: Annotated[str | None, _KEY] = None,
+    oauth_secret: Annotated[str | None, _SECRET] = None,
+    oauth_redirect_uri: Annotated[str | None, _REDIRECT] = None,
+    oauth_encryption_key: Annotated[str | None, _ENCRYPTION] = None,
+    allow_user: Annotated[list[str] | None, _ALLOW_USER] = None,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
 ) -> None:
     """Open the explorer as a page, which follows datasets that are being recorded."""
+    from predspace_widgets.explorers.access import Access
+    from predspace_widgets.explorers.login import OAuth, login_of
     from predspace_widgets.explorers.page import make_server
     from predspace_widgets.trajectories import demo_path, join, open_trajectories
 
+    oauth = OAuth(oauth_provider, oauth_key, oauth_secret, oauth_redirect_uri, oauth_encryption_key, allow_user)
+    login = login_of(address, password, password_file, no_login, cookie_secret, oauth)
+    access = Access(address, allow_host or (), frame_ancestor or (), login)
     paths = data or [str(demo_path())]
     names = [_short_name(path) for path in paths]
     doubled = {name for name in names if names.count(name) > 1}
     if doubled and not together:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
-    opened = [open_trajectories(path) for path in paths]
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    opened = [open_trajectories(path, **allowed) for path in paths]
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
@@ -60,7 +111,9 @@ def serve(
         from predspace_widgets.training.launch import Launcher
 
         trainings = Launcher(trained)
-    server = make_server(datasets, port, address, trainings)
+    server = make_server(datasets, port, address, trainings, access)
+    for warning in access.warnings():
+        _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
     _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
     if show:
         server.io_loop.add_callback(server.show, "/")
@@ -146,12 +199,12 @@ def download(
 
 @app.command("import")
 def import_(
-    src: Annotated[Path, typer.Argument(help="What to import: the pickle of a published picture.")],
+    src: Annotated[Path, typer.Argument(help="A published picture (.pkl), a folder of preds_<seed>.h5, an array.")],
     data: Annotated[Path, typer.Argument(help="Dataset to write: .zarr.zip, .zarr or .nc.")],
     tasks: Annotated[str | None, typer.Option(help="Names of the tasks, in the order of SRC: a,b,c.")] = None,
     epochs: Annotated[
         str | None,
-        typer.Option(help="Epochs of the checkpoints of a run, 0,0.5,1:40 or 0:5:0.2,6:40; or 'checkpoints'."),
+        typer.Option(help="Epochs of the checkpoints of a run, 0,0.5,1:40 or 0:5:0.2,6:40; 'checkpoints' or 'paper'."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Numbers of the seeds: 0,1,2 or 0:4.")] = None,
     method: Annotated[str | None, typer.Option(help="How all networks were trained.")] = None,
@@ -159,6 +212,18 @@ def import_(
         str | None, typer.Option(help="Where signs of eigenvalues are, if SRC does not tell: flags or signed.")
     ] = None,
     max_size: Annotated[int | None, typer.Option(help="Largest pickle that is read, in MB.", min=1)] = None,
+    array: Annotated[str | None, typer.Option(help="Name of the predictions, in a file of several arrays.")] = None,
+    labels: Annotated[str | None, typer.Option(help="File of the true labels, or their name in SRC.")] = None,
+    logits: Annotated[
+        bool | None, typer.Option("--logits/--probs", help="What an array holds; it is never guessed to be logits.")
+    ] = None,
+    row_tolerance: Annotated[
+        float | None, typer.Option(help="How far from 1 the sum of a row of probabilities may be.", min=0)
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="CSV or YAML: task, method, seed, epoch, step, run; attributes.")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="Folder of lists of the classes of tasks, <task>.json.")] = None,
     title: Annotated[str | None, typer.Option(help="Title of the dataset, instead of the name of SRC.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DATA where it is there already.")] = False,
 ) -> None:
@@ -174,11 +239,17 @@ def import_(
     ds = import_trajectories(
         src,
         tasks=next(csv.reader([tasks])) if tasks else None,
-        epochs=epochs if epochs in (None, "checkpoints") else numbers_of(epochs, "--epochs"),
-        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
+        epochs=epochs if epochs in (None, "checkpoints", "paper") else numbers_of(epochs, "--epochs"),
+        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds", whole=True))),
         method=method,
         signs=signs,
         max_bytes=max_size and max_size * 10**6,
+        array=array,
+        labels=labels,
+        logits=logits,
+        row_tolerance=row_tolerance,
+        runs=runs,
+        classes=classes,
         title=title,
     )
     with ProgressBar(minimum=1.0, out=sys.stderr):  # of what takes longer than a second
@@ -190,12 +261,18 @@ def import_(
 
 
 @app.command()
-def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
+def info(
+    path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read all of it, and name everything damaged.")] = False,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
+) -> None:
     """Say what a dataset holds, how many axes its picture needs, and every problem it has."""
-    from predspace_widgets.trajectories import open_trajectories
+    from predspace_widgets.trajectories import open_trajectories, verify_trajectories
 
-    ds = open_trajectories(path)
-    for name, text in _facts(ds, path):
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    verified = verify_trajectories(path, show_progress=_errors.is_terminal, **allowed) if verify else ""
+    ds = open_trajectories(path, **allowed)
+    for name, text in [*_facts(ds, path), *([("verified", verified)] if verify else [])]:
         _console.print(f"[bold]{name:<18}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 

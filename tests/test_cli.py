@@ -166,6 +166,29 @@ def test_a_taken_port_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "The explorer is at" not in captured.out
 
 
+def test_others_are_let_in_only_where_somebody_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr("predspace_widgets.explorers.page.make_server", lambda *arguments: made.append(arguments[-1]))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert run(monkeypatch, "serve", "--address", "0.0.0.0") == 2
+    assert "--no-login" in capsys.readouterr().err
+    assert made == []
+    for options in (["--no-login"], ["--password", "geheim", "--allow-host", "lab.example.org:80"]):
+        with pytest.raises(AttributeError):  # None serves nothing
+            run(monkeypatch, "serve", "--address", "0.0.0.0", *options)
+        assert ("asks for no login" in capsys.readouterr().err) is (options[0] == "--no-login")
+    everybody, by_password = made
+    assert everybody.login is None
+    assert by_password.answers_to("lab.example.org", 5006)
+    assert by_password.login.options["auth_provider"].is_right("geheim")
+    monkeypatch.setenv("PREDSPACE_PASSWORD", "offen")
+    with pytest.raises(AttributeError):
+        run(monkeypatch, "serve")
+    assert made[2].login.options["auth_provider"].is_right("offen")
+
+
 @pytest.fixture
 def short_recipe(tmp_path: Path) -> Path:
     """The supervised part of the demo's recipe, with narrow networks and few steps."""

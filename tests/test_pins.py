@@ -44,8 +44,12 @@ FOLDERS: dict[str, set[str]] = {
     "notebooks": {"notebook"},
     "tests": {"dev"},
 }
-#: Files that need more than their folder: these drive the browser of the tests.
-FILES: dict[str, set[str]] = {"benchmarks/bench_served.py": {"dev"}, "benchmarks/bench_ui.py": {"dev"}}
+#: Files that need more than their folder: these drive the browser of the tests, importers unpack.
+FILES: dict[str, set[str]] = {
+    "benchmarks/bench_served.py": {"dev"},
+    "benchmarks/bench_ui.py": {"dev"},
+    "predspace_widgets/trajectories/importers/files.py": {"import"},
+}
 #: Dependencies that other dependencies import, for us: xarray writes NetCDF with them.
 NOT_IMPORTED = {"h5netcdf", "h5py"}
 

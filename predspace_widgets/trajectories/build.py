@@ -35,6 +35,7 @@ def make_trajectories(
     source: str = "",
     recipe: str | None = None,
     created_by: str | None = None,
+    check_values: bool = True,
 ) -> xr.Dataset:
     """A trajectories dataset of your own predictions.
 
@@ -62,6 +63,8 @@ def make_trajectories(
         Text, numbers, true or false, the same along a run; see `predspace_widgets.trajectories.attributes`.
     title, source, recipe, created_by : str
         Stored with the dataset: what it is, where it came from, how it was made and by what.
+    check_values : bool
+        Read every probability to check it; needless where that was done before.
 
     Returns
     -------
@@ -126,7 +129,7 @@ def make_trajectories(
             **({"recipe": recipe} if recipe is not None else {}),
         },
     )
-    validate(ds)
+    validate(ds, values=check_values)
     return ds
 
 

@@ -39,6 +39,7 @@ _NAMES = ("run", "task", "method", "sample", "class")
 # coordinate by up to 2**-11 of itself, and published numbers are rounded to some decimals.
 _SQUARE_SUM_TOLERANCE = 5e-3
 _CENTRED = 1e-6  # the mean of coordinates that count as centred, relative to their root mean square
+_CHECKED = "checked_predictions"
 _SHOWN = 3  # values named in one problem; the rest are counted
 
 
@@ -136,9 +137,21 @@ def find_problems(ds: xr.Dataset, *, values: bool = True, on_disk: bool = False)
     if values:
         problems += _embedding_problems(ds, sound & {*names})
         problems += _spectrum_problems(ds, sound & {*names})
-    if values and predictions in sound & {*names}:
+    if values and predictions in sound & {*names} and not _is_checked(ds[predictions]):
         problems += _prediction_problems(ds, predictions)
     return problems
+
+
+def note_checked(probs: xr.DataArray) -> None:
+    """Let lazy predictions know that each of their values has been checked, so that none is read for that again.
+
+    The note lies in their `encoding`, as that of `predspace_widgets.trajectories.source.note_source` does.
+    """
+    probs.encoding[_CHECKED] = probs.data.name
+
+
+def _is_checked(probs: xr.DataArray) -> bool:
+    return _CHECKED in probs.encoding and probs.encoding[_CHECKED] == getattr(probs.data, "name", None)
 
 
 def describe_checkpoint(ds: xr.Dataset, index: int) -> str:

@@ -331,3 +331,11 @@ def test_other_things_that_cannot_be_joined() -> None:
         pw.join(parts, samples="common", names=["a", "b", "c"])
     with pytest.raises(ValueError, match="classes differ: 3 of 5 are only in 'a'"):
         pw.join(broken("fewer classes"), samples="common", names=["a", "b"])
+
+
+def test_reports_of_imports_are_kept_with_the_name_of_their_source() -> None:
+    ds = random_trajectories(tasks=("red",))
+    one, other = (ds.assign_attrs(import_report=lines) for lines in (["dropped", "kept"], "alone"))
+    expected = ["a: dropped", "a: kept", "b: alone"]
+    assert pw.join([one, other], names=["a", "b"]).attrs["import_report"] == expected
+    assert "import_report" not in pw.join([ds, ds]).attrs

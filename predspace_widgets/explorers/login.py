@@ -140,7 +140,7 @@ def _encryption(key: str) -> Any:
     try:
         from cryptography.fernet import Fernet
     except ImportError:
-        raise ValueError("--oauth-encryption-key needs the package cryptography: pip install cryptography") from None
+        raise ValueError("--oauth-encryption-key needs cryptography: pip install 'predspace-widgets[oauth]'") from None
     try:
         return Fernet(key)
     except ValueError:

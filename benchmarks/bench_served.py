@@ -260,7 +260,7 @@ def browse(address: str, seconds: float) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         number = 0
         while time.perf_counter() < end:
-            context = browser.new_context(viewport=SIZE)
+            context = browser.new_context(viewport=SIZE, bypass_csp=True)
             context.add_init_script(WATCH)
             page = context.new_page()
             page.set_default_timeout(PATIENCE)

@@ -224,7 +224,7 @@ class _Guarded(AuthRequestHandler):
         user: str | None = self.current_user
         users = self.access.login.users if self.access.login else ()
         if user is None and isinstance(self, PageHandler) and self.request.method in ("GET", "HEAD"):
-            self.redirect(f"{self._root()}login?{urlencode({'next': self.request.uri})}")
+            self.redirect(f"{self._root()}login?{urlencode({'next': self._here()})}")
         elif user is None or (users and user not in users):
             raise _Refused("Log in first." if user is None else "This user is not among those who are let in.")
 
@@ -252,9 +252,13 @@ class _Guarded(AuthRequestHandler):
             return False
         return self.request.method != "GET" or headers.get("Sec-Fetch-Mode") != "navigate"
 
+    def _here(self) -> str:
+        """What was asked for, below the path under which all is."""
+        return (self.request.uri or "/").removeprefix(getattr(self.application, "prefix", ""))
+
     def _root(self) -> str:
         """Where "/" is seen from here: a proxy may have put all under some path."""
-        return "./" + "../" * (self.request.path.removeprefix(self.application.prefix).count("/") - 1)
+        return "./" + "../" * (self._here().partition("?")[0].count("/") - 1)
 
     def set_cookie(self, name: str, value: str | bytes, *arguments: Any, **options: Any) -> None:
         through = self.request.headers.get("X-Forwarded-Proto", self.request.protocol)

@@ -28,6 +28,7 @@ app = typer.Typer(
 _console = Console()
 _errors = Console(stderr=True)
 
+_MAX_SIZE = typer.Option(help="Memory that opening a dataset may need, in MB; without it, 1,074.", min=1)
 _PORT = typer.Option(help="Port to listen on.", min=1, max=65535)
 _LOGIN, _OAUTH = "Who sees it", "Login by a provider of OAuth, as `panel serve` has it"
 _ADDRESS = typer.Option(help="Address to listen on: 0.0.0.0 lets other machines in.", rich_help_panel=_LOGIN)
@@ -90,6 +91,7 @@ def serve(
     oauth_redirect_uri: Annotated[str | None, _REDIRECT] = None,
     oauth_encryption_key: Annotated[str | None, _ENCRYPTION] = None,
     allow_user: Annotated[list[str] | None, _ALLOW_USER] = None,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
 ) -> None:
     """Open the explorer as a page, which follows datasets that are being recorded."""
     from predspace_widgets.explorers.access import Access
@@ -106,7 +108,8 @@ def serve(
     doubled = {name for name in names if names.count(name) > 1}
     if doubled and not together:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
-    opened = [open_trajectories(path) for path in paths]
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    opened = [open_trajectories(path, **allowed) for path in paths]
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
@@ -163,8 +166,10 @@ def record(
     """Train the networks of a recipe and record their predictions.
 
     Finished runs are kept in a folder beside OUT until all are there: the same command again goes on where it ended.
+    Ctrl-C (exit code 130) and SIGTERM (143) stop it.
     """
     from predspace_widgets.training import built_in_recipes, load_recipe
+    from predspace_widgets.trajectories.divergence import diverged
 
     if list_recipes:
         for name, title in built_in_recipes().items():
@@ -176,9 +181,9 @@ def record(
     plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
     ds = _record(plan, out, overwrite, workers, scheduler)
     names = set(ds["run"].values.tolist())
-    for name in ds.attrs.get("diverged", ()):
-        what = "is recorded up to there" if name in names else "is not recorded, its source diverged"
-        _errors.print(f"[yellow]diverged:[/] {escape(name)} {what}", highlight=False)
+    for name, reason in diverged(ds).items():
+        what = "is recorded up to there" if name in names else "is not recorded"
+        _errors.print(f"[yellow]diverged:[/] {escape(f'{name} {what}: {reason}')}", highlight=False, soft_wrap=True)
     _console.print(f"{len(names)} runs recorded in {escape(str(out))}", highlight=False)
 
 
@@ -204,7 +209,7 @@ def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, sched
             ds = record_to(
                 plan, out, overwrite=overwrite, workers=workers, scheduler=scheduler, on_progress=on_progress
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             _errors.print("stopped: the same command goes on with the runs that are not finished", highlight=False)
             raise
     kept = folder_of_runs(out)
@@ -288,17 +293,24 @@ def import_(
 
 
 @app.command()
-def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
+def info(
+    path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read all of it, and name everything damaged.")] = False,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
+) -> None:
     """Say what a dataset holds, how many axes its picture needs, and every problem it has."""
-    from predspace_widgets.trajectories import open_trajectories
+    from predspace_widgets.trajectories import open_trajectories, verify_trajectories
 
-    ds = open_trajectories(path)
-    for name, text in _facts(ds, path):
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    verified = verify_trajectories(path, show_progress=_errors.is_terminal, **allowed) if verify else ""
+    ds = open_trajectories(path, **allowed)
+    for name, text in [*_facts(ds, path), *([("verified", verified)] if verify else [])]:
         _console.print(f"[bold]{name:<18}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     """Name and text of each line that `info` prints."""
+    from predspace_widgets.trajectories.divergence import diverged
     from predspace_widgets.trajectories.importers import report_of
 
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
@@ -318,6 +330,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
             (f"{name}s", f"{len(values[name])}: {', '.join(map(str, values[name]))}")
             for name in ("task", "method", "seed")
         ),
+        *(("diverged", f"{name}: {reason}" if reason else name) for name, reason in diverged(ds).items()),
         ("epochs", f"{epochs.min():g} to {epochs.max():g}"),
         *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
         ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
@@ -363,8 +376,11 @@ def _bytes_on_disk(path: str) -> int:
 
 def main() -> None:
     """Run the command; an error that a user can cause is one line for each problem and exit code 2."""
+    from predspace_widgets.trajectories.termination import ended_by_sigterm
+
     try:
-        app()
+        with ended_by_sigterm():
+            app()
     except (ValueError, OSError) as error:
         for problem in getattr(error, "problems", None) or [_one_line(error)]:
             _errors.print(f"[red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)

@@ -254,7 +254,8 @@ class _Guarded(AuthRequestHandler):
 
     def _here(self) -> str:
         """What was asked for, below the path under which all is."""
-        return (self.request.uri or "/").removeprefix(getattr(self.application, "prefix", ""))
+        application: Any = self.application  # Bokeh's, which knows its prefix
+        return (self.request.uri or "/").removeprefix(application.prefix)
 
     def _root(self) -> str:
         """Where "/" is seen from here: a proxy may have put all under some path."""

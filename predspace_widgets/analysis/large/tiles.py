@@ -26,6 +26,7 @@ from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.replacing import clear_partial, replacing
 from predspace_widgets.trajectories.schema import check_predictions
+from predspace_widgets.trajectories.sealing import COMPRESSORS
 from predspace_widgets.trajectories.source import digest_of, is_local, source_of
 
 # A strip of rows of the matrix has up to this size; a few strips are in memory at a time.
@@ -105,8 +106,9 @@ def _begin(ds: xr.Dataset, where: str, content: str, metric: str, height: int) -
         coords=coords,
         attrs={"metric": metric},
     )
+    encoding = {name: {"compressors": COMPRESSORS} for name in matrix.variables}
     # On a disk it is there when it is complete; in object storage what is unfinished has no content.
     with replacing(root) if is_local(where) else nullcontext(where) as new:
-        matrix.to_zarr(new, mode="w-", compute=False, zarr_format=3, consolidated=False)
+        matrix.to_zarr(new, mode="w-", compute=False, encoding=encoding, zarr_format=3, consolidated=False)
         zarr.open_group(new, mode="r+", zarr_format=3).attrs["content"] = content
     return zarr.open_group(where, mode="r+", zarr_format=3)

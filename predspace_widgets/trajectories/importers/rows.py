@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -89,7 +90,7 @@ class RowReader:
         """Of the probabilities: as stored, at least float32 for logits."""
         return np.promote_types(stored, np.float32) if self.logits else stored.newbyteorder("=")
 
-    def problems(self, rows: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    def problems(self, rows: NDArray[np.float64]) -> Iterator[tuple[str, Any]]:
         """What rows (n, C) must not be, and which of them (n,) are."""
         if self.logits:
             # Minus infinity is the logit of a class that is ruled out.
@@ -160,7 +161,7 @@ def check_rows(runs: Sequence[RunRows], reader: RowReader, label: NDArray[Any]) 
     """
     plan = {run.shape: list(_parts(run)) for run in reversed(runs)}  # one for each shape, so that digests compare
     lazy = [[dask.delayed(_look)(run, reader, label, *part) for part in plan[run.shape]] for run in runs]
-    with ProgressBar(minimum=3):
+    with ProgressBar(minimum=3, out=sys.stderr):
         seen: list[list[_Seen]] = dask.compute(lazy, scheduler="threads", num_workers=_MOST_AT_ONCE)[0]
     _check_tolerance(runs, reader, seen)
     return [

@@ -19,7 +19,7 @@ from bokeh.server.views.multi_root_static_handler import MultiRootStaticHandler
 from bokeh.server.views.static_handler import StaticHandler
 from panel.io.server import ComponentResourceHandler, RootHandler
 from tornado.httputil import HTTPServerRequest
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RedirectHandler, RequestHandler
 
 #: A question of a stage is at most so many bytes.
 LONGEST_QUESTION = 2**20
@@ -195,8 +195,11 @@ def _plain(address: str) -> str:
 
 
 def _guarded(target: type, access: Access, port: int, provider: AuthProvider) -> type:
-    """A handler that is also a guard; the pages for logging in and out are for all."""
-    public = issubclass(target, IcoHandler) or target in (provider.login_handler, provider.logout_handler)
+    """A handler that is also a guard; what logs in and out, or leads to where all is, is for all."""
+    public = issubclass(target, IcoHandler | RedirectHandler) or target in (
+        provider.login_handler,
+        provider.logout_handler,
+    )
     facts = {"access": access, "port": port, "needs_login": access.login is not None and not public}
     return type(target.__name__, (_Guarded, target), facts)
 

@@ -18,7 +18,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -255,12 +254,12 @@ def browse(address: str, seconds: float) -> None:
     """Print, as JSON, what a visitor with a browser feels: milliseconds of each page, curve hidden and click."""
     felt: dict[str, list[float]] = defaultdict(list)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    end = time.perf_counter() + seconds
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        number = 0
+        print("ready", flush=True)
+        number, end = 0, time.perf_counter() + seconds
         while time.perf_counter() < end:
-            context = browser.new_context(viewport=SIZE)
+            context = browser.new_context(viewport=SIZE, bypass_csp=True)
             context.add_init_script(WATCH)
             page = context.new_page()
             page.set_default_timeout(PATIENCE)
@@ -284,12 +283,11 @@ def visitor_with_a_browser(address: str, seconds: float) -> Iterator[dict[str, l
     """What a browser in a process of its own finds while this goes on."""
     felt: dict[str, list[float]] = {}
     command = [sys.executable, "-m", "benchmarks.bench_served", "--browse", address, "--seconds", str(seconds)]
-    with tempfile.TemporaryFile("w+") as file:
-        process = subprocess.Popen(command, stdout=file, cwd=HERE)
-        yield felt
-        process.wait()
-        file.seek(0)
-        felt |= json.loads(file.read() or "{}")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE)
+    assert process.stdout is not None
+    process.stdout.readline()  # it has started
+    yield felt
+    felt |= json.loads(process.communicate()[0] or "{}")
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import webbrowser
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -27,44 +28,128 @@ app = typer.Typer(
 _console = Console()
 _errors = Console(stderr=True)
 
+_MAX_SIZE = typer.Option(help="Memory that opening a dataset may need, in MB; without it, 1,074.", min=1)
 _PORT = typer.Option(help="Port to listen on.", min=1, max=65535)
+_LOGIN, _OAUTH = "Who sees it", "Login by a provider of OAuth, as `panel serve` has it"
+_ADDRESS = typer.Option(help="Address to listen on: 0.0.0.0 lets other machines in.", rich_help_panel=_LOGIN)
+_ALLOW_HOST = typer.Option(
+    help="NAME or NAME:PORT that it is also reached under, such as that of a proxy; again for more.",
+    rich_help_panel=_LOGIN,
+)
+_FRAME = typer.Option(
+    help="Origin (https://NAME) whose pages may show it in a frame; again for more.", rich_help_panel=_LOGIN
+)
+_PASSWORD = typer.Option(
+    help="Password that it asks for; others on this machine may see it among the processes.",
+    envvar="PREDSPACE_PASSWORD",
+    rich_help_panel=_LOGIN,
+)
+_PASSWORD_FILE = typer.Option(help="File whose first line is the password.", rich_help_panel=_LOGIN)
+_NO_LOGIN = typer.Option("--no-login", help="Let everybody in who reaches the address.", rich_help_panel=_LOGIN)
+_COOKIE_SECRET = typer.Option(
+    help="What logins are signed with, instead of a secret that is kept for you.",
+    envvar="PANEL_COOKIE_SECRET",
+    rich_help_panel=_LOGIN,
+)
+_ALLOW_USER = typer.Option(
+    help="Let this user of the provider in, and no other; again for more.", rich_help_panel=_OAUTH
+)
+_PROVIDER = typer.Option(help="Who knows the users, such as github.", rich_help_panel=_OAUTH)
+_KEY = typer.Option(help="What the provider calls this server.", envvar="PANEL_OAUTH_KEY", rich_help_panel=_OAUTH)
+_SECRET = typer.Option(help="Its secret.", envvar="PANEL_OAUTH_SECRET", rich_help_panel=_OAUTH)
+_REDIRECT = typer.Option(help="Where the provider sends visitors back to.", rich_help_panel=_OAUTH)
+_ENCRYPTION = typer.Option(
+    help="Encrypts what the provider tells, in cookies.", envvar="PANEL_OAUTH_ENCRYPTION", rich_help_panel=_OAUTH
+)
 
 
 @app.command()
 def serve(
     data: Annotated[list[str] | None, typer.Argument(help="Datasets to show; the demo when none is named.")] = None,
     port: Annotated[int, _PORT] = 5006,
-    address: Annotated[str, typer.Option(help="Address to listen on.")] = "localhost",
+    address: Annotated[str, _ADDRESS] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
     together: Annotated[bool, typer.Option("--together", help="Show all datasets as one, in one picture.")] = False,
     allow_training: Annotated[
         bool, typer.Option("--allow-training", help="Whoever sees the page can train networks of built-in recipes.")
     ] = False,
     trained: Annotated[Path, typer.Option(help="Where these are recorded.")] = Path("trained"),
+    num_procs: Annotated[int, typer.Option(help="Processes that serve it, which follow no recording.", min=1)] = 1,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for what is measured ahead, for the next start and other processes.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Path under which a proxy passes all on.")] = "",
+    allow_host: Annotated[list[str] | None, _ALLOW_HOST] = None,
+    frame_ancestor: Annotated[list[str] | None, _FRAME] = None,
+    password: Annotated[str | None, _PASSWORD] = None,
+    password_file: Annotated[Path | None, _PASSWORD_FILE] = None,
+    no_login: Annotated[bool, _NO_LOGIN] = False,
+    cookie_secret: Annotated[str | None, _COOKIE_SECRET] = None,
+    oauth_provider: Annotated[str | None, _PROVIDER] = None,
+    oauth_key: Annotated[str | None, _KEY] = None,
+    oauth_secret: Annotated[str | None, _SECRET] = None,
+    oauth_redirect_uri: Annotated[str | None, _REDIRECT] = None,
+    oauth_encryption_key: Annotated[str | None, _ENCRYPTION] = None,
+    allow_user: Annotated[list[str] | None, _ALLOW_USER] = None,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
 ) -> None:
     """Open the explorer as a page, which follows datasets that are being recorded."""
+    from predspace_widgets.explorers.access import Access
+    from predspace_widgets.explorers.login import OAuth, login_of
     from predspace_widgets.explorers.page import make_server
+    from predspace_widgets.explorers.processes import inherited, serve_in_processes
     from predspace_widgets.trajectories import demo_path, join, open_trajectories
 
+    oauth = OAuth(oauth_provider, oauth_key, oauth_secret, oauth_redirect_uri, oauth_encryption_key, allow_user)
+    login = login_of(address, password, password_file, no_login, cookie_secret, oauth)
+    access = Access(address, allow_host or (), frame_ancestor or (), login)
     paths = data or [str(demo_path())]
     names = [_short_name(path) for path in paths]
     doubled = {name for name in names if names.count(name) > 1}
     if doubled and not together:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
-    opened = [open_trajectories(path) for path in paths]
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    opened = [open_trajectories(path, **allowed) for path in paths]
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
+
+    def say_address() -> None:
+        there = f"http://{address}:{port}{'/' if prefix else ''}{prefix.strip('/')}"
+        _console.print(f"The explorer is at [bold]{escape(there)}[/]  (Ctrl-C ends it)", highlight=False)
+        if show:
+            webbrowser.open(there)
+
+    def warn() -> None:
+        for warning in access.warnings():
+            _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+
+    sockets = inherited()
+    if num_procs > 1 and not sockets:
+        _check_one_place(paths, allow_training)
+        warn()
+        raise typer.Exit(serve_in_processes(sys.argv[1:], num_procs, port, address, cache, say_address))
     trainings = None
     if allow_training:
         from predspace_widgets.training.launch import Launcher
 
         trainings = Launcher(trained)
-    server = make_server(datasets, port, address, trainings)
-    _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
-    if show:
-        server.io_loop.add_callback(server.show, "/")
+    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets)
+    if not sockets:
+        warn()
+        say_address()
     server.run_until_shutdown()
+
+
+def _check_one_place(paths: list[str], allow_training: bool) -> None:
+    """Raise ValueError for what is in one process alone: visitors come to another one each time."""
+    from predspace_widgets.trajectories.recording import recording_at
+
+    if allow_training:
+        raise ValueError("--allow-training needs a single process: leave out --num-procs")
+    for path in paths:
+        if Path(path).is_dir() and recording_at(Path(path)) == "recording":
+            raise ValueError(f"{path} is being recorded, which one process alone can follow: leave out --num-procs")
 
 
 @app.command()
@@ -81,8 +166,10 @@ def record(
     """Train the networks of a recipe and record their predictions.
 
     Finished runs are kept in a folder beside OUT until all are there: the same command again goes on where it ended.
+    Ctrl-C (exit code 130) and SIGTERM (143) stop it.
     """
     from predspace_widgets.training import built_in_recipes, load_recipe
+    from predspace_widgets.trajectories.divergence import diverged
 
     if list_recipes:
         for name, title in built_in_recipes().items():
@@ -94,9 +181,9 @@ def record(
     plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
     ds = _record(plan, out, overwrite, workers, scheduler)
     names = set(ds["run"].values.tolist())
-    for name in ds.attrs.get("diverged", ()):
-        what = "is recorded up to there" if name in names else "is not recorded, its source diverged"
-        _errors.print(f"[yellow]diverged:[/] {escape(name)} {what}", highlight=False)
+    for name, reason in diverged(ds).items():
+        what = "is recorded up to there" if name in names else "is not recorded"
+        _errors.print(f"[yellow]diverged:[/] {escape(f'{name} {what}: {reason}')}", highlight=False, soft_wrap=True)
     _console.print(f"{len(names)} runs recorded in {escape(str(out))}", highlight=False)
 
 
@@ -122,7 +209,7 @@ def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, sched
             ds = record_to(
                 plan, out, overwrite=overwrite, workers=workers, scheduler=scheduler, on_progress=on_progress
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             _errors.print("stopped: the same command goes on with the runs that are not finished", highlight=False)
             raise
     kept = folder_of_runs(out)
@@ -185,7 +272,7 @@ def import_(
         src,
         tasks=next(csv.reader([tasks])) if tasks else None,
         epochs=epochs if epochs in (None, "checkpoints", "paper") else numbers_of(epochs, "--epochs"),
-        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds"))),
+        seeds=None if seeds is None else list(map(int, numbers_of(seeds, "--seeds", whole=True))),
         method=method,
         signs=signs,
         max_bytes=max_size and max_size * 10**6,
@@ -206,17 +293,24 @@ def import_(
 
 
 @app.command()
-def info(path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")]) -> None:
+def info(
+    path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read all of it, and name everything damaged.")] = False,
+    max_size: Annotated[int | None, _MAX_SIZE] = None,
+) -> None:
     """Say what a dataset holds, how many axes its picture needs, and every problem it has."""
-    from predspace_widgets.trajectories import open_trajectories
+    from predspace_widgets.trajectories import open_trajectories, verify_trajectories
 
-    ds = open_trajectories(path)
-    for name, text in _facts(ds, path):
+    allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    verified = verify_trajectories(path, show_progress=_errors.is_terminal, **allowed) if verify else ""
+    ds = open_trajectories(path, **allowed)
+    for name, text in [*_facts(ds, path), *([("verified", verified)] if verify else [])]:
         _console.print(f"[bold]{name:<18}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     """Name and text of each line that `info` prints."""
+    from predspace_widgets.trajectories.divergence import diverged
     from predspace_widgets.trajectories.importers import report_of
 
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
@@ -236,6 +330,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
             (f"{name}s", f"{len(values[name])}: {', '.join(map(str, values[name]))}")
             for name in ("task", "method", "seed")
         ),
+        *(("diverged", f"{name}: {reason}" if reason else name) for name, reason in diverged(ds).items()),
         ("epochs", f"{epochs.min():g} to {epochs.max():g}"),
         *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
         ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
@@ -281,8 +376,11 @@ def _bytes_on_disk(path: str) -> int:
 
 def main() -> None:
     """Run the command; an error that a user can cause is one line for each problem and exit code 2."""
+    from predspace_widgets.trajectories.termination import ended_by_sigterm
+
     try:
-        app()
+        with ended_by_sigterm():
+            app()
     except (ValueError, OSError) as error:
         for problem in getattr(error, "problems", None) or [_one_line(error)]:
             _errors.print(f"[red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import code_of, one_file
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories import join
+from predspace_widgets.trajectories.replacing import replacing
 from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.views import VIEWS, Drawing, View
 from predspace_widgets.views.style import plain
@@ -275,14 +276,15 @@ class Explorer:
         Parameters
         ----------
         path : str or Path
-            Replaced if it is there.
+            Replaced if it is there, when the new file is complete.
 
         Returns
         -------
         Path
         """
         path = Path(path)
-        path.write_text(one_file(self.session, self.state.settings()), encoding="utf-8")
+        with replacing(path) as new:
+            new.write_text(one_file(self.session, self.state.settings()), encoding="utf-8")
         return path
 
     def _repr_mimebundle_(self, **options: Any) -> Any:

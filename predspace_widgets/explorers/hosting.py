@@ -12,6 +12,7 @@ from predspace_widgets.explorers.sharing import one_file
 from predspace_widgets.explorers.stage.stage import plotly_script
 from predspace_widgets.explorers.state import FLEETING, ExplorerState
 from predspace_widgets.explorers.trainings import answer_training
+from predspace_widgets.trajectories import DamagedError
 
 _log = logging.getLogger(__name__)
 # What may take long, or must not wait for what takes long.
@@ -33,20 +34,21 @@ class Answers:
         self._newest: dict[Any, int] = {}
         self._working = threading.Lock()  # one measurement at a time: what has become stale meanwhile is left out
         self._listens = False
+        self._tell: Callable[[], None] = lambda: None
 
     def follow(self, tell: Callable[[], None]) -> None:
         """Let the state grow with what its session follows, and call `tell` once it follows something."""
+        self._tell = tell
+        self._session.on_follow.add(self._begin)
+        self._begin()
 
-        def begin() -> None:
-            news = self._session.news
-            if news is not None and not self._listens:
-                self._listens = True
-                news.listeners.append(self._grow)
-                self._grow()
-                tell()
-
-        self._session.on_follow.append(begin)
-        begin()
+    def _begin(self) -> None:
+        news = self._session.news
+        if news is not None and not self._listens:
+            self._listens = True
+            news.listeners.add(self._grow)
+            self._grow()
+            self._tell()
 
     def _grow(self) -> None:
         session, news = self._session, self._session.news
@@ -107,7 +109,7 @@ def answer_to(
         if kind == "training":
             return {"answer": answer_training(request, session)}, None
         answer = session.answer(request, state)
-    except ValueError as error:
+    except (ValueError, DamagedError) as error:
         return {"error": str(error)}, None
     except Exception as error:
         _log.exception("a question of the stage failed: %.80r", kind)

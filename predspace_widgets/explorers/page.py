@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote, urlparse
+from urllib.parse import quote
 
 import panel as pn
 import param
 import xarray as xr
 from bokeh.server.server import Server
 from panel.custom import JSComponent
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RedirectHandler, RequestHandler
 
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.explorers.access import LONGEST_QUESTION, Access, PageHandler
 from predspace_widgets.explorers.hosting import Answers
 from predspace_widgets.explorers.live import follow_source
 from predspace_widgets.explorers.questions import Desk, desks
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _ASSETS = "stage-assets"
-_LONGEST_QUESTION = 2**20
+# What else is at the root of the server.
+_NO_NAMES = {"", ".", "..", "login", "logout", "favicon.ico", "stage-data", _ASSETS}
 
 
 class StageComponent(JSComponent):
@@ -94,6 +98,10 @@ def make_server(
     port: int = 5006,
     address: str = "localhost",
     trainings: Trainings | None = None,
+    access: Access | None = None,
+    prefix: str = "",
+    cache: str | os.PathLike[str] | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> Server:
     """A server of explorers, one page a dataset, that holds its port and waits to be started.
 
@@ -104,6 +112,15 @@ def make_server(
     port, address : where to listen
     trainings : Trainings, optional
         What starts trainings for whoever sees a page; by default nobody can.
+    access : Access, optional
+        How it can be reached; by default under the names of `address`, without a login.
+    prefix : str
+        Path under which all addresses are, for a proxy that passes it on.
+    cache : path, optional
+        Folder for what is measured before anyone asks, which servers share; see `prepared`.
+    sockets : sequence of socket
+        Serve these, which other processes serve too; see `processes`. What is recorded is not followed then: each
+        process would have its own axes.
 
     Returns
     -------
@@ -114,10 +131,15 @@ def make_server(
     ------
     OSError
         The port is taken; the message names it.
+    ValueError
+        A dataset has the name of something else that is served.
     """
-    sessions = {name: Session(Analysis(ds)) for name, ds in datasets.items()}
+    for name in _NO_NAMES.intersection(datasets):
+        raise ValueError(f"no page can be at {name!r}: give the dataset another name")
+    sessions = {name: Session(Analysis(ds), cache=cache) for name, ds in datasets.items()}
     for session in sessions.values():
-        follow_source(session)
+        if not sockets:
+            follow_source(session)
         if trainings is not None and session.analysis.has_predictions:
             allow_training(session, trainings)
     titles = {f"/{quote(name, safe='')}": name for name in sessions}
@@ -130,11 +152,13 @@ def make_server(
     pages = [
         (re.escape(path), _Page, {"name": name, "title": str(sessions[name].about["title"])}) for path, name in named
     ]
+    access = access or Access(address)
     try:
         server = pn.serve(
             {},
-            port=port,
-            address=address,
+            port=0 if sockets else port,
+            address="localhost" if sockets else address,
+            prefix=prefix,
             show=False,
             start=False,
             title="predspace",
@@ -144,10 +168,17 @@ def make_server(
                 *pages,
                 (r"/stage-data/(.*)", _Numbers, {"desks": desks(sessions)}),
                 (rf"/{_ASSETS}/page\.(js|css)", _Asset),
+                *([("", RedirectHandler, {"url": f"/{prefix.strip('/')}/"})] if prefix.strip("/") else []),
             ],
+            **access.options(),
         )
     except OSError as error:
         raise OSError(error.errno, f"port {port} of {address} cannot be used: {error.strerror or error}") from error
+    if sockets:
+        server._http.stop()  # of the port that Bokeh has taken
+        server._http.add_sockets(sockets)
+        server._port = port
+    access.guard(server)
     # The first visitor finds the costly results at hand, or waits for those under way.
     threading.Thread(target=_prepare, args=(sessions,), daemon=True).start()
     return server
@@ -169,10 +200,8 @@ class _Numbers(RequestHandler):
     async def post(self, name: str) -> None:
         """An answer; the header says what kind it is."""
         desk = self._desk(name)
-        if len(self.request.body) > _LONGEST_QUESTION:
+        if len(self.request.body) > LONGEST_QUESTION:
             raise HTTPError(413)
-        if self._is_foreign():
-            raise HTTPError(403)
         visitor = str(self.request.headers.get("X-Stage") or self.request.remote_ip)[:40]
         try:
             reply = await desk.reply(self.request.body, visitor)
@@ -181,12 +210,11 @@ class _Numbers(RequestHandler):
         self.set_header("X-Stage-Answer", reply.kind)
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", reply.content_type)
-        self.write(reply.content)
-
-    def _is_foreign(self) -> bool:
-        """Whether a page of another site asks, which a browser lets it do."""
-        origin = self.request.headers.get("Origin")
-        return origin is not None and urlparse(origin).netloc != self.request.host
+        if reply.compressed is not None and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+            self.write(reply.compressed)
+        else:
+            self.write(reply.content)
 
     def _desk(self, name: str) -> Desk:
         desk = self._desks.get(name)  # tornado has unquoted it
@@ -195,7 +223,7 @@ class _Numbers(RequestHandler):
         return desk
 
 
-class _Page(RequestHandler):
+class _Page(PageHandler):
     """The page of a dataset, the same for everybody: what a visitor chooses is in his browser alone."""
 
     def initialize(self, name: str, title: str) -> None:

@@ -18,6 +18,7 @@ from predspace_widgets.geometry.probabilities import ROW_SUM_TOLERANCE
 from predspace_widgets.trajectories import check_path, make_trajectories
 from predspace_widgets.trajectories.appending import append_checkpoints, array_of, open_grown
 from predspace_widgets.trajectories.recording import SignOfLife
+from predspace_widgets.trajectories.replacing import clear_partial
 from predspace_widgets.trajectories.schema import predictions_name
 from predspace_widgets.trajectories.storage import Store, StoredDtype
 
@@ -71,7 +72,7 @@ class Destination:
         self.run = run
         self._described = described
         self._dtype, self._store = dtype, store
-        self._same_as_stored = False
+        self._same_as_stored = self._is_clear = False
         self._sign = SignOfLife(path)
         weakref.finalize(self, self._sign.end)  # also of a training that ends without closing its recorder
         self.n_classes = None if described["classes"] is None else len(described["classes"])
@@ -140,6 +141,9 @@ class Destination:
         ds = self._dataset(stored, epoch, step, metrics)
         with self._locked():
             self._sign.begin()
+            if not self._is_clear:
+                clear_partial(self.path)
+                self._is_clear = True
             group = self._open()
             if _end_of(group, self.run) != after:
                 raise ValueError(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
-import warnings
-from collections.abc import Hashable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from numpy.typing import DTypeLike
-from zarr.codecs import BloscCodec
+from numpy.typing import DTypeLike, NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import LocalStore
 
+from predspace_widgets.trajectories.checksums import (
+    Checksums,
+    Chunks,
+    are_in_chunks,
+    name_of_chunks,
+    of_form,
+    of_values,
+)
+from predspace_widgets.trajectories.replacing import replacing
 from predspace_widgets.trajectories.schema import check_predictions, predictions_name, validate
+from predspace_widgets.trajectories.sealing import ALL_CHUNKS, COMPRESSORS, TO_ZARR, add_to_zarr, with_checksums
 from predspace_widgets.trajectories.storage import (
     Store,
     StoredDtype,
@@ -69,6 +80,7 @@ def append_checkpoints(
 
     Examples
     --------
+    >>> import tempfile
     >>> import predspace_widgets as pw
     >>> from predspace_widgets.trajectories.testing import constant_run, geodesic_run
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -92,10 +104,12 @@ def append_checkpoints(
     check_predictions(ds)  # what grows has them
     ready = with_stored(ready, ds["probs"], *_form_of(group, dtype, store, where))
     growing = zarr.open_group(where, mode="r+", use_consolidated=False)
+    checksums = Checksums.read(group.attrs)
     try:
         _cut_to_listed(growing, group)  # an append that was killed may have left more
-        _extend(growing, ready)
-        _list_arrays(where)
+        with zarr.config.set(ALL_CHUNKS):
+            _extend(growing, ready, checksums)
+        _list_arrays(where, checksums)
     except BaseException:
         with suppress(Exception):  # readers ignore what is not listed, and the next append cuts it off
             _cut_to_listed(growing, open_grown(where))  # as it is listed now: the list may have been replaced already
@@ -162,59 +176,77 @@ def _form_of(group: zarr.Group, dtype: DTypeLike | None, store: str | None, wher
 
 def _begin(ready: xr.Dataset, where: Path) -> None:
     """A new directory, at its place when it is complete."""
-    encoding: dict[Hashable, dict[str, Any]] = {}
+    encoding, chunks = with_checksums(ready, ".zarr"), {}
     for name, variable in ready.variables.items():
         if variable.dims == ("checkpoint",):
-            encoding[name] = {"chunks": (_CHECKPOINTS_PER_CHUNK,)}
-        elif name == "image":
-            encoding[name] = {"chunks": tuple(chunk_sizes(ready["image"]).values())}
-    name = predictions_name(ready)
-    if name in ready:
-        sizes = chunk_sizes(ready[name].isel(checkpoint=slice(1)))
+            encoding[name]["chunks"] = (_CHECKPOINTS_PER_CHUNK,)
+        elif are_in_chunks(variable.dims, variable.dtype):
+            shape = tuple(chunk_sizes(ready[name].isel(checkpoint=slice(1), missing_dims="ignore")).values())
+            encoding[name]["chunks"] = shape
+            chunks[str(name)] = Chunks(shape, variable.shape).add(variable.values)
+    if predictions_name(ready) in ready:
         # Fast rather than small, because a training waits for it.
-        codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-        encoding[name] = {"chunks": tuple(sizes.values()), "compressors": [codec]}
-    where.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
-        store = Path(folder) / "store.zarr"
-        ready.to_zarr(store, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
-        _list_arrays(store)
-        store.replace(where)
+        codecs = [BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()]
+        encoding[predictions_name(ready)]["compressors"] = codecs
+    with replacing(where) as new:
+        ready.to_zarr(new, mode="w", encoding=encoding, **TO_ZARR)
+        add_to_zarr(new, ready, chunks, growing=_CHECKPOINTS_PER_CHUNK)
+        _list_arrays(new)
 
 
-def _extend(group: zarr.Group, ready: xr.Dataset) -> None:
-    """Write the values of new checkpoints behind those that are there."""
+def _extend(group: zarr.Group, ready: xr.Dataset, checksums: Checksums | None) -> None:
+    """Write the values of new checkpoints behind those that are there, and carry on their checksums."""
     n_new, n_before = ready.sizes["checkpoint"], array_of(group, "run").shape[0]
     growing = {name for name, array in group.arrays() if _grows(array)}
-    new = {str(name): variable for name, variable in ready.variables.items() if "checkpoint" in variable.dims}
+    new = {str(name): variable.values for name, variable in ready.variables.items() if "checkpoint" in variable.dims}
     for name in new.keys() - growing:  # a metric or an attribute that the checkpoints before do not have
-        is_text = new[name].dtype == object
-        group.create_array(
-            name,
-            shape=(n_before,),
-            chunks=(_CHECKPOINTS_PER_CHUNK,),
-            dtype=str if is_text else np.float64,
-            fill_value="" if is_text else np.nan,
-            dimension_names=("checkpoint",),
-        )
-        if name in ready.coords:  # as xarray notes it
-            noted = array_of(group, predictions_name(ready)).attrs
-            noted["coordinates"] = " ".join(sorted({*str(noted.get("coordinates", "")).split(), name}))
-    for name in sorted(growing | new.keys()):
+        _add_column(group, name, new[name].dtype == object, name in ready.coords)
+        if checksums is not None:
+            filled = np.full(n_before, array_of(group, name).fill_value)
+            checksums.variables[name] = of_values(filled, of_form(ready[name], name in ready.coords))
+    values: dict[str, NDArray[Any]] = {}
+    for name in sorted((growing - {*map(name_of_chunks, growing)}) | new.keys()):
         array = array_of(group, name)
-        values = new[name].values if name in new else array.fill_value
-        if name in new and (values.dtype == object) != (np.dtype(array.dtype).kind not in "iuf"):
-            before, now = ("numbers", "text") if values.dtype == object else ("text", "numbers")
+        values[name] = new[name] if name in new else np.full((n_new, *array.shape[1:]), array.fill_value)
+        if name in new and (new[name].dtype == object) != (np.dtype(array.dtype).kind not in "iuf"):
+            before, now = ("numbers", "text") if new[name].dtype == object else ("text", "numbers")
             raise ValueError(f"{name!r} holds {before} in the checkpoints before, not {now}: call it by another name")
+    shapes = {} if checksums is None else checksums.shapes
+    for name in values.keys() & shapes.keys():
+        values[name_of_chunks(name)] = Chunks(shapes[name], values[name].shape).add(values[name]).checksums
+    for name, several in values.items():
+        array = array_of(group, name)
         array.resize((n_before + n_new, *array.shape[1:]))
-        array[n_before:] = values
+        array[n_before:] = several
+        if checksums is not None:
+            checksums.carry_on(name, several)
 
 
-def _list_arrays(where: Path) -> None:
-    """Note the shapes of all arrays in the one file that readers go by: it is replaced as a whole."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Consolidated metadata")  # no part of the Zarr format 3 yet
-        zarr.consolidate_metadata(where, zarr_format=3)
+def _add_column(group: zarr.Group, name: str, is_text: bool, is_coordinate: bool) -> None:
+    """Add an array of one value a checkpoint, none of them known."""
+    group.create_array(
+        name,
+        shape=array_of(group, "run").shape,
+        chunks=(_CHECKPOINTS_PER_CHUNK,),
+        dtype=str if is_text else np.float64,
+        fill_value="" if is_text else np.nan,
+        dimension_names=("checkpoint",),
+        compressors=COMPRESSORS,
+    )
+    if is_coordinate:  # as xarray notes it
+        noted = array_of(group, predictions_name(group)).attrs
+        noted["coordinates"] = " ".join(sorted({*str(noted.get("coordinates", "")).split(), name}))
+
+
+def _list_arrays(where: Path, checksums: Checksums | None = None) -> None:
+    """Note the shapes of all arrays, and checksums, in the one file that readers go by: it is replaced as a whole."""
+    listed = json.loads((where / "zarr.json").read_bytes())
+    arrays = {file.parent.name: json.loads(file.read_bytes()) for file in sorted(where.glob("*/zarr.json"))}
+    listed["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": arrays}
+    if checksums is not None:
+        listed["attributes"] |= checksums.as_attributes()
+    content = default_buffer_prototype().buffer.from_bytes(json.dumps(listed, indent=2).encode())
+    sync(LocalStore(where).set("zarr.json", content))
 
 
 def _cut_to_listed(growing: zarr.Group, listed: zarr.Group) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from dask.diagnostics import ProgressBar
 
+from predspace_widgets.trajectories.limits import check_file
 from predspace_widgets.trajectories.logarithms import SMALLEST
 
 _NOTE = "stored_predictions"
@@ -135,6 +136,9 @@ def _files(url: str, n_rows: int, predictions: str) -> dict[str, dict[str, Any]]
         is_other = name == "zarr.json" or ".partial" in name or os.path.basename(name).startswith(".")
         if not is_other and (row is None or int(row[1]) < n_rows):
             chosen[name] = named[name]
+    for name, info in chosen.items():
+        if info["type"] not in ("file", "directory"):
+            raise OSError(f"{predictions}/{name} is no file but a device, a pipe or a socket")
     return chosen
 
 
@@ -143,6 +147,8 @@ def _metadata(url: str, predictions: str) -> str:
     if not url.rstrip("/").endswith(".zarr"):
         return ""
     files, root = fsspec.url_to_fs(url)
+    if is_local(url):
+        check_file(f"{root}/{predictions}/zarr.json", os.path.realpath(root))
     metadata = json.loads(files.cat_file(f"{root.rstrip('/')}/{predictions}/zarr.json"))
     metadata["shape"] = metadata["shape"][1:]
     if predictions != "probs":  # the same bytes mean something else; results kept of `probs` stay valid

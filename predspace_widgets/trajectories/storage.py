@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 import zipfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import dask
 import fsspec
 import numpy as np
 import xarray as xr
-import zarr
+from dask.system import CPU_COUNT
 from numpy.typing import DTypeLike, NDArray
-from zarr.codecs import BloscCodec, TransposeCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
+from predspace_widgets.trajectories.checked import reason_of
+from predspace_widgets.trajectories.checksums import DamagedError
+from predspace_widgets.trajectories.divergence import NAMES, diverged
 from predspace_widgets.trajectories.lazy import map_rows
+from predspace_widgets.trajectories.limits import MAX_BYTES
 from predspace_widgets.trajectories.logarithms import from_logarithms, to_logarithms
+from predspace_widgets.trajectories.netcdf import write_netcdf
+from predspace_widgets.trajectories.opening import find_damage, open_checked
+from predspace_widgets.trajectories.replacing import clear_leftovers, replacing
 from predspace_widgets.trajectories.schema import (
     PREDICTIONS,
     TrajectoriesError,
@@ -27,7 +36,15 @@ from predspace_widgets.trajectories.schema import (
     predictions_name,
     validate,
 )
-from predspace_widgets.trajectories.source import Source, note_source, source_of
+from predspace_widgets.trajectories.sealing import (
+    AT_THE_END,
+    TO_ZARR,
+    add_to_netcdf,
+    add_to_zarr,
+    watched,
+    with_checksums,
+)
+from predspace_widgets.trajectories.source import Source, is_local, note_source, source_of
 
 #: How predictions lie on disk: as probabilities, or as their logarithms.
 Store = Literal["probs", "log_probs"]
@@ -45,7 +62,7 @@ _CHECK_BYTES = 2**30
 _SUFFIXES = (".zarr.zip", ".zarr", ".nc")
 
 
-def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
+def open_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> xr.Dataset:
     """Open a trajectories dataset, lazily and validated.
 
     Predictions are `probs` in memory, in float32 or wider, with rows that sum to 1: probabilities are divided by their
@@ -57,18 +74,22 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     path : path or address
         A .zarr directory, a .zarr.zip file or a NetCDF .nc file; or the address of a Zarr directory in object storage,
         such as "s3://bucket/mine.zarr", for which fsspec needs its package (s3fs, gcsfs, ...).
+    max_bytes : int
+        What may be in memory once it is open: coordinates, labels, metrics; and what a chunk of predictions or images
+        may need. A dataset that declares more, which may be a trap, is refused. How large it is makes no difference.
 
     Returns
     -------
     xarray.Dataset
-        Backed by dask arrays; nothing else is read.
+        Predictions and images are dask arrays, the rest is in memory. Reading a chunk that is damaged or missing raises
+        `DamagedError`, which names the variable and the place.
 
     Raises
     ------
     FileNotFoundError
         Nothing is there.
     TrajectoriesError
-        It is no trajectories dataset; every problem is named.
+        It is no trajectories dataset, or damaged; every problem is named.
 
     Examples
     --------
@@ -76,20 +97,10 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> sorted(pw.demo().sizes)
     ['checkpoint', 'class', 'column', 'row', 'sample']
     """
-    where = os.path.expanduser(os.fspath(path).rstrip("/"))
-    kind = check_path(where)
-    if "://" in where and kind != ".zarr":
-        raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
-    files, root = fsspec.url_to_fs(where)
-    if not files.exists(root):
-        raise FileNotFoundError(f"there is no dataset at {where}")
-    try:
-        # The path must be absolute, since dask reads later, maybe in another working directory or another process.
-        raw, source = _open(where if "://" in where else os.path.abspath(where), kind)
-        problems = find_problems(raw, values=raw.nbytes <= _CHECK_BYTES, on_disk=True)
-    except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TrajectoriesError([f"it cannot be read as {kind}: {reason}"], where) from error
+    where, kind = _place_of(path)
+    with _errors_of_reading(where, kind):
+        raw, source, problems = _open(where, kind, max_bytes)
+        problems = problems or find_problems(raw, values=raw.nbytes <= _CHECK_BYTES, on_disk=True)
     if problems:
         raw.close()
         raise TrajectoriesError(problems, where)
@@ -99,6 +110,67 @@ def open_trajectories(path: str | os.PathLike[str]) -> xr.Dataset:
     ds = raw.drop_vars(name).assign(probs=_read(raw[name]))
     note_source(ds["probs"], source, raw[name])
     return ds
+
+
+def verify_trajectories(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, show_progress: bool = True) -> str:
+    """Read all of a dataset on disk and compare it with its checksums.
+
+    Parameters
+    ----------
+    path, max_bytes
+        See `open_trajectories`.
+    show_progress : bool
+
+    Returns
+    -------
+    str
+        What was read, in a sentence; also whether there were checksums, which earlier versions did not write.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    TrajectoriesError
+        It is damaged: every variable and place is named, or it cannot be read at all.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import constant_run
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     verify_trajectories(save_trajectories(constant_run(), Path(folder) / "a.zarr"), show_progress=False)
+    '10 variables, 1 chunks of the large ones, and the attributes fit their checksums'
+    """
+    where, kind = _place_of(path)
+    with _errors_of_reading(where, kind):
+        problems, found = find_damage(where, kind, max_bytes, show_progress)
+    if problems:
+        raise TrajectoriesError(problems, where)
+    return found
+
+
+def _place_of(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Where a dataset is, and of which kind. Dask reads later, maybe in another directory: the path is absolute."""
+    where = os.path.expanduser(os.fspath(path).rstrip("/"))
+    kind = check_path(where)
+    if "://" in where and kind != ".zarr":
+        raise ValueError(f"{where}: of object storage only .zarr directories can be opened")
+    files, root = fsspec.url_to_fs(where)
+    if not files.exists(root) and is_local(where):
+        clear_leftovers(root)  # which may put it there
+    if not files.exists(root):
+        raise FileNotFoundError(f"there is no dataset at {where}")
+    return where if "://" in where else os.path.abspath(where), kind
+
+
+@contextmanager
+def _errors_of_reading(where: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as error:
+        raise TrajectoriesError(error.places, where) from error
+    except Exception as error:  # a damaged or foreign file can make each of the libraries that read it raise anything
+        raise TrajectoriesError([f"it cannot be read as {kind}: {reason_of(error)}"], where) from error
 
 
 def save_trajectories(
@@ -111,7 +183,8 @@ def save_trajectories(
     ds : xarray.Dataset
         A valid trajectories dataset.
     path : path
-        Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete.
+        Ends in .zarr.zip, .zarr or .nc. What is there is replaced when the new one is complete and on the disk, at
+        once (see `predspace_widgets.trajectories.replacing`).
     dtype : {"float16", "float32", "float64"}, optional
         In which numbers predictions are stored: by default in those that they were read from on disk in the same form,
         else probabilities as they are and logarithms in float16. NetCDF has no float16 and takes float32 instead.
@@ -132,9 +205,12 @@ def save_trajectories(
         The dataset is not valid; nothing is written.
     ValueError
         Another ending, an unknown form, or numbers that are not floating-point.
+    OSError
+        It cannot be written, for example for lack of space; what was there is there still.
 
     Examples
     --------
+    >>> import tempfile
     >>> from predspace_widgets.trajectories.testing import constant_run
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_trajectories(constant_run(), Path(folder) / "constant.zarr.zip").name
@@ -144,30 +220,24 @@ def save_trajectories(
     kind = check_path(where)
     validate(ds)
     ready, encoding = _prepare(ds, kind, dtype, store)
-    where.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where.parent, prefix=f".{where.name}-") as folder:
-        written = Path(folder) / f"new{kind}"
+    ready, chunks = watched(ready)
+    # Threads of its own, which have ended before what they were writing is removed; in this process, whatever cluster
+    # there is, since checksums of chunks are taken while they are written.
+    with (
+        replacing(where) as new,
+        ThreadPoolExecutor(dask.config.get("num_workers", None) or CPU_COUNT) as pool,
+        dask.config.set(scheduler="threads", pool=pool),
+    ):
         if kind == ".nc":
-            ready.to_netcdf(written, engine="h5netcdf", encoding=encoding)
-        else:
-            directory = Path(folder) / "store.zarr"
-            ready.to_zarr(directory, mode="w", encoding=encoding, zarr_format=3, consolidated=False)
-            written = directory if kind == ".zarr" else _zip(directory, written)
-        _replace(where, written, Path(folder) / "old")
+            write_netcdf(ready.assign_attrs(AT_THE_END), new, encoding)
+            add_to_netcdf(new, ready, chunks)
+            return where
+        folder = new if kind == ".zarr" else new.with_name("store.zarr")
+        ready.to_zarr(folder, mode="w", encoding=encoding, **TO_ZARR)
+        add_to_zarr(folder, ready, chunks)
+        if kind == ".zarr.zip":
+            _zip(folder, new)
     return where
-
-
-def _replace(where: Path, new: Path, aside: Path) -> None:
-    """Move a new file or directory to its place; what was there goes aside, and comes back if that fails."""
-    there = where.exists()
-    if there:
-        where.replace(aside)
-    try:
-        new.replace(where)
-    except BaseException:
-        if there:
-            aside.replace(where)
-        raise
 
 
 def check_path(path: str | os.PathLike[str]) -> str:
@@ -189,33 +259,23 @@ def check_path(path: str | os.PathLike[str]) -> str:
     raise ValueError(f"{path} must end in one of {', '.join(_SUFFIXES)}")
 
 
-def _open(path: str, kind: str) -> tuple[xr.Dataset, Source]:
-    if kind == ".nc":
-        ds = xr.open_dataset(path, engine="h5netcdf", chunks=None, cache=False)
-    else:
-        store: Any = zarr.storage.ZipStore(path, mode="r") if kind == ".zarr.zip" else path
-        # An append replaces the list of arrays as a whole, so the list alone is right while checkpoints are appended.
-        metadata = zarr.open_group(store, mode="r", zarr_format=3).metadata
-        listed = metadata.consolidated_metadata is not None
-        ds = xr.open_dataset(store, engine="zarr", chunks=None, cache=False, consolidated=listed, zarr_format=3)
+def _open(path: str, kind: str, max_bytes: int) -> tuple[xr.Dataset, Source, list[str]]:
+    opened = open_checked(path, kind, max_bytes)
+    ds = opened.ds
     predictions, n_rows = predictions_name(ds), 0
     if predictions in ds and ds[predictions].ndim:
         stored = ds[predictions]
         n_rows = -(-len(stored) // _sizes_on_disk(stored)[stored.dims[0]])
     source = Source.now(path, n_rows, predictions)
-    ds = with_text(ds, "OT", object, str)
-    lazy = {
-        # Dask knows arrays by name. The name of the predictions follows from their files, so that workers and
-        # processes that open the same files mean the same array.
-        name: variable.chunk(
-            _blocks(variable),
-            name_prefix=f"stored-{name}-",
-            token=f"{path} {source.signature}" if name == predictions else uuid.uuid4().hex,
-        )
-        for name, variable in ds.data_vars.items()
-        if variable.dtype.kind != "U"
-    }
-    return ds.assign(lazy), source
+    lazy = {}
+    for name, array in opened.large.items():
+        # Dask knows arrays by name. The name of the predictions follows from their files, so that workers and processes
+        # that open the same files mean the same array.
+        token = f"{path} {source.signature}" if name == predictions else uuid.uuid4().hex
+        lazy[name] = ds[name].copy(data=array.lazy(_blocks(ds[name]), token))
+    if NAMES in ds.attrs:
+        ds.attrs[NAMES] = list(diverged(ds))
+    return with_text(ds.assign(lazy), "OT", object, str), source, opened.problems
 
 
 def _sizes_on_disk(variable: xr.DataArray) -> dict[Hashable, int]:
@@ -330,14 +390,13 @@ def _prepare(
         numbers = np.promote_types(numbers, np.float32) if kind == ".nc" else numbers
         ready = with_stored(ready, ds["probs"], form, numbers)
 
-    encoding: dict[Hashable, dict[str, Any]] = {}
+    encoding = with_checksums(ready, kind)
     for name, variable in ready.data_vars.items():
         if variable.dtype == object:
             continue  # text, which is in memory already
         sizes = chunk_sizes(variable)
         ready[name] = variable.chunk(sizes)
-        shape = tuple(sizes.values())
-        encoding[name] = {"chunksizes": shape} if kind == ".nc" else {"chunks": shape}
+        encoding[name]["chunksizes" if kind == ".nc" else "chunks"] = tuple(sizes.values())
     if form:
         encoding[form] |= {"zlib": True, "shuffle": True} if kind == ".nc" else _codecs(form)
     return ready, encoding
@@ -346,11 +405,12 @@ def _prepare(
 def _codecs(form: str) -> dict[str, Any]:
     """How predictions are made small on disk."""
     if form == "probs":
-        return {"compressors": [BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle")]}
+        return {"compressors": [BloscCodec(cname="zstd", clevel=9, shuffle="bitshuffle"), Crc32cCodec()]}
     # Logarithms of one class of one sample hardly change from checkpoint to checkpoint: side by side they need a sixth
     # less than in the order of `probs`.
     side_by_side = TransposeCodec(order=(1, 2, 0))  # (sample, class, checkpoint)
-    return {"filters": [side_by_side], "compressors": [BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")]}
+    codecs = [BloscCodec(cname="zstd", clevel=9, shuffle="shuffle"), Crc32cCodec()]
+    return {"filters": [side_by_side], "compressors": codecs}
 
 
 def chunk_sizes(variable: xr.DataArray) -> dict[Hashable, int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -122,3 +125,35 @@ def test_too_little_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="GB are free: make room, or take a picture by landmarks"):
         TRAININGS.predspace.save_distances(path)
     assert not path.exists()
+
+
+def save_tiles(data: Path, path: Path, kill_at: int) -> None:
+    """Save distances in a process that is killed at its n-th file, before it is at its place."""
+    tiles._STRIP_BYTES = STRIPS_OF_5
+    replace, n_files = Path.replace, 0
+
+    def replace_or_die(self: Path, target: Path) -> Path:
+        nonlocal n_files
+        n_files += 1
+        if n_files == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace(self, target)
+
+    Path.replace = replace_or_die  # type: ignore[method-assign, assignment]
+    open_trajectories(data).predspace.save_distances(path, show_progress=False)
+
+
+def test_a_call_goes_on_wherever_one_was_killed(path: Path, strips: list[tuple[int, ...]]) -> None:
+    data = save_trajectories(TRAININGS, path.with_name("data.zarr"))
+    whole = open_trajectories(data).predspace.save_distances(path.with_name("whole.zarr"), show_progress=False).values
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["predspace_widgets.analysis", "tests.analysis.test_tiles"])
+    for kill_at in (1, 9, 16, 22):  # while it sets up, in a tile, when one is noted as done
+        process = forks.Process(target=save_tiles, args=(data, path, kill_at))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        found = open_trajectories(data).predspace.save_distances(path, show_progress=False)
+        np.testing.assert_array_equal(found, whole)
+        assert not list(path.parent.glob(".distances*"))
+        shutil.rmtree(path)

@@ -60,7 +60,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails its test if it asks another host for something, or if a script of it fails."""
+    """A page that fails its test if it asks another host for something, breaks its policy, or a script of it fails."""
     with opened(browser) as page:
         yield page
 
@@ -79,12 +79,15 @@ def opened(browser: Browser, **options: Any) -> Iterator[Page]:
     page = context.new_page()
     foreign: list[str] = []
     failures: list[str] = []
+    forbidden: list[str] = []
     page.on("request", lambda request: None if _is_local(request.url) else foreign.append(request.url))
     page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda said: forbidden.append(said.text) if "Content Security Policy" in said.text else None)
     yield page
     context.close()
     assert foreign == [], "the page asked other hosts"
     assert failures == [], "scripts of the page failed"
+    assert forbidden == [], "the page does what its content security policy forbids"
 
 
 class Servers:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from predspace_widgets.trajectories import find_problems, import_trajectories, open_trajectories, save_trajectories
 from predspace_widgets.trajectories.importers import numbers_of, report_of
-from predspace_widgets.trajectories.importers.published import SCHEDULE_OF_PAPER
+from predspace_widgets.trajectories.importers.schedule import SCHEDULE_OF_PAPER
 from tests.trajectories.samples import KINDS
 
 
@@ -239,9 +239,11 @@ def test_an_array_that_the_eigenvalues_count_twice_is_kept(read: Callable[..., x
         ({}, {"tasks": ["a", "b", "a"]}, "must differ and not be empty"),
         ({"tasks": ["a", "b", "b\0"]}, {}, "must differ and not be empty"),
         ({}, {"epochs": None}, "--epochs must give them"),
-        ({}, {"epochs": [0, 1]}, "--epochs gives 2 epochs, runs have 4 checkpoints"),
+        ({}, {"epochs": [0, 1]}, "--epochs gives 2 epochs, runs have up to 4 checkpoints"),
+        ({}, {"epochs": "paper"}, "--epochs paper is for runs of 61 checkpoints, these have 4"),
         ({}, {"epochs": [0, 3, 2, 5]}, "--epochs must be numbers that do not fall"),
         ({}, {"seeds": [1]}, "--seeds gives 1 seeds, there are 2"),
+        ({}, {"seeds": [1, 1]}, "--seeds must differ"),
         ({}, {"signs": "minus"}, "must be 'flags' or 'signed'"),
         ({"inpca_embedding": None}, {}, "keys, which are 'eigen_values', 'imaginary', 'tasks'"),
         ({"eigen_values": None}, {}, "the eigenvalues are missing"),
@@ -262,6 +264,9 @@ def test_an_array_that_the_eigenvalues_count_twice_is_kept(read: Callable[..., x
         ({"inpca_embedding": [7]}, {}, "must have the dimensions (seed, checkpoint, axis)"),
         ({"tasks": "abc"}, {}, "'tasks' must be a list of names"),
         ({"tasks": [None, 1.5, "c"]}, {}, "'tasks' must be a list of names"),
+        ({"tasks": ["a", "b", "c" * 1001]}, {}, "a name in 'tasks' has more than 1,000 characters"),
+        ({"eigen_values": ["a" * 10**6] * 10**5}, {}, "numbers are expected"),  # as an array of text 400 GB
+        ({"eigen_values": None, "c" * 10**6: 1, **{str(n): n for n in range(99)}}, {}, "and 98 more"),
     ],
 )
 def test_what_is_wrong_or_open_is_said_in_one_line(
@@ -270,6 +275,7 @@ def test_what_is_wrong_or_open_is_said_in_one_line(
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         read(SMALL.file(**changes), **options)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize("content", [[1, 2], "text", None, np.zeros(3), {}])
@@ -311,6 +317,7 @@ def test_of_61_checkpoints_epochs_are_those_of_the_published_program(read: Calla
     ds = read(picture.file(), epochs=None)
     assert ds["epoch"].values.tolist() == list(SCHEDULE_OF_PAPER)
     assert any("the file has no epochs" in line and "--epochs gives others" in line for line in report_of(ds))
+    assert read(picture.file(), epochs="paper")["epoch"].values.tolist() == list(SCHEDULE_OF_PAPER)
     assert read(picture.file(), epochs=list(range(61)))["epoch"].values.tolist() == list(range(61))
 
 
@@ -346,6 +353,12 @@ def test_numbers_of_an_option() -> None:
     for text in ("", "a", "1:2:3:4", "3:1", "0:1:0", "0:1e99", "nan", "0:inf"):
         with pytest.raises(ValueError, match="--epochs must be numbers"):
             numbers_of(text, "--epochs")
+
+
+def test_seeds_are_whole_numbers() -> None:
+    assert numbers_of("7,0:2", "--seeds", whole=True) == [7, 0, 1, 2]
+    with pytest.raises(ValueError, match="--seeds must be whole numbers"):
+        numbers_of("0:1:0.5", "--seeds", whole=True)
 
 
 def test_what_lies_there_decides(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ give their axes. The matrix is computed in strips of rows, each by `blocks`, and
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,8 +24,10 @@ from predspace_widgets.analysis.large.kept import check_room
 from predspace_widgets.analysis.measurements import distances_of_block
 from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
+from predspace_widgets.trajectories.replacing import clear_partial, replacing
 from predspace_widgets.trajectories.schema import check_predictions
-from predspace_widgets.trajectories.source import digest_of, source_of
+from predspace_widgets.trajectories.sealing import COMPRESSORS
+from predspace_widgets.trajectories.source import digest_of, is_local, source_of
 
 # A strip of rows of the matrix has up to this size; a few strips are in memory at a time.
 _STRIP_BYTES = 2**29
@@ -92,6 +95,8 @@ def _begin(ds: xr.Dataset, where: str, content: str, metric: str, height: int) -
             raise ValueError(
                 f"{where} is there and holds no distances of these predictions: delete it or choose another name"
             )
+        if is_local(where):
+            clear_partial(root, older_than=3600)
         return group
     check_room(where, 4 * n_points**2, "take a picture by landmarks, which needs no T x T matrix")
     coords = {name: ("checkpoint", ds[name].values.astype(object)) for name in CHECKPOINT_COORDS}
@@ -101,7 +106,9 @@ def _begin(ds: xr.Dataset, where: str, content: str, metric: str, height: int) -
         coords=coords,
         attrs={"metric": metric},
     )
-    matrix.to_zarr(where, mode="w-", compute=False, zarr_format=3, consolidated=False)
-    group = zarr.open_group(where, mode="r+", zarr_format=3)
-    group.attrs["content"] = content  # last, so that a directory without it counts as unfinished
-    return group
+    encoding = {name: {"compressors": COMPRESSORS} for name in matrix.variables}
+    # On a disk it is there when it is complete; in object storage what is unfinished has no content.
+    with replacing(root) if is_local(where) else nullcontext(where) as new:
+        matrix.to_zarr(new, mode="w-", compute=False, encoding=encoding, zarr_format=3, consolidated=False)
+        zarr.open_group(new, mode="r+", zarr_format=3).attrs["content"] = content
+    return zarr.open_group(where, mode="r+", zarr_format=3)

@@ -41,13 +41,13 @@ def report_of(ds: xr.Dataset) -> list[str]:
     return [str(line) for line in np.atleast_1d(ds.attrs.get(REPORT, []))]
 
 
-def numbers_of(text: str, option: str) -> list[float]:
+def numbers_of(text: str, option: str, *, whole: bool = False) -> list[float]:
     """Numbers as an option of the command has them: separated by commas, and first:last or first:last:step.
 
     Raises
     ------
     ValueError
-        It is something else.
+        It is something else, or not `whole` where they must be.
 
     Examples
     --------
@@ -65,4 +65,6 @@ def numbers_of(text: str, option: str) -> list[float]:
         if not 0 < count <= _MOST_NUMBERS or part.count(":") > 2:
             raise ValueError(f"{option} must be numbers as in 0,0.5,1:40 or 0:4.8:0.2,5:40, not {text[:80]!r}")
         numbers += [round(first + n * step, 9) for n in range(count)]
+    if whole and not all(number.is_integer() for number in numbers):
+        raise ValueError(f"{option} must be whole numbers as in 0,1,2 or 0:4, not {text[:80]!r}")
     return numbers

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from predspace_widgets.trajectories.importers.published import SCHEDULE_OF_PAPER
 from predspace_widgets.trajectories.importers.report import Report
+from predspace_widgets.trajectories.importers.schedule import epochs_of
 from predspace_widgets.trajectories.text_files import load_yaml, read_text, shown
 
 #: A line of a table of runs, by the names of its columns.
@@ -143,7 +143,7 @@ def checkpoint_columns(
     if epochs is not None and "epoch" in columns:
         raise ValueError(f"'epoch' is a column of {where}, and --epochs gives epochs too: leave out one of them")
     if "epoch" not in columns:
-        times = _epochs(epochs, lengths, report)
+        times = epochs_of(epochs, lengths, report)
         columns["epoch"] = [time for length in lengths for time in times[:length]]
     if "task" not in columns:
         raise ValueError(f"no task is named: --tasks must, or a column 'task' of {where}")
@@ -189,32 +189,3 @@ def _column(name: str, rows: Sequence[Sequence[Row]], lengths: Sequence[int], wh
 def name_of(value: Any) -> str:
     """A name that a table may hold as a number: 3, not 3.0."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _epochs(epochs: Sequence[float] | str | None, lengths: Sequence[int], report: Report) -> list[float]:
-    """The epoch of each checkpoint of the longest run."""
-    longest, shortest = max(lengths), min(lengths)
-    n_paper = len(SCHEDULE_OF_PAPER)
-    if epochs is None:
-        hint = ", or --epochs paper those of the paper's training program" if longest == n_paper else ""
-        raise ValueError(
-            f"the epochs of {longest} checkpoints are not in the file: --epochs must give them, or --epochs "
-            f"checkpoints take their numbers{hint}"
-        )
-    if shortest < longest:
-        report.note(f"runs have {shortest} to {longest} checkpoints: shorter ones have the first epochs")
-    if epochs == "checkpoints":
-        report.note("epochs are numbers of checkpoints, as --epochs says")
-        return list(map(float, range(longest)))
-    if epochs == "paper":
-        if longest != n_paper:
-            raise ValueError(f"--epochs paper is for runs of {n_paper} checkpoints, these have {longest}")
-        report.note("epochs, as --epochs paper says: 0, 0.2, ... 4.8, then 5, 6, ... 40")
-        return list(SCHEDULE_OF_PAPER)
-    if isinstance(epochs, str):
-        raise ValueError(f"epochs must be numbers, 'checkpoints' or 'paper', not {shown(epochs)}")
-    times = [float(time) for time in epochs]
-    if len(times) != longest:
-        raise ValueError(f"--epochs gives {len(times)} epochs, runs have up to {longest} checkpoints")
-    report.note(f"epochs, as --epochs says: {times[0]:g} to {times[-1]:g}")
-    return times

@@ -87,5 +87,5 @@ $(LAB): $(APP)
 	touch $@
 
 $(TEST): $(APP)
-	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,dev]'
+	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,oauth,dev]'
 	touch $@

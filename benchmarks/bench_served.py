@@ -18,7 +18,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -121,12 +120,13 @@ class Visitor:
     def __init__(self, address: str, seen: Seen) -> None:
         self.address, self.seen = address, seen
         self._http = AsyncHTTPClient()
+        self._headers = {"X-Stage": f"{id(self):x}"}
         self._socket: WebSocketClientConnection | None = None
         self._numbers = ""
-        self._open = {"Accept-Encoding": "gzip"}
+        self.has_come = False
 
     async def fetch(self, path: str, question: Any = None) -> bytes:
-        body = {} if question is None else {"method": "POST", "body": json.dumps(question)}
+        body = {} if question is None else {"method": "POST", "body": json.dumps(question), "headers": self._headers}
         request = HTTPRequest(self.address + path, request_timeout=GIVES_UP, connect_timeout=GIVES_UP, **body)
         answer = await self._http.fetch(request)
         problem = json.loads(answer.headers.get("X-Stage-Answer", "{}")).get("error")
@@ -152,6 +152,7 @@ class Visitor:
         found = re.search(r"stage-data/[\w.%-]+", page)
         self._numbers = found[0] if found else "stage-data/digits"
         await self.fetch(self._numbers)
+        self.has_come = True
 
     async def choose(self, what: str, draw: random.Random) -> None:
         """Make a choice; what it needs of the server is there when this ends."""
@@ -174,6 +175,8 @@ async def visit(address: str, seen: Seen, seconds: float, number: int, weights: 
     await asyncio.sleep(draw.random())
     with seen.timed("come"):
         await visitor.come()
+    if not visitor.has_come:  # the error is counted
+        return
     with seen.timed("ahead"):
         await visitor.ask_ahead()
     names = list(weights)
@@ -251,12 +254,12 @@ def browse(address: str, seconds: float) -> None:
     """Print, as JSON, what a visitor with a browser feels: milliseconds of each page, curve hidden and click."""
     felt: dict[str, list[float]] = defaultdict(list)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    end = time.perf_counter() + seconds
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        number = 0
+        print("ready", flush=True)
+        number, end = 0, time.perf_counter() + seconds
         while time.perf_counter() < end:
-            context = browser.new_context(viewport=SIZE)
+            context = browser.new_context(viewport=SIZE, bypass_csp=True)
             context.add_init_script(WATCH)
             page = context.new_page()
             page.set_default_timeout(PATIENCE)
@@ -280,12 +283,11 @@ def visitor_with_a_browser(address: str, seconds: float) -> Iterator[dict[str, l
     """What a browser in a process of its own finds while this goes on."""
     felt: dict[str, list[float]] = {}
     command = [sys.executable, "-m", "benchmarks.bench_served", "--browse", address, "--seconds", str(seconds)]
-    with tempfile.TemporaryFile("w+") as file:
-        process = subprocess.Popen(command, stdout=file, cwd=HERE)
-        yield felt
-        process.wait()
-        file.seek(0)
-        felt |= json.loads(file.read() or "{}")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE)
+    assert process.stdout is not None
+    process.stdout.readline()  # it has started
+    yield felt
+    felt |= json.loads(process.communicate()[0] or "{}")
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

@@ -238,7 +238,7 @@ def served(*arguments: str, package: Path = HERE) -> Iterator[tuple[str, psutil.
 
 def open_page(browser: Browser, address: str) -> Page:
     """A page in which all is drawn, and what is measured ahead has come."""
-    page = browser.new_page(viewport=SIZE)
+    page = browser.new_page(viewport=SIZE, bypass_csp=True)
     page.set_default_timeout(PATIENCE)
     page.goto(address)
     page.wait_for_function("globalThis.predspace?.stages.length")
@@ -251,7 +251,7 @@ def loads(browser: Browser, address: str, script: str, repeats: int) -> list[dic
     """When the first picture and all views were drawn, of a page that is opened again and again in new contexts."""
     found = []
     for _ in range(repeats + 1):
-        context = browser.new_context(viewport=SIZE)
+        context = browser.new_context(viewport=SIZE, bypass_csp=True)
         context.add_init_script(script)
         page = context.new_page()
         page.goto(address, timeout=PATIENCE)
@@ -319,7 +319,7 @@ def before_rows(browser: Browser, wanted: argparse.Namespace) -> None:
         found = loads(browser, address, WATCH_BEFORE, wanted.repeats)
         times = f"{median(found, 'first'):.0f}; {median(found, 'all'):.0f} ms"
         row("before: page asked for", "first picture; all views", times)
-        page = browser.new_page(viewport=SIZE)
+        page = browser.new_page(viewport=SIZE, bypass_csp=True)
         page.add_init_script(WATCH_BEFORE)
         page.goto(address, timeout=PATIENCE)
         page.wait_for_function("window.marks.all", timeout=PATIENCE)
@@ -381,7 +381,7 @@ def large_rows(browser: Browser, wanted: argparse.Namespace) -> None:
 def pages_row(browser: Browser, wanted: argparse.Namespace) -> None:
     """Many pages that choose once a second: what the server's processor does for a choice."""
     with served() as (address, process):
-        context = browser.new_context(viewport={"width": 400, "height": 300})
+        context = browser.new_context(viewport={"width": 400, "height": 300}, bypass_csp=True)
         pages = []
         for _ in range(wanted.pages):
             page = context.new_page()

@@ -19,7 +19,7 @@ from bokeh.server.views.multi_root_static_handler import MultiRootStaticHandler
 from bokeh.server.views.static_handler import StaticHandler
 from panel.io.server import ComponentResourceHandler, RootHandler
 from tornado.httputil import HTTPServerRequest
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RedirectHandler, RequestHandler
 
 #: A question of a stage is at most so many bytes.
 LONGEST_QUESTION = 2**20
@@ -195,8 +195,11 @@ def _plain(address: str) -> str:
 
 
 def _guarded(target: type, access: Access, port: int, provider: AuthProvider) -> type:
-    """A handler that is also a guard; the pages for logging in and out are for all."""
-    public = issubclass(target, IcoHandler) or target in (provider.login_handler, provider.logout_handler)
+    """A handler that is also a guard; what logs in and out, or leads to where all is, is for all."""
+    public = issubclass(target, IcoHandler | RedirectHandler) or target in (
+        provider.login_handler,
+        provider.logout_handler,
+    )
     facts = {"access": access, "port": port, "needs_login": access.login is not None and not public}
     return type(target.__name__, (_Guarded, target), facts)
 
@@ -224,7 +227,7 @@ class _Guarded(AuthRequestHandler):
         user: str | None = self.current_user
         users = self.access.login.users if self.access.login else ()
         if user is None and isinstance(self, PageHandler) and self.request.method in ("GET", "HEAD"):
-            self.redirect(f"{self._root()}login?{urlencode({'next': self.request.uri})}")
+            self.redirect(f"{self._root()}login?{urlencode({'next': self._here()})}")
         elif user is None or (users and user not in users):
             raise _Refused("Log in first." if user is None else "This user is not among those who are let in.")
 
@@ -252,9 +255,14 @@ class _Guarded(AuthRequestHandler):
             return False
         return self.request.method != "GET" or headers.get("Sec-Fetch-Mode") != "navigate"
 
+    def _here(self) -> str:
+        """What was asked for, below the path under which all is."""
+        application: Any = self.application  # Bokeh's, which knows its prefix
+        return (self.request.uri or "/").removeprefix(application.prefix)
+
     def _root(self) -> str:
         """Where "/" is seen from here: a proxy may have put all under some path."""
-        return "./" + "../" * (self.request.path.count("/") - 1)
+        return "./" + "../" * (self._here().partition("?")[0].count("/") - 1)
 
     def set_cookie(self, name: str, value: str | bytes, *arguments: Any, **options: Any) -> None:
         through = self.request.headers.get("X-Forwarded-Proto", self.request.protocol)

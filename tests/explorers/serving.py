@@ -68,7 +68,7 @@ class Served:
 
 
 @contextmanager
-def serving(datasets: Mapping[str, xr.Dataset], access: Access | None = None) -> Iterator[Served]:
+def serving(datasets: Mapping[str, xr.Dataset], access: Access | None = None, prefix: str = "") -> Iterator[Served]:
     """A server of datasets for as long as the caller wants it."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -77,7 +77,7 @@ def serving(datasets: Mapping[str, xr.Dataset], access: Access | None = None) ->
 
     def serve() -> None:
         asyncio.set_event_loop(asyncio.new_event_loop())
-        servers.append(make_server(datasets, port, "127.0.0.1", access=access))
+        servers.append(make_server(datasets, port, "127.0.0.1", access=access, prefix=prefix))
         servers[0].start()
         servers[0].io_loop.start()
 

@@ -401,6 +401,15 @@ def test_the_page_that_asks_leads_back(locked: Served) -> None:
     assert not any(word in form.body for word in (b"http:", b"https:", b"//", b"<script"))
 
 
+def test_a_login_under_a_path_leads_back_too() -> None:
+    with serving({"mine": geodesic_run(2)}, Access(login=password_login(PASSWORD, SECRET)), "/some/where/") as server:
+        assert server.ask("/some/where").header("Location") == "/some/where/"
+        assert server.ask("/some/where/mine?a=1").header("Location") == "./login?next=%2Fmine%3Fa%3D1"
+        assert server.ask("/some/where/").header("Location") == "./login?next=%2F"
+        assert server.ask("/some/where/login?next=%2Fmine").status == 200
+        assert server.ask("/mine").status in (302, 403, 404)
+
+
 ELSEWHERE = ["//evil.example", "///evil.example", "/\\evil.example", "https://evil.example", "\\\\evil.example"]
 ELSEWHERE += ["javascript:alert(1)", "/\t/evil.example", "/ /../\n//evil.example", ".//evil.example", "evil.example"]
 
@@ -469,6 +478,18 @@ def test_the_environment_does_not_weaken_it(monkeypatch: pytest.MonkeyPatch) -> 
         [cookie] = [value for name, value in log_in(server).cookies.items() if name == "user"]
     assert decode_signed_value("known to all", "user", cookie.strip('"')) is None
     assert decode_signed_value(login.options["cookie_secret"], "user", cookie.strip('"')) == b"visitor"
+
+
+def test_the_login_is_found_under_a_prefix() -> None:
+    access = Access(login=password_login(PASSWORD, SECRET))
+    with serving({"mine": geodesic_run(2)}, access, prefix="/lab/room") as server:
+        asked = server.ask("/lab/room/mine")
+        assert urljoin("/lab/room/mine", asked.header("Location")) == "/lab/room/login?next=%2Flab%2Froom%2Fmine"
+        form = f"password={quote(PASSWORD)}&next=%2Flab%2Froom%2Fmine".encode()
+        came = server.ask("/lab/room/login", "POST", form, Content_Type="application/x-www-form-urlencoded")
+        assert urljoin("/lab/room/login", came.header("Location")) == "/lab/room/mine"
+        assert server.ask("/lab/room/mine", **cookie_of(came)).status == 200
+        assert server.ask("/lab/room/stage-data/mine").status == 403
 
 
 def test_logging_out(locked: Served) -> None:

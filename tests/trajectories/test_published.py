@@ -264,6 +264,9 @@ def test_an_array_that_the_eigenvalues_count_twice_is_kept(read: Callable[..., x
         ({"inpca_embedding": [7]}, {}, "must have the dimensions (seed, checkpoint, axis)"),
         ({"tasks": "abc"}, {}, "'tasks' must be a list of names"),
         ({"tasks": [None, 1.5, "c"]}, {}, "'tasks' must be a list of names"),
+        ({"tasks": ["a", "b", "c" * 1001]}, {}, "a name in 'tasks' has more than 1,000 characters"),
+        ({"eigen_values": ["a" * 10**6] * 10**5}, {}, "numbers are expected"),  # as an array of text 400 GB
+        ({"eigen_values": None, "c" * 10**6: 1, **{str(n): n for n in range(99)}}, {}, "and 98 more"),
     ],
 )
 def test_what_is_wrong_or_open_is_said_in_one_line(
@@ -272,6 +275,7 @@ def test_what_is_wrong_or_open_is_said_in_one_line(
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         read(SMALL.file(**changes), **options)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize("content", [[1, 2], "text", None, np.zeros(3), {}])

@@ -145,6 +145,14 @@ HOSTILE = {
     "a list of ten of a list of ten of": BOMB,
     "a list in itself": b"\x80\x02]q\x00h\x00a.",
     "an array without its values": b"\x80\x03" + array_of(b"", b"")[2:].split(b"\x87R")[0] + b"\x87R.",
+    "bytes of one text again and again": b"\x80\x02("
+    + globals_of("_codecs", "encode")
+    + b"q\x00X"
+    + struct.pack("<I", 10**6)
+    + b"a" * 10**6
+    + b"X\x06\0\0\0latin1\x86q\x01R"
+    + b"h\x00h\x01R" * 1000
+    + b"l.",
     "a function by itself": b"\x80\x02" + globals_of("numpy", "dtype") + b".",
     "an array called": b"\x80\x02" + globals_of("numpy", "ndarray") + b"(I5\ntR.",
     "an object of its own class": b"\x80\x02" + globals_of("numpy", "dtype") + b")\x81.",

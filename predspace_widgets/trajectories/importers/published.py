@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from predspace_widgets.trajectories.importers.report import Report
 from predspace_widgets.trajectories.importers.schedule import epochs_of
 from predspace_widgets.trajectories.importers.unpickling import MAX_BYTES, read_pickle
+from predspace_widgets.trajectories.text_files import shown
 
 Array = NDArray[np.float64]
-#: Where the signs of the eigenvalues are: in the flags `imaginary`, or in the values.
-Signs = Literal["flags", "signed"]
 
 _EMBEDDING = ("inpca_embedding",)
 _EIGENVALUES = ("eigen_values", "eigenvalues", "eigen_value")
 _SINGULAR = ("singular_value", "singular_values")
-_FLAGS = ("imaginary",)
-_TASKS = ("tasks",)
+_MOST_CHARACTERS = 1_000  # of a name
+_SHOWN = 5  # names in a message; the rest are counted
 
 # How far sums of squared coordinates may be from the eigenvalue, as in `schema`: published numbers are rounded.
 _TOLERANCE = 5e-3
@@ -108,10 +107,11 @@ def _picture_of(content: Any, report: Report, signs: str | None) -> _Picture:
     entries = {str(key): value for key, value in content.items()}
     embedding = _entry(entries, _EMBEDDING, "the coordinates")
     values = _entry(entries, (*_EIGENVALUES, *_SINGULAR), "the eigenvalues")
-    known = (*_EMBEDDING, *_EIGENVALUES, *_SINGULAR, *_FLAGS, *_TASKS)
-    for key in entries:
-        if key not in known or (key in _SINGULAR and not {*_EIGENVALUES}.isdisjoint(entries)):
-            report.note(f"not read: {key!r}")
+    are_eigenvalues = any(key in entries for key in _EIGENVALUES)
+    known = {*_EMBEDDING, *_EIGENVALUES, "imaginary", "tasks", *(() if are_eigenvalues else _SINGULAR)}
+    others = [key for key in entries if key not in known]
+    if others:
+        report.note(f"not read: {_listed(others)}")
     runs, names = _runs_of_tasks(embedding, report)
     if names is None and "tasks" in entries:
         names = _texts(entries["tasks"], "tasks")
@@ -119,7 +119,8 @@ def _picture_of(content: Any, report: Report, signs: str | None) -> _Picture:
     if numbers.ndim != 1 or not np.isfinite(numbers).all():
         raise ValueError(f"the eigenvalues must be a list of finite numbers, they have the shape {numbers.shape}")
     flags = _flags(entries["imaginary"], len(numbers)) if "imaginary" in entries else None
-    numbers = _eigenvalues(numbers, any(key in entries for key in _EIGENVALUES), runs, report)
+    if not are_eigenvalues:
+        numbers = _of_singular(numbers, runs, report)
     runs, names = _checked(runs, names, np.abs(numbers), report)
     return _Picture(runs, names, _signed(numbers, flags, signs, report))
 
@@ -127,11 +128,16 @@ def _picture_of(content: Any, report: Report, signs: str | None) -> _Picture:
 def _entry(entries: Mapping[str, Any], keys: Sequence[str], what: str) -> Any:
     found = next((key for key in keys if key in entries), None)
     if found is None:
-        there = ", ".join(map(repr, list(entries)[:10])) or "nothing"
+        there = _listed(list(entries)) or "none"
         raise ValueError(
             f"{what} are missing: there is no {' or '.join(map(repr, keys))} among its keys, which are {there}"
         )
     return entries[found]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(shown, names[:_SHOWN])) + more
 
 
 # -- coordinates -------------------------------------------------------------------------------------------------------
@@ -139,7 +145,7 @@ def _entry(entries: Mapping[str, Any], keys: Sequence[str], what: str) -> Any:
 
 def _runs_of_tasks(value: Any, report: Report) -> tuple[list[list[Array]], list[str] | None]:
     """Coordinates (T, k) of each seed of each task, and the names of the tasks where the file has them as keys."""
-    names = list(map(str, value)) if isinstance(value, dict) else None
+    names = _texts(list(value), "inpca_embedding") if isinstance(value, dict) else None
     each = list(value.values()) if isinstance(value, dict) else value
     if isinstance(each, np.ndarray):
         if each.ndim != 4:
@@ -189,13 +195,20 @@ def _runs_of_task(value: Any, where: str, report: Report) -> list[Array]:
 
 
 def _as_array(value: Any, what: str) -> NDArray[Any]:
+    if not _are_numbers(value):  # as an array, each text would be as long as the longest
+        raise ValueError(f"{what}: numbers are expected, it holds something else")
     try:
-        array = np.asarray(value)
+        return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{what}: lists of different lengths, which are no array") from error
-    if array.dtype.kind not in "fciub":
-        raise ValueError(f"{what}: numbers are expected, it holds {array.dtype}")
-    return array
+
+
+def _are_numbers(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_are_numbers, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fciub"
+    return isinstance(value, int | float | complex | np.number | np.bool_)
 
 
 def _real(array: NDArray[Any], what: str, report: Report) -> Array:
@@ -220,10 +233,8 @@ def _flags(value: Any, length: int) -> NDArray[np.bool_]:
     return flags.astype(bool)
 
 
-def _eigenvalues(numbers: Array, are_named: bool, runs: Sequence[Sequence[Array]], report: Report) -> Array:
-    """Numbers, squared with their sign if they are singular values: the coordinates tell."""
-    if are_named:
-        return numbers
+def _of_singular(numbers: Array, runs: Sequence[Sequence[Array]], report: Report) -> Array:
+    """Eigenvalues of what is called singular values: the same, or their squares with a sign. The coordinates tell."""
     squared = np.sign(numbers) * numbers**2
     each_sums = (_sums(runs), _sums(_distinct(runs)))
     fits = [any(_agree(sums, np.abs(values)) for sums in each_sums) for values in (numbers, squared)]
@@ -348,6 +359,8 @@ def _texts(values: Any, what: str) -> list[str]:
     given = list(values) if isinstance(values, list | tuple | np.ndarray) else None
     if given is None or not all(isinstance(name, str | bytes | int) for name in given):
         raise ValueError(f"{what!r} must be a list of names")
+    if any(isinstance(name, str | bytes) and len(name) > _MOST_CHARACTERS for name in given):
+        raise ValueError(f"a name in {what!r} has more than {_MOST_CHARACTERS:,} characters")
     return [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in given]
 
 
@@ -360,7 +373,7 @@ def _task_names(picture: _Picture, given: Sequence[str] | None, report: Report) 
         whose = "--tasks" if given is not None else "the file"
         raise ValueError(f"there are {n} tasks, and {whose} names {len(names)}: --tasks must name {n}")
     if len(set(names)) < n or not all(name.strip() and "\0" not in name for name in names):
-        raise ValueError(f"names of tasks must differ and not be empty, not {', '.join(map(repr, names))}: see --tasks")
+        raise ValueError(f"names of tasks must differ and not be empty, not {_listed(names)}: see --tasks")
     if given is not None:
         report.note(f"tasks, as --tasks says: {', '.join(names)}")
     return names

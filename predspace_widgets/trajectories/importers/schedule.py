@@ -61,7 +61,7 @@ def epochs_of(
     if len(times) != longest:
         raise ValueError(f"--epochs gives {len(times)} epochs, runs have up to {longest} checkpoints")
     if not np.isfinite(times).all() or (np.diff(times) < 0).any():
-        raise ValueError("--epochs must be numbers that do not fall")
+        raise ValueError("'epoch' falls within a run: --epochs must be numbers that do not fall")
     report.note(f"epochs, as --epochs says: {times[0]:g} to {times[-1]:g}")
     return times
 

@@ -11,7 +11,6 @@ import math
 import os
 import pickletools
 import re
-import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from predspace_widgets.trajectories.importers.report import Report
 from predspace_widgets.trajectories.schema import is_int64
+from predspace_widgets.trajectories.text_files import shown
 
 #: Largest file that is read: a picture of 100,000 checkpoints on 100 axes has 80 MB.
 MAX_BYTES = 128 * 2**20
@@ -107,7 +107,7 @@ class _Dtype:
 
     def __init__(self, code: Any, *_flags: Any) -> None:
         if code != "O8" and code != "O" and not (isinstance(code, str) and _DTYPES.fullmatch(code)):
-            raise RefusedPickleError(f"holds an array of dtype {_brief(code)}: only numbers and text are read")
+            raise RefusedPickleError(f"holds an array of dtype {shown(code)}: only numbers and text are read")
         self.code, self.order = code, "="
 
     def set_state(self, state: Any) -> None:
@@ -142,21 +142,19 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any = "C") -> NDArray[An
     """An array of its bytes; what numpy calls an array of objects is a list here."""
     sizes = shape if isinstance(shape, tuple) else (shape,)
     if not isinstance(dtype, _Dtype) or len(sizes) > _MOST_DIMENSIONS or not all(_is_size(size) for size in sizes):
-        raise RefusedPickleError(f"holds an array of shape {_brief(shape)}: that is none")
+        raise RefusedPickleError(f"holds an array of shape {shown(shape)}: that is none")
     count = math.prod(sizes)
     if dtype.is_object:
         if not isinstance(content, list) or len(sizes) != 1 or len(content) != count:
-            raise RefusedPickleError(f"holds an array of objects of shape {_brief(shape)}: only a list is read")
+            raise RefusedPickleError(f"holds an array of objects of shape {shown(shape)}: only a list is read")
         return content
-    if isinstance(content, str):  # text of Python 2, a character a byte
-        content = content.encode("latin1")
     numbers = dtype.numpy()
     if not isinstance(content, bytes | bytearray) or len(content) != count * numbers.itemsize:
         there = f"{len(content):,} bytes" if isinstance(content, bytes | bytearray) else type(content).__name__
         raise RefusedPickleError(
-            f"declares an array of shape {_brief(shape)}, {count * numbers.itemsize:,} bytes, and holds {there}"
+            f"declares an array of shape {shown(shape)}, {count * numbers.itemsize:,} bytes, and holds {there}"
         )
-    values = np.frombuffer(bytes(content), numbers).reshape(sizes, order="F" if order == "F" else "C")
+    values = np.frombuffer(content, numbers).reshape(sizes, order="F" if order == "F" else "C")
     values.flags.writeable = False
     return values
 
@@ -186,11 +184,6 @@ def _bytes_of(text: Any, encoding: Any) -> bytes:
 
 def _ordered_dict() -> dict[str, Any]:
     return {}
-
-
-def _brief(value: Any) -> str:
-    """A value in a message: the whole text of nested tuples may have no end."""
-    return reprlib.repr(value)[:60]
 
 
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")  # of numpy 1 and 2
@@ -237,9 +230,10 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 class _Machine:
     """The stack and the memory of a pickle that is being read."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_bytes: int) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.n_left = n_bytes  # that may yet be made of text: each byte of the file gives one at most
 
     def step(self, name: str, argument: Any) -> None:
         if name in _PUSHED:
@@ -317,7 +311,11 @@ class _Machine:
         name = _expect(function, _Global).name
         if name not in _CALLS:
             raise RefusedPickleError(f"calls {name}, which is not called where an array is made")
-        self.stack.append(_CALLS[name](*_expect(arguments, tuple)))
+        made = _CALLS[name](*_expect(arguments, tuple))
+        self.n_left -= len(made) if isinstance(made, bytes) else 0
+        if self.n_left < 0:
+            raise RefusedPickleError("makes more bytes of its text than it has")
+        self.stack.append(made)
 
     def do_build(self, _: Any) -> None:
         (state,) = self.pop(1)
@@ -343,7 +341,7 @@ def _expect(value: Any, kind: Any) -> Any:
 
 def _run(data: bytes) -> tuple[Any, int]:
     """What a pickle leaves on its stack, and where it ends."""
-    machine = _Machine()
+    machine = _Machine(len(data))
     for n, (instruction, argument, place) in enumerate(pickletools.genops(data)):
         if n >= _MOST_INSTRUCTIONS:
             raise RefusedPickleError(f"has more than {_MOST_INSTRUCTIONS:,} instructions: no picture needs so many")

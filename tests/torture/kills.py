@@ -230,7 +230,8 @@ def try_disk(one: Rehearsed, place: Path, rng: np.random.Generator) -> tuple[str
         before = files_in(folder)
         used = roomy - shutil.disk_usage(folder).free
         room = int(rng.random() * one.n_bytes) // 4096 * 4096
-        _mount("-o", f"remount,size={used + room}", str(folder))
+        # 0 would be no limit.
+        _mount("-o", f"remount,size={max(used + room, 4096)}", str(folder))
         said = f"on a disk with {room} bytes left, of {one.n_bytes}"
         full = in_child(partial(_write, one.writer, folder), seconds=SECONDS)
         left = sorted({*files_in(folder)} - {*before, *one.files})

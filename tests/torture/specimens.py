@@ -166,7 +166,9 @@ def read_kept(path: Path) -> Values:
     with small_blocks(_BLOCK_OF_LARGE):
         ds = pw.open_trajectories(path)
         distances = ds.predspace.distances(keep=True, show_progress=False).values
-        return {"distances": distances, "progress": ds.predspace.progress().values}
+        # What is kept of each class.
+        of_class = ds.predspace.of_samples(classes=["class 1"]).predspace.distances(show_progress=False).values
+        return {"distances": distances, "of a class": of_class, "progress": ds.predspace.progress().values}
 
 
 def read_recipe(path: Path) -> Values:

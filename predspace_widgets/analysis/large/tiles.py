@@ -89,10 +89,8 @@ def save_distances(
         if sums is not None:
             tiles = np.array_split(values.astype(np.float32), np.arange(height, n_points - start, height), axis=1)
             others = [_checksum(tile.T, content, strip + k, strip) for k, tile in enumerate(tiles)]
-            sums[strip, strip :] = [
-                _checksum(tile, content, strip, strip + k) for k, tile in enumerate(tiles)
-            ]
-            sums[strip :, strip] = others
+            sums[strip, strip:] = [_checksum(tile, content, strip, strip + k) for k, tile in enumerate(tiles)]
+            sums[strip:, strip] = others
         if source is not None:
             source.check_unchanged()
         done[strip] = True

@@ -367,6 +367,38 @@ def test_damaged_results_are_computed_again(path: Path, name: str, damage: Calla
         np.testing.assert_allclose(distances(path), found, rtol=1e-14)
 
 
+def test_a_part_in_the_place_of_another_is_computed_again(path: Path) -> None:
+    found = distances(path)
+    folder = next(entry for entry in results_of(path).iterdir() if entry.is_dir())
+    shutil.rmtree(folder / "distances-bhattacharyya")
+    (parts,) = folder.glob(f"distances-bhattacharyya.*-parts-of-{N_BLOCKS}-blocks")
+    shutil.copyfile(parts / "c" / "1" / "0", parts / "c" / "0" / "0")
+    np.testing.assert_allclose(distances(path), found, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "name", ["content.json", "*/distances-bhattacharyya/zarr.json", "*/distances-bhattacharyya/c/0/0"]
+)
+def test_a_pipe_in_the_place_of_a_result(name: str, path: Path) -> None:
+    """It would be waited for."""
+    found = distances(path)
+    (file,) = results_of(path).glob(name)
+    file.unlink()
+    os.mkfifo(file)
+    np.testing.assert_allclose(distances(path), found, rtol=1e-14)
+
+
+def test_what_was_half_written_is_removed_when_it_is_old(path: Path) -> None:
+    distances(path)
+    (folder,) = (entry for entry in results_of(path).iterdir() if entry.is_dir())
+    old, new = (folder / f"0.{name}.partial" for name in ("old", "new"))
+    for file in (old, new):
+        file.touch()
+    os.utime(old, (0, 0))
+    distances(path)
+    assert [old.exists(), new.exists()] == [False, True]
+
+
 def test_a_damaged_note_of_the_content(path: Path) -> None:
     found = distances(path)
     (results_of(path) / "content.json").write_text("{")

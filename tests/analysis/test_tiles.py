@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ import zarr
 from predspace_widgets.analysis.large import tiles
 from predspace_widgets.geometry import pairwise
 from predspace_widgets.trajectories import open_trajectories, save_trajectories
+from predspace_widgets.trajectories.checksums import DamagedError
 from predspace_widgets.trajectories.testing import random_trajectories
 
 TRAININGS = random_trajectories(n_seeds=1, n_checkpoints=6)  # 18 checkpoints
@@ -107,6 +109,50 @@ def test_something_else_is_there(what: str, path: Path) -> None:
     with pytest.raises(ValueError, match="holds no distances of these predictions: delete it or choose another name"):
         TRAININGS.predspace.save_distances(path)
     assert sorted(file.name for file in path.rglob("*")) == before
+
+
+def other_distances(path: Path) -> Path:
+    """Of other predictions, beside these."""
+    other = path.with_name("other.zarr")
+    random_trajectories(n_seeds=1, n_checkpoints=6, seed=1).predspace.save_distances(other)
+    return other
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda chunk, path: chunk.unlink(),
+        lambda chunk, path: shutil.copyfile(chunk.with_name("2"), chunk),
+        lambda chunk, path: shutil.copyfile(other_distances(path) / chunk.relative_to(path), chunk),
+    ],
+    ids=["missing", "of another place", "of other predictions"],
+)
+def test_a_tile_that_is_not_the_one_that_was_written(
+    damage: Callable[[Path, Path], object], path: Path, strips: list[tuple[int, ...]]
+) -> None:
+    TRAININGS.predspace.save_distances(path)
+    damage(path / "distance" / "c" / "0" / "1", path)
+    found = TRAININGS.predspace.save_distances(path)
+    np.testing.assert_allclose(found[5:], pairwise(TRAININGS["probs"].values)[5:], rtol=1e-6, atol=5e-7)
+    with pytest.raises(DamagedError, match=r"tile \(0, 1\) of 'distance' does not fit its checksum"):
+        found.load()
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "done/zarr.json", "distance/c/0/0"])
+def test_a_pipe_in_the_place_of_a_file(name: str, path: Path) -> None:
+    """It would be waited for."""
+    TRAININGS.predspace.save_distances(path)
+    (path / name).unlink()
+    os.mkfifo(path / name)
+    with pytest.raises(ValueError, match="holds no distances of these predictions"):
+        TRAININGS.predspace.save_distances(path)
+
+
+def test_distances_of_an_earlier_version_have_no_checksums(path: Path, strips: list[tuple[int, ...]]) -> None:
+    whole = TRAININGS.predspace.save_distances(path).load()
+    shutil.rmtree(path / "checksums")
+    zarr.open_group(path, mode="r+")["done"][2] = False
+    np.testing.assert_array_equal(TRAININGS.predspace.save_distances(path), whole)
 
 
 def test_another_ending(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import webbrowser
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,11 @@ def serve(
         bool, typer.Option("--allow-training", help="Whoever sees the page can train networks of built-in recipes.")
     ] = False,
     trained: Annotated[Path, typer.Option(help="Where these are recorded.")] = Path("trained"),
+    num_procs: Annotated[int, typer.Option(help="Processes that serve it, which follow no recording.", min=1)] = 1,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for what is measured ahead, for the next start and other processes.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Path under which a proxy passes all on.")] = "",
     allow_host: Annotated[list[str] | None, _ALLOW_HOST] = None,
     frame_ancestor: Annotated[list[str] | None, _FRAME] = None,
     password: Annotated[str | None, _PASSWORD] = None,
@@ -91,6 +97,7 @@ def serve(
     from predspace_widgets.explorers.access import Access
     from predspace_widgets.explorers.login import OAuth, login_of
     from predspace_widgets.explorers.page import make_server
+    from predspace_widgets.explorers.processes import inherited, serve_in_processes
     from predspace_widgets.trajectories import demo_path, join, open_trajectories
 
     oauth = OAuth(oauth_provider, oauth_key, oauth_secret, oauth_redirect_uri, oauth_encryption_key, allow_user)
@@ -106,18 +113,43 @@ def serve(
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
+
+    def say_address() -> None:
+        there = f"http://{address}:{port}{'/' if prefix else ''}{prefix.strip('/')}"
+        _console.print(f"The explorer is at [bold]{escape(there)}[/]  (Ctrl-C ends it)", highlight=False)
+        if show:
+            webbrowser.open(there)
+
+    def warn() -> None:
+        for warning in access.warnings():
+            _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+
+    sockets = inherited()
+    if num_procs > 1 and not sockets:
+        _check_one_place(paths, allow_training)
+        warn()
+        raise typer.Exit(serve_in_processes(sys.argv[1:], num_procs, port, address, cache, say_address))
     trainings = None
     if allow_training:
         from predspace_widgets.training.launch import Launcher
 
         trainings = Launcher(trained)
-    server = make_server(datasets, port, address, trainings, access)
-    for warning in access.warnings():
-        _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
-    _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
-    if show:
-        server.io_loop.add_callback(server.show, "/")
+    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets)
+    if not sockets:
+        warn()
+        say_address()
     server.run_until_shutdown()
+
+
+def _check_one_place(paths: list[str], allow_training: bool) -> None:
+    """Raise ValueError for what is in one process alone: visitors come to another one each time."""
+    from predspace_widgets.trajectories.recording import recording_at
+
+    if allow_training:
+        raise ValueError("--allow-training needs a single process: leave out --num-procs")
+    for path in paths:
+        if Path(path).is_dir() and recording_at(Path(path)) == "recording":
+            raise ValueError(f"{path} is being recorded, which one process alone can follow: leave out --num-procs")
 
 
 @app.command()
@@ -134,8 +166,10 @@ def record(
     """Train the networks of a recipe and record their predictions.
 
     Finished runs are kept in a folder beside OUT until all are there: the same command again goes on where it ended.
+    Ctrl-C (exit code 130) and SIGTERM (143) stop it.
     """
     from predspace_widgets.training import built_in_recipes, load_recipe
+    from predspace_widgets.trajectories.divergence import diverged
 
     if list_recipes:
         for name, title in built_in_recipes().items():
@@ -147,9 +181,9 @@ def record(
     plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
     ds = _record(plan, out, overwrite, workers, scheduler)
     names = set(ds["run"].values.tolist())
-    for name in ds.attrs.get("diverged", ()):
-        what = "is recorded up to there" if name in names else "is not recorded, its source diverged"
-        _errors.print(f"[yellow]diverged:[/] {escape(name)} {what}", highlight=False)
+    for name, reason in diverged(ds).items():
+        what = "is recorded up to there" if name in names else "is not recorded"
+        _errors.print(f"[yellow]diverged:[/] {escape(f'{name} {what}: {reason}')}", highlight=False, soft_wrap=True)
     _console.print(f"{len(names)} runs recorded in {escape(str(out))}", highlight=False)
 
 
@@ -175,7 +209,7 @@ def _record(plan: Recipe, out: Path, overwrite: bool, workers: int | None, sched
             ds = record_to(
                 plan, out, overwrite=overwrite, workers=workers, scheduler=scheduler, on_progress=on_progress
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             _errors.print("stopped: the same command goes on with the runs that are not finished", highlight=False)
             raise
     kept = folder_of_runs(out)
@@ -276,6 +310,7 @@ def info(
 
 def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
     """Name and text of each line that `info` prints."""
+    from predspace_widgets.trajectories.divergence import diverged
     from predspace_widgets.trajectories.importers import report_of
 
     values = {name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("run", "task", "method", "seed")}
@@ -295,6 +330,7 @@ def _facts(ds: xr.Dataset, path: str) -> list[tuple[str, str]]:
             (f"{name}s", f"{len(values[name])}: {', '.join(map(str, values[name]))}")
             for name in ("task", "method", "seed")
         ),
+        *(("diverged", f"{name}: {reason}" if reason else name) for name, reason in diverged(ds).items()),
         ("epochs", f"{epochs.min():g} to {epochs.max():g}"),
         *([("classes", ", ".join(map(str, ds["class"].values)))] if "class" in ds.coords else []),
         ("size", f"{_bytes_on_disk(path) / 1e6:.1f} MB"),
@@ -340,8 +376,11 @@ def _bytes_on_disk(path: str) -> int:
 
 def main() -> None:
     """Run the command; an error that a user can cause is one line for each problem and exit code 2."""
+    from predspace_widgets.trajectories.termination import ended_by_sigterm
+
     try:
-        app()
+        with ended_by_sigterm():
+            app()
     except (ValueError, OSError) as error:
         for problem in getattr(error, "problems", None) or [_one_line(error)]:
             _errors.print(f"[red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)

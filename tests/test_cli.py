@@ -240,6 +240,33 @@ def test_record_that_is_killed_goes_on_and_ends_with_the_same_file(tmp_path: Pat
     assert not kept.exists()
 
 
+@pytest.mark.parametrize(("workers", "send"), [(1, os.kill), (2, os.killpg)])
+def test_sigterm_ends_a_recording_as_ctrl_c_does(tmp_path: Path, short_recipe: Path, workers: int, send: Any) -> None:
+    """To the process alone, or to all of them, as a queue of jobs does it."""
+    out, temporary = tmp_path / "x.zarr.zip", tmp_path / "temporary"
+    temporary.mkdir()
+    arguments = ["record", str(short_recipe), "--out", str(out), "--workers", str(workers)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "predspace_widgets", *arguments],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    kept = out.with_name("x.zarr.zip.runs")
+    while not list(kept.glob("*.zarr")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    send(process.pid, signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert "stopped: the same command goes on with the runs that are not finished" in said
+    assert "Traceback" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["short.yaml", "temporary", kept.name]
+    assert all(path.suffix == ".zarr" and open_trajectories(path) for path in kept.iterdir())
+    assert not [path for path in temporary.rglob("*") if "worker-" in path.name]
+
+
 def test_record_replaces_only_what_it_is_told_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, short_recipe: Path
 ) -> None:
@@ -306,5 +333,7 @@ def test_record_says_which_runs_diverged(
     short_recipe.write_text(short_recipe.read_text().replace("steps: 40", "steps: 40, learning_rate: 1e30"))
     out = tmp_path / "short.zarr.zip"
     assert run(monkeypatch, "record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1) == 0
-    assert "diverged: odd/supervised/0 is recorded up to there" in capsys.readouterr().err
+    assert "diverged: odd/supervised/0 is recorded up to there: the loss is nan at step" in capsys.readouterr().err
     assert open_trajectories(out).attrs["diverged"] == ["even/supervised/0", "odd/supervised/0"]
+    assert run(monkeypatch, "info", out) == 0
+    assert "odd/supervised/0: the loss is nan at step" in capsys.readouterr().out

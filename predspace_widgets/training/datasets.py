@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from predspace_widgets.training.mapped_images import MappedImages, decoded
 from predspace_widgets.training.settings import check_name
 from predspace_widgets.training.torchvision_import import import_torchvision
 
@@ -28,7 +27,7 @@ class LabelledImages:
     Parameters
     ----------
     images : array of uint8, shape (N, rows, columns) or (N, rows, columns, channels)
-        Brightness from 0 to 255.
+        Brightness from 0 to 255. Those of an image folder stay on disk until they are asked for.
     labels : array of int64, shape (N,)
         Index of the true class of each image.
     class_names : tuple of str, length C
@@ -48,7 +47,7 @@ class LabelledImages:
     (1797, 8, 8)
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | MappedImages
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     sample_ids: NDArray[np.int64]
@@ -77,7 +76,8 @@ class LabelledImages:
     def take(self, index: ArrayLike) -> LabelledImages:
         """The images at some positions, in the order of these."""
         at = np.asarray(index, dtype=np.intp)
-        return LabelledImages(self.images[at], self.labels[at], self.class_names, self.sample_ids[at], self.source)
+        images = self.images.take(at) if isinstance(self.images, MappedImages) else self.images[at]
+        return LabelledImages(images, self.labels[at], self.class_names, self.sample_ids[at], self.source)
 
     def tensor(self, index: ArrayLike | slice = slice(None)) -> torch.Tensor:
         """Images as a network reads them: shape (n, channels, rows, columns), float32 from 0 to 1.
@@ -182,7 +182,9 @@ def load_split(settings: DatasetSettings) -> tuple[LabelledImages, LabelledImage
     "cifar10" and "cifar100" (colour, 32 x 32), "mnist" and "fashion-mnist" (grey, 28 x 28) are read from the files
     that `download` gets, with torchvision. "image-folder" is a folder like ImageNet's, ``train/CLASS/*.jpg`` and
     ``val/CLASS/*.jpg``: each image is cut to the largest square at its centre and resized; only those drawn are read.
-    All images are held in memory, as bytes: 1.3 million of 64 x 64 pixels are 16 GB. Nothing is downloaded.
+    They are decoded once, into a file in the folder .predspace there, which all processes map into memory: 1.3 million
+    of 64 x 64 pixels are 16 GB on disk (see `predspace_widgets.training.mapped_images`). Images of other datasets are
+    held in memory, as bytes. Nothing is downloaded.
 
     Parameters
     ----------
@@ -415,7 +417,12 @@ def _split_folder(settings: DatasetSettings) -> tuple[LabelledImages, LabelledIm
     assert settings.image_size is not None  # the settings were checked
     train, evaluation = (
         LabelledImages(
-            images=_decode([paths[index] for index in drawn[part]], settings.image_size),
+            images=decoded(
+                [paths[index] for index in drawn[part]],
+                settings.image_size,
+                root,
+                part if len(drawn[part]) == len(paths) else f"{part}-{len(drawn[part])}-of-split-{seed}",
+            ),
             labels=labels[drawn[part]],
             class_names=class_names,
             sample_ids=drawn[part],
@@ -435,24 +442,6 @@ def _list_folder(folder: Path) -> tuple[list[str], NDArray[np.int64], tuple[str,
     except FileNotFoundError as error:  # no class, or one without an image
         raise FileNotFoundError(f"{error}: {_FOLDER_LAYOUT}") from None
     return [path for path, _ in listing.samples], np.asarray(listing.targets, np.int64), tuple(listing.classes)
-
-
-def _decode(paths: Sequence[str], size: int) -> NDArray[np.uint8]:
-    """Image files as (N, size, size, 3): the largest square at the centre of each, resized."""
-    images = np.empty((len(paths), size, size, 3), dtype=np.uint8)
-
-    def read(index: int) -> None:
-        try:
-            with Image.open(paths[index]) as image:
-                square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-            images[index] = np.asarray(square)
-        except (OSError, SyntaxError) as error:  # PIL reports a broken PNG as a syntax error
-            raise ValueError(f"{paths[index]} cannot be read: {error}") from error
-
-    with ThreadPoolExecutor() as pool:  # PIL decodes outside the interpreter's lock
-        for _ in pool.map(read, range(len(paths))):
-            pass
-    return images
 
 
 def _draw(labels: NDArray[np.int64], n_wanted: int | None, seed: int, what: str) -> NDArray[np.int64]:

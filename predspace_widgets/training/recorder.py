@@ -9,6 +9,7 @@ import operator
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,6 +21,7 @@ from predspace_widgets.training.destination import Destination
 from predspace_widgets.training.logits import Kind, evaluate, kind_of, on_simplex, to_numpy
 from predspace_widgets.trajectories.attributes import of_one_run, text_of
 from predspace_widgets.trajectories.storage import Store, StoredDtype
+from predspace_widgets.trajectories.termination import ended_by_sigterm
 
 
 class Recorder:
@@ -27,7 +29,8 @@ class Recorder:
 
     The dataset is a Zarr directory that can be opened after every recorded checkpoint, also while the training goes
     on: `predspace_widgets.open_trajectories(path)` or `predspace serve path`. A crash loses at most the checkpoint
-    that is being recorded.
+    that is being recorded. In a `with` block SIGTERM, by which queues and systems end processes, ends the recording as
+    Ctrl-C does, with exit code 143, unless the program has a handler of its own.
 
     Parameters
     ----------
@@ -141,7 +144,7 @@ class Recorder:
         self.run = "/".join([f"{task}/{method}/{seed}", *named])
         self._auto = inputs == "auto"
         self._kind: Kind | None = None if inputs == "auto" else inputs
-        self._gather, self._closed = gather, False
+        self._gather, self._closed, self._until_closed = gather, False, ExitStack()
         self._labels = to_numpy(labels)
         self.sample_ids: NDArray[Any] = np.arange(self._labels.size) if sample_ids is None else to_numpy(sample_ids)
         described = {
@@ -247,9 +250,11 @@ class Recorder:
             raise ValueError(self._pending.what_is_missing(self.sample_ids))
 
     def __enter__(self) -> Self:
+        self._until_closed.enter_context(ended_by_sigterm())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._until_closed.close()
         if kind is None:
             self.close()
         self._closed = True  # after an error nothing is checked: that error is the one to see

@@ -33,6 +33,7 @@ from predspace_widgets.trajectories import (
     save_trajectories,
 )
 from predspace_widgets.trajectories.attributes import text_of
+from predspace_widgets.trajectories.divergence import NAMES, REASONS, diverged, diverged_attrs
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -85,15 +86,13 @@ def train_runs(
     Raises
     ------
     ValueError
-        A task does not fit the dataset; before the first training. A method does not fit a task; the recipe's device
-        is not there.
+        A task does not fit the dataset, or a method does not fit a task; before the first training. The recipe's
+        device is not there.
     OSError
         The workers are lost.
     """
     planned = list(plan_runs(recipe) if runs is None else runs)
-    train, _ = load_data(recipe)
-    for task in {run.task.name: run.task for run in planned}.values():
-        task.training_set(train)
+    _check_fits(recipe, planned)
     if client is None:
         for run in planned:
             yield train_run(recipe, run)
@@ -111,6 +110,22 @@ def train_runs(
     finally:
         with suppress(Exception):  # the scheduler may be gone
             client.cancel(futures)
+
+
+def _check_fits(recipe: Recipe, runs: Sequence[Run]) -> None:
+    """Raise ValueError if a task does not fit the dataset, or methods do not fit their tasks: all of them are named."""
+    train, _ = load_data(recipe)
+    tasks = {run.task.name: run.task for run in runs}
+    labels = {name: task.training_set(train).labels for name, task in tasks.items()}
+    unfit = {}
+    for task, method in dict.fromkeys((run.task.name, run.method) for run in runs):
+        try:
+            recipe.plan(method).settings.check_fits(labels[task])
+        except ValueError as error:
+            unfit[f"{task}/{method}"] = f"method {method!r} does not fit task {task!r}: {error}"
+    if unfit:
+        named = "; ".join(f"{run}: {why}" for run, why in unfit.items())
+        raise ValueError(f"{named}. Change the numbers of the method, or name the tasks that it is for (tasks: [...])")
 
 
 def record_recipe(
@@ -148,7 +163,7 @@ def record_recipe(
     Raises
     ------
     ValueError
-        A task does not fit the dataset; before the first training.
+        A task does not fit the dataset, or a method does not fit a task; before the first training.
     OSError
         The folder cannot be written to, or no space is left; what was recorded before is kept.
     """
@@ -166,14 +181,14 @@ def record_recipe(
         missing = [run for run in runs if not _is_kept(files[run.name])]
         progress = on_progress or (lambda name, done, of: None)
         progress("", len(runs) - len(missing), len(runs))
-        nothing = []  # names of runs that diverged before their first checkpoint
+        nothing = {}  # runs that diverged before their first checkpoint, and why
         for done, finished in enumerate(train_runs(recipe, missing, client), start=len(runs) - len(missing) + 1):
             if len(finished.step):
                 with _room_for(files[finished.run.name].parent):
                     single = to_trajectories(recipe, [finished], created_by)
                     save_trajectories(single, files[finished.run.name], dtype="float32", store=recipe.store)
             else:
-                nothing.append(finished.run.name)
+                nothing[finished.run.name] = finished.diverged or ""
             progress(finished.run.name, done, len(runs))
         ds = _join([open_trajectories(file) for name, file in files.items() if name not in nothing], nothing)
         return ds if folder is not None else ds.load()
@@ -211,8 +226,8 @@ def record_to(
     Returns
     -------
     xarray.Dataset
-        The dataset at the path, opened. The names of runs that diverged are in its attribute `diverged`, if there
-        are any.
+        The dataset at the path, opened. Runs that diverged are named in its attribute `diverged`, if there are any,
+        and why in `diverged_because` (see `predspace_widgets.trajectories.divergence`).
 
     Raises
     ------
@@ -256,7 +271,7 @@ def record_to(
         forget_runs(recipe, kept)
         with suppress(OSError):  # runs of another recipe are in it
             kept.rmdir()
-    return open_trajectories(where).assign_attrs(ds.attrs)  # NetCDF makes one text of a list that holds one
+    return open_trajectories(where)
 
 
 def folder_of_runs(path: str | os.PathLike[str]) -> Path:
@@ -351,7 +366,7 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
     -------
     xarray.Dataset
         Trajectories with the metrics `accuracy` and `loss`, the images, and the recipe as YAML in the attribute
-        `recipe`; the names of runs that diverged are in the attribute `diverged`, if there are any.
+        `recipe`; which runs diverged and why is in the attributes `diverged` and `diverged_because`, if any did.
     """
     _, evaluation = load_data(recipe)
     checkpoints = [(done, index) for done in finished for index in range(len(done.step))]
@@ -377,8 +392,7 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
         recipe=recipe.to_yaml(),
         created_by=created_by or f"{_versions()}: predspace record {recipe.name}",
     )
-    diverged = [done.run.name for done in finished if done.diverged]
-    return ds.assign_attrs(diverged=diverged) if diverged else ds
+    return ds.assign_attrs(diverged_attrs({done.run.name: done.diverged for done in finished if done.diverged}))
 
 
 def _attributes(recipe: Recipe, runs: Sequence[Run]) -> dict[str, list[Any]]:
@@ -392,8 +406,8 @@ def _attributes(recipe: Recipe, runs: Sequence[Run]) -> dict[str, list[Any]]:
     }
 
 
-def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
-    """One dataset of the datasets of single runs, in their order; `nothing` names runs without any checkpoint."""
+def _join(parts: list[xr.Dataset], nothing: dict[str, str]) -> xr.Dataset:
+    """One dataset of the datasets of single runs, in their order; `nothing` says why runs have no checkpoint."""
     ds = xr.concat(
         parts,
         dim="checkpoint",
@@ -403,9 +417,9 @@ def _join(parts: list[xr.Dataset], nothing: list[str]) -> xr.Dataset:
         join="exact",
         combine_attrs="override",
     )[list(parts[0].data_vars)]  # concat puts last what it joined
-    diverged = [name for part in parts for name in part.attrs.get("diverged", ())] + nothing
-    attrs = {name: value for name, value in ds.attrs.items() if name != "diverged"}
-    ds.attrs = attrs | ({"diverged": diverged} if diverged else {})
+    reasons = {name: reason for part in parts for name, reason in diverged(part).items()} | nothing
+    attrs = {name: value for name, value in ds.attrs.items() if name not in (NAMES, REASONS)}
+    ds.attrs = attrs | diverged_attrs(reasons)
     return ds
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -170,7 +170,7 @@ class Task:
         labels = labels[chosen]  # (n,)
         if self.random_labels:
             labels = np.random.default_rng(self.seed).integers(len(names), size=len(chosen))
-        return LabelledImages(images.images[chosen], labels, names, images.sample_ids[chosen], images.source)
+        return replace(images.take(chosen), labels=labels, class_names=names)
 
 
 def _read_groups(groups: Any, task: str) -> dict[str, tuple[str, ...]]:

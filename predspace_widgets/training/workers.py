@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 # Dask tells its workers to give memory back at once. Training takes and frees the same blocks at every step, and took
 # twice as long with that setting.
 _ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30, "OMP_NUM_THREADS": 1}
-# Ctrl-C reaches all processes of a terminal. The workers ignore it, because this process ends them.
-_IGNORE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+# Ctrl-C reaches all processes of a terminal, and SIGTERM from a queue all of a job. The workers ignore both, because
+# this process ends them.
+_IGNORE_SIGNALS = "import signal; [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)]"
 _PATIENCE = "30s"  # for a scheduler to answer
 
 
@@ -72,7 +73,7 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
 
     with (
         dask.config.set(
-            {"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "distributed.worker.preload": [_IGNORE_CTRL_C]}
+            {"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "distributed.worker.preload": [_IGNORE_SIGNALS]}
         ),
         LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, SOURCE
+from predspace_widgets.trajectories.divergence import NAMES, REASONS, diverged, diverged_attrs
 from predspace_widgets.trajectories.importers.report import REPORT, report_of
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, TrajectoriesError, find_problems
 from predspace_widgets.trajectories.temperature import temperature_of
@@ -361,7 +362,7 @@ def _attributes(
     """What is said of the whole: what all share, and what each says of itself by the names of the sources."""
     first, *others = (dict(ds.attrs) for ds in datasets)
     attrs = {name: value for name, value in first.items() if all(_same(value, other.get(name)) for other in others)}
-    for name in ("eigenvalue_square_sum", "diverged", "recipes", "imprint_temperature", REPORT):
+    for name in ("eigenvalue_square_sum", NAMES, REASONS, "recipes", "imprint_temperature", REPORT):
         attrs.pop(name, None)
     titles = list(dict.fromkeys(source for column in sources for source in column.tolist()))
     origins = dict.fromkeys(str(ds.attrs["source"]) for ds in datasets if ds.attrs.get("source"))
@@ -380,13 +381,12 @@ def _attributes(
         temperatures = {temperature_of(ds) for ds in datasets}
         if len(temperatures) == 1:
             attrs["imprint_temperature"] = temperatures.pop()
-    diverged = _diverged(datasets, runs)
     reports = [
         f"{' + '.join(dict.fromkeys(column.tolist()))}: {line}"
         for ds, column in zip(datasets, sources, strict=True)
         for line in report_of(ds)
     ]
-    return attrs | ({"diverged": diverged} if diverged else {}) | ({REPORT: reports} if reports else {})
+    return attrs | diverged_attrs(_diverged(datasets, runs)) | ({REPORT: reports} if reports else {})
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -407,11 +407,10 @@ def _recipes_of(ds: xr.Dataset, names: list[str]) -> dict[str, str]:
     return {new: str(before[old]) for old, new in renamed if old in before}
 
 
-def _diverged(datasets: list[xr.Dataset], runs: list[NDArray[np.str_]]) -> list[str]:
-    """Names of the runs that diverged, as they are called now."""
-    names = []
+def _diverged(datasets: list[xr.Dataset], runs: list[NDArray[np.str_]]) -> dict[str, str]:
+    """The runs that diverged, as they are called now, and why."""
+    reasons: dict[str, str] = {}
     for ds, column in zip(datasets, runs, strict=True):
         renamed = dict(zip(ds["run"].values.astype(str).tolist(), column.tolist(), strict=True))
-        diverged = ds.attrs.get("diverged", ())
-        names += [renamed.get(str(name), str(name)) for name in ([diverged] if isinstance(diverged, str) else diverged)]
-    return names
+        reasons |= {renamed.get(name, name): reason for name, reason in diverged(ds).items()}
+    return reasons

@@ -22,6 +22,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
 from predspace_widgets.trajectories.checked import reason_of
 from predspace_widgets.trajectories.checksums import DamagedError
+from predspace_widgets.trajectories.divergence import NAMES, diverged
 from predspace_widgets.trajectories.lazy import map_rows
 from predspace_widgets.trajectories.limits import MAX_BYTES
 from predspace_widgets.trajectories.logarithms import from_logarithms, to_logarithms
@@ -272,6 +273,8 @@ def _open(path: str, kind: str, max_bytes: int) -> tuple[xr.Dataset, Source, lis
         # that open the same files mean the same array.
         token = f"{path} {source.signature}" if name == predictions else uuid.uuid4().hex
         lazy[name] = ds[name].copy(data=array.lazy(_blocks(ds[name]), token))
+    if NAMES in ds.attrs:
+        ds.attrs[NAMES] = list(diverged(ds))
     return with_text(ds.assign(lazy), "OT", object, str), source, opened.problems
 
 

@@ -39,12 +39,14 @@ from predspace_widgets.training import (
 from predspace_widgets.training.imprint import ImprintSettings
 from predspace_widgets.training.methods.fine_tuning import FineTuningSettings
 from predspace_widgets.training.methods.fixmatch import FixMatchSettings
+from predspace_widgets.training.methods.prototypical import PrototypicalSettings
 from predspace_widgets.training.methods.supervised import SupervisedSettings
 from predspace_widgets.training.recipe import MethodPlan, NetworkSettings, parse_recipe
 from predspace_widgets.training.snapshots import CheckpointSchedule
 from predspace_widgets.training.sweep import fingerprint
 from predspace_widgets.training.workers import start_workers
 from predspace_widgets.trajectories import open_trajectories, save_trajectories
+from predspace_widgets.trajectories.divergence import diverged
 from predspace_widgets.trajectories.storage import Store
 
 
@@ -209,6 +211,7 @@ def test_a_source_that_diverges_ends_the_run_and_not_the_sweep(tmp_path: Path) -
     assert len(tuned.step) == 0
     ds = record_recipe(recipe, folder=tmp_path)
     assert sorted(ds.attrs["diverged"]) == ["even/supervised/0", "odd/on even/0", "odd/supervised/0"]
+    assert diverged(ds)["odd/on even/0"].startswith("the source even/supervised/0 diverged: the loss is nan")
     assert set(ds.run.values) == {"even/supervised/0", "odd/supervised/0"}
 
 
@@ -350,6 +353,25 @@ def test_an_error_names_the_run() -> None:
         train_run(recipe, plan_runs(recipe)[0])
 
 
+def test_methods_that_do_not_fit_are_named_before_the_first_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "train_run", lambda *_: pytest.fail("trained"))
+    few = MethodPlan("few labels", "fixmatch", FixMatchSettings(steps=1, n_labelled=7))
+    episodes = MethodPlan("episodes", "prototypical", PrototypicalSettings(steps=1, n_way=7))
+    recipe = replace(tiny_recipe(), methods=(supervised(steps=1), few, episodes))
+    with pytest.raises(ValueError, match="does not fit") as error:
+        record_to(recipe, tmp_path / "x.zarr", workers=1)
+    assert str(error.value) == (
+        "all digits/few labels: method 'few labels' does not fit task 'all digits': n_labelled must be at least 1 for "
+        "each of 10 classes and at most the 1100 images, got 7; even/episodes: method 'episodes' does not fit task "
+        "'even': an episode of 7 classes needs as many, the task has 5. Change the numbers of the method, or name the "
+        "tasks that it is for (tasks: [...])"
+    )
+    with pytest.raises(ValueError, match="an episode needs 1002 images of each class"):
+        PrototypicalSettings(n_way=2, k_shot=1000, n_query=2).check_fits(np.repeat([0, 1], 1001))
+
+
 def test_fine_tuning_depends_on_the_classes_of_its_source(tmp_path: Path) -> None:
     listed = tmp_path / "classes.json"
     listed.write_text("[0, 1, 2]")
@@ -453,7 +475,10 @@ def test_finished_runs_stay_after_an_interruption_and_are_forgotten_after_succes
 def test_one_run_that_diverged_is_a_list_of_one(name: str, tmp_path: Path) -> None:
     recipe = tiny_recipe()
     recipe = replace(recipe, tasks=recipe.tasks[1:], methods=(supervised(steps=40, learning_rate=1e30),))
-    assert record_to(recipe, tmp_path / name, workers=1).attrs["diverged"] == ["even/supervised/0"]
+    recorded = record_to(recipe, tmp_path / name, workers=1)
+    for ds in (recorded, open_trajectories(tmp_path / name)):
+        assert ds.attrs["diverged"] == ["even/supervised/0"]
+        assert diverged(ds) == {"even/supervised/0": "features are not finite: the network has diverged"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import predspace_widgets as pw
 from predspace_widgets.geometry import pairwise
 from predspace_widgets.trajectories import TrajectoriesError, validate
+from predspace_widgets.trajectories.divergence import diverged, diverged_attrs
 from predspace_widgets.trajectories.testing import random_trajectories
 from tests.trajectories.samples import KINDS, datasets, embedding_only, two_runs
 
@@ -226,6 +227,11 @@ def test_recipes_and_temperatures() -> None:
 def test_runs_that_diverged_are_named_anew() -> None:
     ds = random_trajectories(tasks=("red",)).assign_attrs(diverged=["red/supervised/1"])
     assert pw.join([ds, ds], names=["a", "b"]).attrs["diverged"] == ["a: red/supervised/1", "b: red/supervised/1"]
+    why = ds.assign_attrs(diverged_attrs({"red/supervised/1": "the loss is nan"}))
+    assert diverged(pw.join([ds, why], names=["a", "b"])) == {
+        "a: red/supervised/1": "",
+        "b: red/supervised/1": "the loss is nan",
+    }
 
 
 # -- what one has and the other has not -------------------------------------------------------------------------------

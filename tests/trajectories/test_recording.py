@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from predspace_widgets.training.recorder import Recorder
+from predspace_widgets.trajectories import open_trajectories
 from predspace_widgets.trajectories.recording import SignOfLife, recording_at
+from predspace_widgets.trajectories.termination import ended_by_sigterm
 from tests.recording import RecordingProcess, labels_of, predictions
 
 
@@ -74,3 +79,42 @@ def test_what_cannot_be_written_stops_no_recording(tmp_path: Path) -> None:
     sign.begin()
     sign.end()
     assert recording_at(store) is None
+
+
+IN_A_BLOCK = """
+import sys, time
+from predspace_widgets import Recorder
+with Recorder(sys.argv[1], labels=[0, 1], task="pets") as recorder:
+    for epoch in range(10_000):
+        recorder.record([[0.5, 0.5], [0.25, 0.75]], epoch=epoch)
+        print("recorded", flush=True)
+"""
+
+
+def test_sigterm_closes_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / "mine.zarr"
+    process = subprocess.Popen([sys.executable, "-c", IN_A_BLOCK, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"recorded\n"
+    assert recording_at(path) == "recording"
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert recording_at(path) == "ended"
+    assert open_trajectories(path).sizes["checkpoint"] >= 1
+    assert not list(path.rglob("*.partial"))
+
+
+def test_a_handler_of_the_program_stays() -> None:
+    def mine(*_: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        with ended_by_sigterm():
+            assert signal.getsignal(signal.SIGTERM) is mine
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with ended_by_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before

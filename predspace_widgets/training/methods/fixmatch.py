@@ -69,6 +69,12 @@ class FixMatchSettings(SGDSettings):
                 f"{self.threshold} and {self.unlabelled_weight}"
             )
 
+    def check_fits(self, labels: NDArray[np.int64]) -> None:
+        """Raise ValueError unless there are as many images as labels, and a label for each class."""
+        n_classes = len(np.unique(labels))
+        if not n_classes <= self.n_labelled <= len(labels):
+            raise ValueError(_labelled_message(n_classes, len(labels), self.n_labelled))
+
 
 def consistency_loss(weak: torch.Tensor, strong: torch.Tensor, threshold: float) -> torch.Tensor:
     """Cross-entropy of the classes that are sure for weakly changed images, at the same images strongly changed.
@@ -124,16 +130,18 @@ def draw_labelled(labels: NDArray[np.int64], n_labelled: int, generator: torch.G
     """
     n_classes = len(np.unique(labels))
     if not n_classes <= n_labelled <= len(labels):
-        raise ValueError(
-            f"n_labelled must be at least 1 for each of {n_classes} classes and at most the {len(labels)} images, "
-            f"got {n_labelled}"
-        )
+        raise ValueError(_labelled_message(n_classes, len(labels), n_labelled))
     order = torch.randperm(len(labels), generator=generator).numpy()
     turn = np.empty(len(labels), dtype=np.int64)  # of each image among those of its class, in random order
     for label in np.unique(labels):
         members = order[labels[order] == label]
         turn[members] = np.arange(len(members))
     return np.sort(order[np.argsort(turn[order], kind="stable")][:n_labelled])
+
+
+def _labelled_message(n_classes: int, n_images: int, n_labelled: int) -> str:
+    least = f"at least 1 for each of {n_classes} classes"
+    return f"n_labelled must be {least} and at most the {n_images} images, got {n_labelled}"
 
 
 def train_fixmatch(

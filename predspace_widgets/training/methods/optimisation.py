@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -50,6 +52,9 @@ class AdamSettings:
         """The optimiser of these parameters, before its first step."""
         return Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
 
+    def check_fits(self, labels: NDArray[np.int64]) -> None:
+        """Raise ValueError if images of these classes, shape (N,), cannot be trained on so; these methods take any."""
+
 
 @dataclass(frozen=True)
 class SGDSettings:
@@ -90,6 +95,9 @@ class SGDSettings:
         return SGD(
             parameters, lr=self.learning_rate, momentum=self.momentum, nesterov=True, weight_decay=self.weight_decay
         )
+
+    def check_fits(self, labels: NDArray[np.int64]) -> None:
+        """Raise ValueError if images of these classes, shape (N,), cannot be trained on so; these methods take any."""
 
 
 def optimise(

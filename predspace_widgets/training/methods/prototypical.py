@@ -56,6 +56,11 @@ class PrototypicalSettings(SGDSettings):
         if min(self.k_shot, self.n_query) < 1:
             raise ValueError(f"k_shot and n_query must be at least 1, got {self.k_shot} and {self.n_query}")
 
+    def check_fits(self, labels: NDArray[np.int64]) -> None:
+        """Raise ValueError unless there are the classes and images of an episode."""
+        n_way = len(np.unique(labels)) if self.n_way is None else self.n_way
+        _check_episode(labels, n_way, self.k_shot + self.n_query)
+
 
 def prototypical_loss(support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of softmax(-squared distance to the class means of the support), in the mean over all queries.
@@ -118,16 +123,22 @@ def episodes(
     array([[2, 2],
            [0, 0]])
     """
-    classes, counts = np.unique(labels, return_counts=True)
-    if n_way > len(classes):
-        raise ValueError(f"an episode of {n_way} classes needs as many, the task has {len(classes)}")
-    if counts.min() < n_images:
-        raise ValueError(f"an episode needs {n_images} images of each class, one has {counts.min()}")
+    classes = _check_episode(labels, n_way, n_images)
     members = [torch.from_numpy(np.flatnonzero(labels == label)) for label in classes]
     while True:
         chosen = torch.randperm(len(classes), generator=generator)[:n_way].tolist()
         orders = [torch.randperm(len(members[label]), generator=generator)[:n_images] for label in chosen]
         yield torch.stack([members[label][order] for label, order in zip(chosen, orders, strict=True)])
+
+
+def _check_episode(labels: NDArray[np.int64], n_way: int, n_images: int) -> NDArray[np.int64]:
+    """The classes of these images; ValueError if they are too few for an episode, or have too few images."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if n_way > len(classes):
+        raise ValueError(f"an episode of {n_way} classes needs as many, the task has {len(classes)}")
+    if counts.min() < n_images:
+        raise ValueError(f"an episode needs {n_images} images of each class, one has {counts.min()}")
+    return classes
 
 
 def train_prototypical(

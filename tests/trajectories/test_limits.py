@@ -150,7 +150,7 @@ FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "endless.zarr.zip": (lambda path: path.symlink_to("/dev/zero"), "endless.zarr.zip is no file but"),
     "bomb.zarr.zip": (zipped("probs/c/0/0/0", bytes(GIGABYTE // 4)), "'probs' cannot be read: probs/c/0/0/0 has"),
     "root.zarr.zip": (zipped("zarr.json", b"[" * (GIGABYTE // 4)), "zarr.json has 268.4 MB"),
-    "liar.zarr.zip": (
+    "liar.zarr.zip": (zipped("probs/c/0/0/0", bytes(GIGABYTE // 4 + 0x0ABCDEF), 200), "'probs' cannot be read: Bad"),
         zipped("probs/c/0/0/0", bytes(GIGABYTE // 4 + 0x0ABCDEF), 200),
         "'probs' cannot be read: Bad CRC-32",
     ),

@@ -121,12 +121,13 @@ class Visitor:
     def __init__(self, address: str, seen: Seen) -> None:
         self.address, self.seen = address, seen
         self._http = AsyncHTTPClient()
+        self._headers = {"X-Stage": f"{id(self):x}"}
         self._socket: WebSocketClientConnection | None = None
         self._numbers = ""
-        self._open = {"Accept-Encoding": "gzip"}
+        self.has_come = False
 
     async def fetch(self, path: str, question: Any = None) -> bytes:
-        body = {} if question is None else {"method": "POST", "body": json.dumps(question)}
+        body = {} if question is None else {"method": "POST", "body": json.dumps(question), "headers": self._headers}
         request = HTTPRequest(self.address + path, request_timeout=GIVES_UP, connect_timeout=GIVES_UP, **body)
         answer = await self._http.fetch(request)
         problem = json.loads(answer.headers.get("X-Stage-Answer", "{}")).get("error")
@@ -152,6 +153,7 @@ class Visitor:
         found = re.search(r"stage-data/[\w.%-]+", page)
         self._numbers = found[0] if found else "stage-data/digits"
         await self.fetch(self._numbers)
+        self.has_come = True
 
     async def choose(self, what: str, draw: random.Random) -> None:
         """Make a choice; what it needs of the server is there when this ends."""
@@ -174,6 +176,8 @@ async def visit(address: str, seen: Seen, seconds: float, number: int, weights: 
     await asyncio.sleep(draw.random())
     with seen.timed("come"):
         await visitor.come()
+    if not visitor.has_come:  # the error is counted
+        return
     with seen.timed("ahead"):
         await visitor.ask_ahead()
     names = list(weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import webbrowser
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,11 @@ def serve(
         bool, typer.Option("--allow-training", help="Whoever sees the page can train networks of built-in recipes.")
     ] = False,
     trained: Annotated[Path, typer.Option(help="Where these are recorded.")] = Path("trained"),
+    num_procs: Annotated[int, typer.Option(help="Processes that serve it, which follow no recording.", min=1)] = 1,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for what is measured ahead, for the next start and other processes.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Path under which a proxy passes all on.")] = "",
     allow_host: Annotated[list[str] | None, _ALLOW_HOST] = None,
     frame_ancestor: Annotated[list[str] | None, _FRAME] = None,
     password: Annotated[str | None, _PASSWORD] = None,
@@ -91,6 +97,7 @@ def serve(
     from predspace_widgets.explorers.access import Access
     from predspace_widgets.explorers.login import OAuth, login_of
     from predspace_widgets.explorers.page import make_server
+    from predspace_widgets.explorers.processes import inherited, serve_in_processes
     from predspace_widgets.trajectories import demo_path, join, open_trajectories
 
     oauth = OAuth(oauth_provider, oauth_key, oauth_secret, oauth_redirect_uri, oauth_encryption_key, allow_user)
@@ -106,18 +113,43 @@ def serve(
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
+
+    def say_address() -> None:
+        there = f"http://{address}:{port}{'/' if prefix else ''}{prefix.strip('/')}"
+        _console.print(f"The explorer is at [bold]{escape(there)}[/]  (Ctrl-C ends it)", highlight=False)
+        if show:
+            webbrowser.open(there)
+
+    def warn() -> None:
+        for warning in access.warnings():
+            _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+
+    sockets = inherited()
+    if num_procs > 1 and not sockets:
+        _check_one_place(paths, allow_training)
+        warn()
+        raise typer.Exit(serve_in_processes(sys.argv[1:], num_procs, port, address, cache, say_address))
     trainings = None
     if allow_training:
         from predspace_widgets.training.launch import Launcher
 
         trainings = Launcher(trained)
-    server = make_server(datasets, port, address, trainings, access)
-    for warning in access.warnings():
-        _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
-    _console.print(f"The explorer is at [bold]http://{address}:{port}[/]  (Ctrl-C ends it)", highlight=False)
-    if show:
-        server.io_loop.add_callback(server.show, "/")
+    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets)
+    if not sockets:
+        warn()
+        say_address()
     server.run_until_shutdown()
+
+
+def _check_one_place(paths: list[str], allow_training: bool) -> None:
+    """Raise ValueError for what is in one process alone: visitors come to another one each time."""
+    from predspace_widgets.trajectories.recording import recording_at
+
+    if allow_training:
+        raise ValueError("--allow-training needs a single process: leave out --num-procs")
+    for path in paths:
+        if Path(path).is_dir() and recording_at(Path(path)) == "recording":
+            raise ValueError(f"{path} is being recorded, which one process alone can follow: leave out --num-procs")
 
 
 @app.command()

@@ -254,7 +254,8 @@ class _Guarded(AuthRequestHandler):
 
     def _root(self) -> str:
         """Where "/" is seen from here: a proxy may have put all under some path."""
-        return "./" + "../" * (self.request.path.count("/") - 1)
+        application: Any = self.application  # Bokeh's, which knows its prefix
+        return "./" + "../" * (self.request.path.removeprefix(application.prefix).count("/") - 1)
 
     def set_cookie(self, name: str, value: str | bytes, *arguments: Any, **options: Any) -> None:
         through = self.request.headers.get("X-Forwarded-Proto", self.request.protocol)

@@ -34,20 +34,21 @@ class Answers:
         self._newest: dict[Any, int] = {}
         self._working = threading.Lock()  # one measurement at a time: what has become stale meanwhile is left out
         self._listens = False
+        self._tell: Callable[[], None] = lambda: None
 
     def follow(self, tell: Callable[[], None]) -> None:
         """Let the state grow with what its session follows, and call `tell` once it follows something."""
+        self._tell = tell
+        self._session.on_follow.add(self._begin)
+        self._begin()
 
-        def begin() -> None:
-            news = self._session.news
-            if news is not None and not self._listens:
-                self._listens = True
-                news.listeners.append(self._grow)
-                self._grow()
-                tell()
-
-        self._session.on_follow.append(begin)
-        begin()
+    def _begin(self) -> None:
+        news = self._session.news
+        if news is not None and not self._listens:
+            self._listens = True
+            news.listeners.add(self._grow)
+            self._grow()
+            self._tell()
 
     def _grow(self) -> None:
         session, news = self._session, self._session.news

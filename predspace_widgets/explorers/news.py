@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,40 @@ _LESS_WELL = 0.05
 # Seconds that somebody who asks for new axes waits for others.
 _PATIENCE = 2.0
 _log = logging.getLogger(__name__)
+
+
+class Listeners:
+    """Methods that are called together. They keep nobody alive: who is gone is not called any more.
+
+    Examples
+    --------
+    >>> class Page:
+    ...     def told(self) -> None:
+    ...         print("told")
+    >>> listeners, page = Listeners(), Page()
+    >>> listeners.add(page.told)
+    >>> listeners.tell()
+    told
+    >>> del page
+    >>> listeners.tell()
+    """
+
+    def __init__(self) -> None:
+        self._methods: list[weakref.WeakMethod[Callable[[], None]]] = []
+
+    def add(self, method: Callable[[], None]) -> None:
+        """Call a method of an object from now on."""
+        self._methods.append(weakref.WeakMethod(method, self._methods.remove))
+
+    def tell(self) -> None:
+        """Call them all; what one of them raises is logged, and the others go on."""
+        for known in list(self._methods):
+            method = known()
+            try:
+                if method is not None:
+                    method()
+            except Exception:
+                _log.exception("a page could not be told of new checkpoints")
 
 
 @dataclass(frozen=True)
@@ -112,7 +147,7 @@ class News:
         self._told = _Told(analysis, 0)
         self._keep_distances, self._renew = keep_distances, renew
         self._working = threading.Lock()  # one at a time measures or fits
-        self.listeners: list[Callable[[], None]] = []  # called by the thread that has learnt something
+        self.listeners = Listeners()  # called by the thread that has learnt something
         #: Opens all that is there now; None where it cannot be had again.
         self.reopen: Callable[[], xr.Dataset] | None = None
         self.states: list[Callable[[], dict[str, Any]]] = []
@@ -155,7 +190,7 @@ class News:
             rows = self._measured(told, arrived.part(fresh))
             told.known.update((row["run name"], row["step"]) for row in rows)
             told.rows += rows
-        self._tell_listeners()
+        self.listeners.tell()
         return len(fresh)
 
     def _measured(self, told: _Told, arrived: Arrived) -> list[dict[str, Any]]:
@@ -226,14 +261,7 @@ class News:
             self._told = _Told(analysis, following)
         finally:
             self._working.release()
-        self._tell_listeners()
-
-    def _tell_listeners(self) -> None:
-        for listen in list(self.listeners):
-            try:
-                listen()
-            except Exception:  # who listens must not stop the others
-                _log.exception("somebody could not be told of new checkpoints")
+        self.listeners.tell()
 
     # -- what is told --------------------------------------------------------------------------------------------------
 

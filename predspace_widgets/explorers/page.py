@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +18,7 @@ import param
 import xarray as xr
 from bokeh.server.server import Server
 from panel.custom import JSComponent
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RedirectHandler, RequestHandler
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.access import LONGEST_QUESTION, Access, PageHandler
@@ -97,6 +99,9 @@ def make_server(
     address: str = "localhost",
     trainings: Trainings | None = None,
     access: Access | None = None,
+    prefix: str = "",
+    cache: str | os.PathLike[str] | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> Server:
     """A server of explorers, one page a dataset, that holds its port and waits to be started.
 
@@ -109,6 +114,13 @@ def make_server(
         What starts trainings for whoever sees a page; by default nobody can.
     access : Access, optional
         How it can be reached; by default under the names of `address`, without a login.
+    prefix : str
+        Path under which all addresses are, for a proxy that passes it on.
+    cache : path, optional
+        Folder for what is measured before anyone asks, which servers share; see `prepared`.
+    sockets : sequence of socket
+        Serve these, which other processes serve too; see `processes`. What is recorded is not followed then: each
+        process would have its own axes.
 
     Returns
     -------
@@ -124,9 +136,10 @@ def make_server(
     """
     for name in _NO_NAMES.intersection(datasets):
         raise ValueError(f"no page can be at {name!r}: give the dataset another name")
-    sessions = {name: Session(Analysis(ds)) for name, ds in datasets.items()}
+    sessions = {name: Session(Analysis(ds), cache=cache) for name, ds in datasets.items()}
     for session in sessions.values():
-        follow_source(session)
+        if not sockets:
+            follow_source(session)
         if trainings is not None and session.analysis.has_predictions:
             allow_training(session, trainings)
     titles = {f"/{quote(name, safe='')}": name for name in sessions}
@@ -143,8 +156,9 @@ def make_server(
     try:
         server = pn.serve(
             {},
-            port=port,
-            address=address,
+            port=0 if sockets else port,
+            address="localhost" if sockets else address,
+            prefix=prefix,
             show=False,
             start=False,
             title="predspace",
@@ -154,11 +168,16 @@ def make_server(
                 *pages,
                 (r"/stage-data/(.*)", _Numbers, {"desks": desks(sessions)}),
                 (rf"/{_ASSETS}/page\.(js|css)", _Asset),
+                *([("", RedirectHandler, {"url": f"/{prefix.strip('/')}/"})] if prefix.strip("/") else []),
             ],
             **access.options(),
         )
     except OSError as error:
         raise OSError(error.errno, f"port {port} of {address} cannot be used: {error.strerror or error}") from error
+    if sockets:
+        server._http.stop()  # of the port that Bokeh has taken
+        server._http.add_sockets(sockets)
+        server._port = port
     access.guard(server)
     # The first visitor finds the costly results at hand, or waits for those under way.
     threading.Thread(target=_prepare, args=(sessions,), daemon=True).start()
@@ -191,7 +210,11 @@ class _Numbers(RequestHandler):
         self.set_header("X-Stage-Answer", reply.kind)
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", reply.content_type)
-        self.write(reply.content)
+        if reply.compressed is not None and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+            self.write(reply.compressed)
+        else:
+            self.write(reply.content)
 
     def _desk(self, name: str) -> Desk:
         desk = self._desks.get(name)  # tornado has unquoted it

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from predspace_widgets.explorers.hosting import answer_to
@@ -25,6 +27,7 @@ _KEPT = ("view", "picture", "quantity", "samples")
 _WANTED_BY_ALL = ("ahead",)
 # What is asked for every second and never waits for a computation.
 _AT_ONCE = ("news",)
+_LARGE = 2**17  # bytes of an answer that is sent compressed
 
 
 class Turns:
@@ -66,6 +69,8 @@ class Turns:
             if turn.done() and not turn.cancelled():
                 self._inside[visitor] -= 1
                 self._inside += Counter()  # nobody who left is remembered
+                if visitor in self._waiting:  # who has just had a turn comes after the others
+                    self._waiting.move_to_end(visitor)
             self._let_in()
 
     def _let_in(self) -> None:
@@ -85,12 +90,27 @@ class Turns:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it is sent: what kind it is, and its bytes."""
+    """An answer as it is sent.
+
+    Attributes
+    ----------
+    kind : str
+        JSON, which says what `content` is.
+    content : bytes
+    content_type : str
+    is_error : bool
+    """
 
     kind: str
     content: bytes
-    content_type: str = field(default="application/octet-stream")
+    content_type: str = "application/octet-stream"
     is_error: bool = False
+
+    @cached_property
+    def compressed(self) -> bytes | None:
+        """Its content through gzip, once for all who get it; None where that saves little."""
+        is_large = self.content_type == "application/json" and len(self.content) > _LARGE
+        return gzip.compress(self.content, 5) if is_large else None
 
 
 class Desk:
@@ -186,4 +206,6 @@ def _reply_to(question: Any, session: Session) -> Reply:
     kind = json.dumps(message)
     if content is not None:
         return Reply(kind, content)
-    return Reply(kind, json.dumps(plain).encode(), "application/json", "error" in message)
+    reply = Reply(kind, json.dumps(plain).encode(), "application/json", "error" in message)
+    _ = reply.compressed  # here, in a thread
+    return reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from predspace_widgets.analysis.frame import stored_spectrum, stored_stress
 from predspace_widgets.analysis.groups import label_of, within_task
 from predspace_widgets.explorers.choices import OPTIONS
 from predspace_widgets.explorers.news import N_AXES as _MOST_AXES
-from predspace_widgets.explorers.news import News
+from predspace_widgets.explorers.news import Listeners, News
+from predspace_widgets.explorers.prepared import Prepared
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.demo import demo_path
@@ -69,6 +71,8 @@ class Session:
     analysis : Analysis
     views : sequence of View, optional
         Those that are shown, in their order. By default all that the dataset has something for.
+    cache : path, optional
+        Folder in which servers share what is measured before anyone asks.
 
     Examples
     --------
@@ -79,13 +83,19 @@ class Session:
     '6 networks · 48 checkpoints · 30 samples · 5 classes'
     """
 
-    def __init__(self, analysis: Analysis, views: Sequence[View] | None = None) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        views: Sequence[View] | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
         if views is None:
             views = [view for view in VIEWS.values() if analysis.has_predictions or not view.needs_predictions]
         self.analysis, self.views = analysis, list(views)
+        self._prepared = None if cache is None else Prepared(cache, analysis.ds, [view.name for view in self.views])
         self.opened = analysis.ds  # before anything came
         self.news: News | None = None
-        self.on_follow: list[Callable[[], None]] = []  # called when it begins to be followed
+        self.on_follow = Listeners()  # called when it begins to be followed
         self.trainings: Any = None  # see `trainings`
         self.watches: list[Any] = []  # of what is followed, see `live`
         self._generation = 0
@@ -100,7 +110,9 @@ class Session:
         ahead : bool
             With all results that are measured ahead, which may take a while: for a stage that cannot ask.
         """
-        numbers, everything = self._once("numbers", self._arrays)
+        prepared = self._prepared
+        measure = self._arrays if prepared is None else lambda: prepared.numbers(self._arrays)
+        numbers, everything = self._once("numbers", measure)
         about = self.about | {"everything": everything, "ahead": self.ahead() if ahead else {}}
         about |= {"live": self.news is not None and not ahead, "generation": self._generation}
         about |= {"can_train": self.trainings is not None and not ahead}
@@ -110,7 +122,8 @@ class Session:
 
     def ahead(self) -> dict[str, list[dict[str, Any]]]:
         """Results that are measured before anyone asks, by view: drawings and the choices that they are of."""
-        return dict(self._once("ahead", self._ahead))
+        prepared = self._prepared
+        return dict(self._once("ahead", self._ahead if prepared is None else lambda: prepared.ahead(self._ahead)))
 
     def _once(self, lock: str, make: Callable[[], Any], name: str = "") -> Any:
         with self._locks[lock]:
@@ -135,8 +148,7 @@ class Session:
             with self._locks["numbers"]:
                 self.news = News(self.analysis, few, self.renew)
                 self._kept.pop("payload", None)
-            for listen in self.on_follow:
-                listen()
+            self.on_follow.tell()
         return self.news
 
     def renew(self, analysis: Analysis, generation: int) -> None:
@@ -151,6 +163,7 @@ class Session:
             for name in ("about", "_runs"):
                 self.__dict__[name] = fresh.__dict__[name]
             self.analysis, self._kept, self._generation = analysis, fresh._kept, generation
+            self._prepared = None  # it is of the dataset before
 
     def _tell_news(self, request: Mapping[str, Any]) -> Answer:
         if self.news is None:

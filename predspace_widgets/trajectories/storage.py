@@ -267,14 +267,14 @@ def _open(path: str, kind: str, max_bytes: int) -> tuple[xr.Dataset, Source, lis
         stored = ds[predictions]
         n_rows = -(-len(stored) // _sizes_on_disk(stored)[stored.dims[0]])
     source = Source.now(path, n_rows, predictions)
-    if NAMES in ds.attrs:
-        ds.attrs[NAMES] = list(diverged(ds))
     lazy = {}
     for name, array in opened.large.items():
         # Dask knows arrays by name. The name of the predictions follows from their files, so that workers and processes
         # that open the same files mean the same array.
         token = f"{path} {source.signature}" if name == predictions else uuid.uuid4().hex
         lazy[name] = ds[name].copy(data=array.lazy(_blocks(ds[name]), token))
+    if NAMES in ds.attrs:
+        ds.attrs[NAMES] = list(diverged(ds))
     return with_text(ds.assign(lazy), "OT", object, str), source, opened.problems
 
 

@@ -40,6 +40,7 @@ class StoredArray:
 
     Attributes
     ----------
+    file : pathlib.Path
     name : str
         In the file; "" if the file is the array.
     shape : tuple of int
@@ -51,6 +52,7 @@ class StoredArray:
         Gives the function that reads a part of the array, by slices of its dimensions.
     """
 
+    file: Path
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -134,8 +136,14 @@ def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _in_npy(path: Path) -> list[StoredArray]:
-    whole = np.load(path, mmap_mode="r", allow_pickle=False)
-    return [StoredArray("", whole.shape, whole.dtype, (1,) * whole.ndim, lambda: partial(_read_npy, path))]
+    with path.open("rb") as file:
+        shape, dtype = _npy_header(file)
+        header = file.tell()
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are not read")
+    if header + _bytes(shape, dtype) > path.stat().st_size:
+        raise ValueError(f"it declares the shape {shape}, more than the file has")
+    return [StoredArray(path, "", shape, dtype, (1,) * len(shape), partial(partial, _read_npy, path))]
 
 
 def _read_npy(path: Path, key: Key) -> NDArray[Any]:
@@ -160,7 +168,7 @@ def _of_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> S
         raise ValueError(f"array {name!r} holds Python objects, which are not read")
     if header + _bytes(shape, dtype) != info.file_size:
         raise ValueError(f"array {name!r} declares the shape {shape}, which is not what its bytes hold")
-    return StoredArray(name, shape, dtype, (1,) * len(shape), partial(_Unpacked, path, info.filename))
+    return StoredArray(path, name, shape, dtype, (1,) * len(shape), partial(_Unpacked, path, info.filename))
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -207,7 +215,7 @@ def _in_h5(path: Path) -> list[StoredArray]:
         _check_number(len(arrays) + 1)
         if isinstance(item, h5py.Dataset) and item.shape:
             pieces = item.chunks or (1,) * item.ndim
-            arrays.append(StoredArray(name, item.shape, item.dtype, pieces, partial(_open_h5, path, name)))
+            arrays.append(StoredArray(path, name, item.shape, item.dtype, pieces, partial(_open_h5, path, name)))
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)  # which follows no link
@@ -283,7 +291,9 @@ def _in_torch(path: Path) -> list[StoredArray]:
         if tensor.numel() * tensor.element_size() > path.stat().st_size:
             raise ValueError(f"tensor {name!r} declares the shape {tuple(tensor.shape)}, more than the file has")
         shape = tuple(tensor.shape)
-        arrays.append(StoredArray(name, shape, dtype, (1,) * len(shape), partial(partial, _read_torch, path, name)))
+        arrays.append(
+            StoredArray(path, name, shape, dtype, (1,) * len(shape), partial(partial, _read_torch, path, name))
+        )
     return arrays
 
 
@@ -322,7 +332,7 @@ def _in_safetensors(path: Path) -> list[StoredArray]:
                 continue
             shape = tuple(part.get_shape())
             read = partial(partial, _read_safetensors, path, name)
-            arrays.append(StoredArray(name, shape, dtype, (1,) * len(shape), read))
+            arrays.append(StoredArray(path, name, shape, dtype, (1,) * len(shape), read))
     return arrays
 
 

@@ -59,13 +59,22 @@ def labels_in(path: Path, n_samples: int, n_classes: int) -> NDArray[np.int64]:
 
 def rows_of(array: StoredArray, name: str, run: int | None = None) -> RunRows:
     """The rows of an array (T, N, C), or of one run of an array (runs, T, N, C)."""
-    read = partial(_read_rows, array.open(), () if run is None else (run,))
+    read = partial(_read_rows, array.open(), array.file, _state(array.file), () if run is None else (run,))
     checkpoints, samples, n_classes = array.shape[-3:]
     together = (array.pieces[-3], array.pieces[-2])
     return RunRows(name, (checkpoints, samples, n_classes), array.dtype, together, read)
 
 
-def _read_rows(read: Any, run: tuple[int, ...], checkpoints: slice, samples: slice) -> NDArray[Any]:
+def _state(file: Path) -> tuple[int, ...]:
+    known = file.stat()
+    return known.st_ino, known.st_size, known.st_mtime_ns
+
+
+def _read_rows(
+    read: Any, file: Path, state: tuple[int, ...], run: tuple[int, ...], checkpoints: slice, samples: slice
+) -> NDArray[Any]:
+    if _state(file) != state:  # what is checked must be what is read
+        raise ValueError(f"{file} has changed since it was opened: import it again")
     rows: NDArray[Any] = read((*run, checkpoints, samples, slice(None)))
     return rows
 

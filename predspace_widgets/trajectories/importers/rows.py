@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -160,7 +161,7 @@ def check_rows(runs: Sequence[RunRows], reader: RowReader, label: NDArray[Any]) 
     """
     plan = {run.shape: list(_parts(run)) for run in reversed(runs)}  # one for each shape, so that digests compare
     lazy = [[dask.delayed(_look)(run, reader, label, *part) for part in plan[run.shape]] for run in runs]
-    with ProgressBar(minimum=3):
+    with ProgressBar(minimum=3, out=sys.stderr):
         seen: list[list[_Seen]] = dask.compute(lazy, scheduler="threads", num_workers=_MOST_AT_ONCE)[0]
     _check_tolerance(runs, reader, seen)
     return [

@@ -149,7 +149,22 @@ def checkpoint_columns(
         raise ValueError(f"no task is named: --tasks must, or a column 'task' of {where}")
     known = ("run", "task", "method", "seed", "epoch", "step")
     attrs = {name: column for name, column in columns.items() if name not in known}
+    if "run" not in columns:
+        _check_told_apart([columns[name] for name in ("task", "method", "seed")] + [*attrs.values()], lengths)
     return {name: column for name, column in columns.items() if name in known} | {"attrs": attrs}
+
+
+def _check_told_apart(columns: Sequence[Sequence[Any]], lengths: Sequence[int]) -> None:
+    """Raise ValueError if two runs have the same values in all columns, which give them their names."""
+    start, named = 0, dict[tuple[str, ...], int]()
+    for number, length in enumerate(lengths):
+        values = tuple(str(column[start]) for column in columns)
+        other = named.setdefault(values, number)
+        if other != number:
+            raise ValueError(
+                f"runs {other} and {number} are both {'/'.join(values)}: --seeds or --runs must tell them apart"
+            )
+        start += length
 
 
 def _column(name: str, rows: Sequence[Sequence[Row]], lengths: Sequence[int], where: str) -> list[Any]:

@@ -83,5 +83,5 @@ $(LAB): $(APP)
 	touch $@
 
 $(TEST): $(APP)
-	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,dev]'
+	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,oauth,dev]'
 	touch $@

@@ -44,10 +44,11 @@ FOLDERS: dict[str, set[str]] = {
     "notebooks": {"notebook"},
     "tests": {"dev"},
 }
-#: Files that need more than their folder: these drive the browser of the tests, importers unpack.
+#: Files that need more than their folder: these drive the browser of the tests, encrypt, unpack.
 FILES: dict[str, set[str]] = {
     "benchmarks/bench_served.py": {"dev"},
     "benchmarks/bench_ui.py": {"dev"},
+    "predspace_widgets/explorers/login.py": {"oauth"},
     "predspace_widgets/trajectories/importers/files.py": {"import"},
 }
 #: Dependencies that other dependencies import, for us: xarray writes NetCDF with them.

@@ -140,7 +140,7 @@ def _encryption(key: str) -> Any:
     try:
         from cryptography.fernet import Fernet
     except ImportError:
-        raise ValueError("--oauth-encryption-key needs the package cryptography: pip install cryptography") from None
+        raise ValueError("--oauth-encryption-key needs cryptography: pip install 'predspace-widgets[oauth]'") from None
     try:
         return Fernet(key)
     except ValueError:
@@ -255,7 +255,8 @@ class _LoginHandler(RequestHandler):
             self._ask(next=going_to, error="Too many wrong passwords came from where you are: try again in a minute.")
         elif provider.is_right(self.get_body_argument("password", "", strip=False)):
             self.set_signed_cookie("user", "visitor", expires_days=config.oauth_expiry, path=config.cookie_path)
-            self.redirect("./" + going_to.lstrip("/"))  # whatever it is, a path of this server
+            below = going_to.removeprefix(self.application.prefix)  # type: ignore[attr-defined]
+            self.redirect("./" + below.lstrip("/"))  # whatever it is, a path of this server
         else:
             provider.guesses.count(address)
             self.set_status(403)

@@ -480,6 +480,18 @@ def test_the_environment_does_not_weaken_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert decode_signed_value(login.options["cookie_secret"], "user", cookie.strip('"')) == b"visitor"
 
 
+def test_the_login_is_found_under_a_prefix() -> None:
+    access = Access(login=password_login(PASSWORD, SECRET))
+    with serving({"mine": geodesic_run(2)}, access, prefix="/lab/room") as server:
+        asked = server.ask("/lab/room/mine")
+        assert urljoin("/lab/room/mine", asked.header("Location")) == "/lab/room/login?next=%2Flab%2Froom%2Fmine"
+        form = f"password={quote(PASSWORD)}&next=%2Flab%2Froom%2Fmine".encode()
+        came = server.ask("/lab/room/login", "POST", form, Content_Type="application/x-www-form-urlencoded")
+        assert urljoin("/lab/room/login", came.header("Location")) == "/lab/room/mine"
+        assert server.ask("/lab/room/mine", **cookie_of(came)).status == 200
+        assert server.ask("/lab/room/stage-data/mine").status == 403
+
+
 def test_logging_out(locked: Served) -> None:
     answer = locked.ask("/logout", **cookie_of(log_in(locked)))
     assert answer.status == 200

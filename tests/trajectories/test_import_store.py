@@ -17,6 +17,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from predspace_widgets import cli
 from predspace_widgets.trajectories import import_trajectories, make_trajectories, open_trajectories, save_trajectories
 from predspace_widgets.trajectories.importers import report_of, rows
 from predspace_widgets.trajectories.importers.rows import RowReader, rounding_tolerance
@@ -231,7 +232,7 @@ def test_each_piece_of_a_file_is_read_once(store: Path, chunks: Any, monkeypatch
         write(file, probs, decimals=9, chunks=chunks)
     monkeypatch.setattr(rows, "_PART_BYTES", 7 * C * 2)
     read: dict[tuple[str, int, int], int] = {}
-    true_look, true_block = rows._look, rows._read_block
+    true_look = rows._look
 
     def count(run: rows.RunRows, checkpoints: slice, samples: slice) -> None:
         for checkpoint in range(checkpoints.start, checkpoints.stop, run.pieces[0]):
@@ -247,7 +248,6 @@ def test_each_piece_of_a_file_is_read_once(store: Path, chunks: Any, monkeypatch
     monkeypatch.setattr(rows, "_look", look)
     ds = import_trajectories(store, epochs="checkpoints")
     assert set(read.values()) == {1}
-    assert true_block is rows._read_block
     together = 1 if chunks is None else chunks[1]
     starts = np.cumsum((0, *ds["probs"].chunksizes["sample"]))[:-1]
     assert not (starts % together).any()
@@ -425,3 +425,30 @@ def test_without_what_unpacks_it(store: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_options_of_another_kind_of_data(store: Path) -> None:
     assert "tasks means nothing for a prediction store" in refused(store, tasks=["a"])
     assert "logits means nothing for a prediction store, but for an array of predictions" in refused(store, logits=True)
+
+
+def test_the_command(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    """With the right options it writes the dataset and prints the report; a wrong row leaves nothing at DATA."""
+
+    def predspace(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["predspace", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    out = tmp_path / "out"
+    out.mkdir()
+    assert predspace("import", store, out / "a.zarr.zip", "--epochs", "0,0.5,1:2", "--classes", store / "classes") == 0
+    ds = open_trajectories(out / "a.zarr.zip")
+    assert ds["epoch"].values[:4].tolist() == [0, 0.5, 1, 2]
+    assert len(classes_of_tasks(ds)) == 2
+    printed = capsys.readouterr().out
+    assert all(f"- {line}" in printed.replace("\n", " ") for line in report_of(ds))
+    probs = knowing(4, 1)
+    probs[3, 7, 2] = np.nan
+    write(store / "imagenet_all" / "preds_10.h5", probs)
+    assert predspace("import", store, out / "b.zarr.zip", "--epochs", "0:3") == 2
+    assert "checkpoint 3, sample 7: a probability is NaN" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["a.zarr.zip"]

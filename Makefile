@@ -1,6 +1,7 @@
 # make app      opens the explorer on the demo dataset; make setup only installs what it needs
 # make test     runs everything that must pass, on the same examples every time, and installs what that needs besides
 # make fuzz     tries the properties on fresh examples for MINUTES=5
+# make torture  damages files, kills writers and fills disks for MINUTES=5 (docs/torture.md)
 # make lab      opens JupyterLab on the notebooks, and installs it
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
@@ -26,7 +27,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz setup lab bench bench-large bench-ui bench-served demo-data licences pins
+.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -40,6 +41,9 @@ test: $(TEST)
 
 fuzz: $(TEST)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+torture: $(TEST)
+	$(BIN)/python -m tests.torture --minutes $(MINUTES)
 
 setup: $(APP)
 

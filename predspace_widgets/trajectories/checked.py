@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from predspace_widgets.trajectories.checksums import DOES_NOT_FIT, MISSING, DamagedError, number_of_chunks, of_chunk
 
+_LONGEST_REASON = 1000  # characters
+
 
 class CheckedArray:
     """A variable on disk, for `dask.array.from_array`: indexing reads whole chunks and checks them.
@@ -161,8 +163,8 @@ def unreadable_reason(name: str, array: Any) -> str | None:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of what an error says, which may quote what is in the file."""
     lines = str(error).strip().splitlines()
     if lines and lines[0].startswith("Stored and computed checksum do not match"):  # Zarr's CRC32C
         return f"it {DOES_NOT_FIT}"
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__

@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
@@ -65,6 +66,16 @@ def check_file(path: str, root: str | None = None) -> os.stat_result:
     if root is not None and not f"{os.path.realpath(path)}/".startswith(f"{root}/"):
         raise OSError(f"{name} is a link to what lies outside of the dataset")
     return found
+
+
+def check_files(directory: str) -> None:
+    """Raise OSError unless all that lies in a directory are files and directories of its own, as `check_file` does."""
+    check_file(directory)
+    root = os.path.realpath(directory)
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):  # another process may be writing
+                check_file(os.path.join(folder, name), root)
 
 
 class GuardedStore(WrapperStore[Store]):

@@ -15,6 +15,8 @@ import logging
 import os
 import re
 import shutil
+import stat
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,20 +29,23 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.trajectories.limits import check_file
+from predspace_widgets.trajectories.replacing import clear_partial
 from predspace_widgets.trajectories.source import Source, digest_of, is_local
 
 SUFFIX = ".results"
 _DIGESTS = "content.json"
 _FOLDER_NAME = re.compile("[0-9a-f]{20}")
 # To be raised when the code gives other results for the same predictions: the name of the folder changes with it.
-_VERSION = 3
+_VERSION = 4
 _log = logging.getLogger(__name__)
 
 
 class Results:
     """Arrays kept beside a dataset, in parts that are written one by one, by any process.
 
-    A part is one file with a checksum, written whole or not at all. One that is damaged counts as missing.
+    A part is one file with a checksum, written whole or not at all. One that is damaged, or in the place of another,
+    counts as missing.
 
     Parameters
     ----------
@@ -62,15 +67,18 @@ class Results:
         digest.update(repr((_VERSION, [values.tolist() for values in depends_on])).encode())
         self.url = f"{folder}/{digest.hexdigest()}"
         _forget_others(self.url)
+        if is_local(self.url):
+            clear_partial(fsspec.url_to_fs(self.url)[1], older_than=3600)
 
     def part(self, name: str, number: int = 0) -> Array | None:
         """A part of an array, or None if it is missing or damaged."""
         if not self.has(name, number):
             return None
         try:
-            values: Array = np.asarray(zarr.open_array(f"{self.url}/{name}", mode="r")[number])
-            if np.isnan(values).any():  # the fill value, where nothing was written
-                raise OSError("it is not whole")
+            read: Array = np.asarray(zarr.open_array(f"{self.url}/{name}", mode="r")[number])
+            values, seal = read[:-1], read[-1]
+            if seal != _seal(name, number, values):  # NaN, the fill value, where nothing was written
+                raise OSError("it is not whole, or belongs to another place")
         except Exception as error:  # the libraries that read a damaged file may raise any error
             _log.warning("%s cannot be read and is computed again: %s", f"{self.url}/{name}", error)
             return None
@@ -78,8 +86,7 @@ class Results:
 
     def has(self, name: str, number: int = 0) -> bool:
         """Whether a part was written."""
-        files, root = fsspec.url_to_fs(self.url)
-        return bool(files.exists(f"{root}/{name}/c/{number}/0"))
+        return all(_is_file_of(self.url, f"{name}/{file}") for file in ("zarr.json", f"c/{number}/0"))
 
     def begin(self, name: str, n_parts: int, size: int, dtype: str = "float64") -> None:
         """Make an array (n_parts, size) ready to be written.
@@ -89,11 +96,11 @@ class Results:
         OSError
             The disk has too little room for it, or it cannot be written.
         """
-        try:
-            there: Any = zarr.open_array(f"{self.url}/{name}", mode="r").shape
-        except Exception:  # no array, or a damaged one, which may raise any error
-            there = None
-        if there == (n_parts, size):
+        there: Any = None
+        with suppress(Exception):  # no array, or a damaged one, which may raise any error
+            if _is_file_of(self.url, f"{name}/zarr.json"):
+                there = zarr.open_array(f"{self.url}/{name}", mode="r").shape
+        if there == (n_parts, size + 1):
             return
         check_room(
             self.url,
@@ -102,8 +109,8 @@ class Results:
         )
         zarr.create_array(
             f"{self.url}/{name}",
-            shape=(n_parts, size),
-            chunks=(1, max(size, 1)),
+            shape=(n_parts, size + 1),
+            chunks=(1, size + 1),
             dtype=dtype,
             fill_value=np.nan,
             compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec()],
@@ -134,7 +141,26 @@ class Results:
             array: Any = zarr.open_array(f"{self.url}/{name}", mode="r+")
         except FileNotFoundError as error:
             raise OSError(f"{self.url}/{name} was deleted") from error
-        array[number] = values
+        part = np.empty(len(values) + 1, array.dtype)
+        part[:-1] = values
+        part[-1] = _seal(name, number, part[:-1])
+        array[number] = part
+
+
+def _is_file_of(url: str, name: str) -> bool:
+    """Whether a file is in a folder: itself, and no pipe, device or link out of it, which may never end."""
+    files, root = fsspec.url_to_fs(url)
+    if not is_local(url):
+        return bool(files.exists(f"{root}/{name}"))
+    try:
+        return stat.S_ISREG(check_file(f"{root}/{name}", os.path.realpath(root)).st_mode)
+    except OSError:
+        return False
+
+
+def _seal(name: str, number: int, values: NDArray[Any]) -> int:
+    """What the last number of a part is: it goes with the values and their place, and float32 holds it exactly."""
+    return zlib.crc32(np.ascontiguousarray(values).data, zlib.crc32(f"{name} {number}".encode())) & 0xFFFFFF
 
 
 def check_room(url: str, n_bytes: int, otherwise: str) -> None:
@@ -167,7 +193,7 @@ def _content(source: Source, folder: str) -> str:
     """Digest of the stored bytes of the predictions, noted in a file: while their signature stays it is read there."""
     files, root = fsspec.url_to_fs(folder)
     noted = f"{root}/{_DIGESTS}"
-    if files.exists(noted):
+    if _is_file_of(folder, _DIGESTS):
         with suppress(ValueError, KeyError, TypeError), files.open(noted, "rt") as file:  # a damaged note is ignored
             remembered = json.load(file)
             if remembered["signature"] == source.signature:

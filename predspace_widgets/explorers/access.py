@@ -227,7 +227,7 @@ class _Guarded(AuthRequestHandler):
         user: str | None = self.current_user
         users = self.access.login.users if self.access.login else ()
         if user is None and isinstance(self, PageHandler) and self.request.method in ("GET", "HEAD"):
-            self.redirect(f"{self._root()}login?{urlencode({'next': self._here()})}")
+            self.redirect(f"{self._root()}login?{urlencode({'next': self.request.uri})}")
         elif user is None or (users and user not in users):
             raise _Refused("Log in first." if user is None else "This user is not among those who are let in.")
 

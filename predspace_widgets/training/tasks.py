@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -84,7 +85,7 @@ class Task:
 
     def _check_classes(self, names: Sequence[str], n_classes: int) -> None:
         """Raise ValueError if a name is there twice, or there are too few classes to tell apart."""
-        doubled = sorted({name for name in names if names.count(name) > 1})
+        doubled = sorted(name for name, count in Counter(names).items() if count > 1)
         if doubled:
             raise ValueError(f"task {self.name!r} names a class twice: {', '.join(doubled)}")
         if n_classes < 2:

@@ -195,7 +195,7 @@ def test_a_call_goes_on_wherever_one_was_killed(path: Path, strips: list[tuple[i
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["predspace_widgets.analysis", "tests.analysis.test_tiles"])
     for kill_at in (1, 9, 16, 22):  # while it sets up, in a tile, when one is noted as done
-        process = forks.Process(target=save_tiles, args=(data, path, kill_at))
+        process = forks.Process(target=save_tiles, args=(data, path, kill_at), daemon=True)
         process.start()
         process.join(60)
         assert process.exitcode == -signal.SIGKILL

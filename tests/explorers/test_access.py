@@ -404,8 +404,8 @@ def test_the_page_that_asks_leads_back(locked: Served) -> None:
 def test_a_login_under_a_path_leads_back_too() -> None:
     with serving({"mine": geodesic_run(2)}, Access(login=password_login(PASSWORD, SECRET)), "/some/where/") as server:
         assert server.ask("/some/where").header("Location") == "/some/where/"
-        assert server.ask("/some/where/mine?a=1").header("Location") == "./login?next=%2Fmine%3Fa%3D1"
-        assert server.ask("/some/where/").header("Location") == "./login?next=%2F"
+        assert server.ask("/some/where/mine?a=1").header("Location") == "./login?next=%2Fsome%2Fwhere%2Fmine%3Fa%3D1"
+        assert server.ask("/some/where/").header("Location") == "./login?next=%2Fsome%2Fwhere%2F"
         assert server.ask("/some/where/login?next=%2Fmine").status == 200
         assert server.ask("/mine").status in (302, 403, 404)
 

@@ -126,7 +126,7 @@ def test_processes_share_them(tmp_path: Path) -> None:
     """400 images, 29.3 MiB: in the memory of both processes, once."""
     write_images(tmp_path, 400)
     results, go_on = FORKS.Queue(), FORKS.Barrier(2)
-    processes = [FORKS.Process(target=read_all, args=(tmp_path, results, go_on)) for _ in range(2)]
+    processes = [FORKS.Process(target=read_all, args=(tmp_path, results, go_on), daemon=True) for _ in range(2)]
     for process in processes:
         process.start()
     for there, own, share in [results.get(timeout=60) for _ in processes]:

@@ -109,7 +109,7 @@ def test_all_is_on_the_disk_before_it_is_moved(tmp_path: Path, monkeypatch: pyte
 
 def killed(target: Any, *arguments: Any, after: float | None = None) -> None:
     """Run a function in a process, until a moment or until it kills itself."""
-    process = FORKS.Process(target=target, args=arguments)
+    process = FORKS.Process(target=target, args=arguments, daemon=True)
     process.start()
     if after is not None:
         time.sleep(after)
@@ -186,20 +186,22 @@ def test_killed_at_any_moment_one_or_the_other_is_there(tmp_path: Path) -> None:
 def test_something_is_there_while_processes_replace_it(tmp_path: Path) -> None:
     path = tmp_path / "it"
     write(path, {"part": "old"})
-    processes = [FORKS.Process(target=replace_for_ever, args=(path, seed)) for seed in range(3)]
+    processes = [FORKS.Process(target=replace_for_ever, args=(path, seed), daemon=True) for seed in range(3)]
     for process in processes:
         process.start()
-    until = time.monotonic() + 1.0
     seen = set()
-    while time.monotonic() < until:
-        folder = os.open(path, os.O_RDONLY)  # one of them, whatever takes its place now
-        seen.add(os.fstat(folder).st_ino)
-        os.close(folder)
+    try:
+        until = time.monotonic() + 20.0
+        while len(seen) < 30 and time.monotonic() < until:
+            folder = os.open(path, os.O_RDONLY)  # one of them, whatever takes its place now
+            seen.add(os.fstat(folder).st_ino)
+            os.close(folder)
+        assert all(process.is_alive() for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
     assert len(seen) > 2
-    assert all(process.is_alive() for process in processes)
-    for process in processes:
-        process.kill()
-        process.join()
     assert len(content(path)) in (1, 20)
 
 

@@ -107,6 +107,13 @@ def as_objects(picture: Known) -> Any:
     return tasks
 
 
+def test_coordinates_that_are_no_numbers(read: Callable[..., xr.Dataset]) -> None:
+    runs = as_array(SMALL)
+    runs[1, 0, 2, 1] = np.nan
+    with pytest.raises(ValueError, match=r"axis 2|not finite"):
+        read(SMALL.file(inpca_embedding=runs))
+
+
 @pytest.mark.parametrize("form", [as_array, as_complex, as_dict, as_lists, as_objects])
 @pytest.mark.parametrize("signed", [True, False], ids=["signed", "magnitudes"])
 def test_each_form_gives_the_same_picture(form: Any, signed: bool, read: Callable[..., xr.Dataset]) -> None:

@@ -299,7 +299,7 @@ def _first_of(runs: Sequence[Sequence[Array]]) -> list[int]:
     """For each task, the first that has the same coordinates."""
 
     def same(one: Sequence[Array], other: Sequence[Array]) -> bool:
-        return len(one) == len(other) and all(map(np.array_equal, one, other))
+        return one is other or (len(one) == len(other) and all(map(np.array_equal, one, other)))  # NaN is not NaN
 
     return [next(n for n, other in enumerate(runs) if same(task, other)) for task in runs]
 

@@ -50,6 +50,7 @@ FILES: dict[str, set[str]] = {
     "benchmarks/bench_ui.py": {"dev"},
     "predspace_widgets/explorers/login.py": {"oauth"},
     "predspace_widgets/trajectories/importers/files.py": {"import"},
+    "tests/torture/specimens.py": {"dev", "import"},
 }
 #: Dependencies that other dependencies import, for us: xarray writes NetCDF with them.
 NOT_IMPORTED = {"h5netcdf", "h5py"}

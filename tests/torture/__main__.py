@@ -10,6 +10,7 @@ import itertools
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -141,6 +142,8 @@ def main() -> int:
     chosen = [(case.partition("-")[0], int(case.partition("-")[2])) for case in options.only or ()]
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     start = time.monotonic()
+    for by in (signal.SIGINT, signal.SIGTERM):  # the table is printed then, too
+        signal.signal(by, signal.default_int_handler)
     print(f"seed {seed}", flush=True)
     place = Path(tempfile.mkdtemp(prefix="torture-"))
     torture = Torture(place, seed)

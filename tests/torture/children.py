@@ -156,6 +156,7 @@ def _be_the_child(function: Callable[[], Result], pipe: int) -> NoReturn:
     try:
         gc.disable()  # it would touch, and so copy, all memory that the two share
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         quiet = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):

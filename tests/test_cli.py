@@ -18,6 +18,7 @@ import pytest
 from filelock import FileLock
 
 from predspace_widgets import cli
+from predspace_widgets.explorers.access import Access
 from predspace_widgets.trajectories import demo_path, open_trajectories, save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 
@@ -137,7 +138,7 @@ def test_a_published_picture_is_imported_and_described(
     for fact in (
         "1: all, and more",
         "1 positive, 1 imaginary; of the first ten, imaginary: 2",
-        "1: 75.75%, 2: 100.00%",
+        "1: 0.7575, 2: 1.0000",
     ):
         assert fact in described, fact
 
@@ -170,7 +171,10 @@ def test_others_are_let_in_only_where_somebody_said_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     made: list[Any] = []
-    monkeypatch.setattr("predspace_widgets.explorers.page.make_server", lambda *arguments: made.append(arguments[-1]))
+    monkeypatch.setattr(
+        "predspace_widgets.explorers.page.make_server",
+        lambda *arguments: made.append(next(one for one in arguments if isinstance(one, Access))),
+    )
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert run(monkeypatch, "serve", "--address", "0.0.0.0") == 2
     assert "--no-login" in capsys.readouterr().err
@@ -333,7 +337,9 @@ def test_record_says_which_runs_diverged(
     short_recipe.write_text(short_recipe.read_text().replace("steps: 40", "steps: 40, learning_rate: 1e30"))
     out = tmp_path / "short.zarr.zip"
     assert run(monkeypatch, "record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1) == 0
-    assert "diverged: odd/supervised/0 is recorded up to there: the loss is nan at step" in capsys.readouterr().err
+    # Where it is noticed first, in the loss or in the features of a checkpoint, hangs on the rounding of the machine.
+    why = r"(the loss is \w+ at step \d+|features are not finite)"
+    assert re.search(rf"diverged: odd/supervised/0 is recorded up to there: {why}", capsys.readouterr().err)
     assert open_trajectories(out).attrs["diverged"] == ["even/supervised/0", "odd/supervised/0"]
     assert run(monkeypatch, "info", out) == 0
-    assert "odd/supervised/0: the loss is nan at step" in capsys.readouterr().out
+    assert re.search(f"odd/supervised/0: {why}", capsys.readouterr().out)

@@ -76,7 +76,7 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
             {"distributed.nanny.pre-spawn-environ": _ENVIRONMENT, "distributed.worker.preload": [_IGNORE_SIGNALS]}
         ),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
         ) as cluster,
         Client(cluster) as client,
     ):

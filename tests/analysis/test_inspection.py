@@ -19,6 +19,7 @@ from predspace_widgets.analysis.runs import compare_ends
 from predspace_widgets.geometry import bhattacharyya, great_circle, ignorance, progress, reindex, truth
 from predspace_widgets.trajectories import make_trajectories, open_trajectories, save_trajectories, storage
 from predspace_widgets.trajectories.appending import append_checkpoints
+from predspace_widgets.trajectories.checksums import DamagedError
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.source import StoreChangedError
 from predspace_widgets.trajectories.testing import random_trajectories
@@ -302,7 +303,7 @@ def test_of_a_recording_only_the_files_of_its_checkpoints_are_read(tmp_path: Pat
                 file.write_bytes(b"no chunk")  # whoever reads it fails
         blocks = [block for _, block in points._blocks(opened["probs"], [2, 4])]
         np.testing.assert_allclose(np.concatenate(blocks, axis=1), P[[2, 4]], atol=1e-15)
-        with pytest.raises(RuntimeError, match="decompression"):
+        with pytest.raises(DamagedError, match="'probs' of checkpoint 3"):
             list(points._blocks(opened["probs"], [3]))
 
 

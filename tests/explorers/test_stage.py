@@ -47,7 +47,7 @@ def test_the_joined_module_stands_alone() -> None:
     assert not re.search(r"^\s*import\b(?!\.)", joined, re.MULTILINE)
     assert "import(" not in joined
     assert re.findall(r"^export .*$", joined, re.MULTILINE) == [
-        "export { open, render };",
+        "export { open, render, served };",
         "export default { render };",
     ]
     names = top_level_names(joined)

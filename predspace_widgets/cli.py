@@ -144,12 +144,15 @@ def serve(
 
 def _check_one_place(paths: list[str], allow_training: bool) -> None:
     """Raise ValueError for what is in one process alone: visitors come to another one each time."""
+    import fsspec
+
     from predspace_widgets.trajectories.recording import recording_at
+    from predspace_widgets.trajectories.source import is_local
 
     if allow_training:
         raise ValueError("--allow-training needs a single process: leave out --num-procs")
     for path in paths:
-        if Path(path).is_dir() and recording_at(Path(path)) == "recording":
+        if is_local(path) and recording_at(fsspec.url_to_fs(path)[1]) == "recording":
             raise ValueError(f"{path} is being recorded, which one process alone can follow: leave out --num-procs")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 import webbrowser
 from contextlib import ExitStack
@@ -143,12 +144,15 @@ def serve(
 
 def _check_one_place(paths: list[str], allow_training: bool) -> None:
     """Raise ValueError for what is in one process alone: visitors come to another one each time."""
+    import fsspec
+
     from predspace_widgets.trajectories.recording import recording_at
+    from predspace_widgets.trajectories.source import is_local
 
     if allow_training:
         raise ValueError("--allow-training needs a single process: leave out --num-procs")
     for path in paths:
-        if Path(path).is_dir() and recording_at(Path(path)) == "recording":
+        if is_local(path) and recording_at(fsspec.url_to_fs(path)[1]) == "recording":
             raise ValueError(f"{path} is being recorded, which one process alone can follow: leave out --num-procs")
 
 
@@ -382,10 +386,17 @@ def main() -> None:
         with ended_by_sigterm():
             app()
     except (ValueError, OSError) as error:
-        for problem in getattr(error, "problems", None) or [_one_line(error)]:
-            _errors.print(f"[red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+        for line in _lines(error):
+            _errors.print(f"[red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _lines(error: Exception) -> list[str]:
+    """What is printed of an error: each problem of a dataset after where it is, all else as one line."""
+    from predspace_widgets.trajectories import TrajectoriesError
+
+    if isinstance(error, TrajectoriesError):
+        lines = [f"{error.what}: {problem}" for problem in error.problems]
+    else:
+        lines = [" ".join(str(error).split()) or type(error).__name__]
+    return [re.sub(r"\[Errno -?\d+\] ", "", line) for line in lines]

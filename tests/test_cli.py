@@ -49,6 +49,7 @@ def test_info_says_what_the_demo_holds(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_info_names_every_problem(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     ds = random_trajectories(n_checkpoints=3)
     path = save_trajectories(ds, tmp_path / "broken.zarr")
     broken = ds.copy(deep=True)
@@ -59,7 +60,8 @@ def test_info_names_every_problem(
     captured = capsys.readouterr()
     problems = captured.err.strip().splitlines()
     assert len(problems) == 2
-    assert "'label' must lie in [0, 5): sample 0 has 99" in problems[0]
+    assert f"error: {path}: 'label' must lie in [0, 5): sample 0 has 99" in problems[0]
+    assert problems[1].startswith(f"error: {path}: ")
     assert "checkpoint 1 (run 'red/supervised/0'" in problems[1]
     assert "Traceback" not in captured.err
 
@@ -70,7 +72,8 @@ def test_info_names_every_problem(
         (["info", "nothing.zarr.zip"], "there is no dataset at"),
         (["info", "text.txt"], "must end in one of .zarr.zip, .zarr, .nc"),
         (["info", "text.zarr.zip"], "it cannot be read as .zarr.zip"),
-        (["serve", "text.nc"], "it cannot be read as .nc"),
+        (["serve", "text.nc"], "/text.nc: it cannot be read as .nc"),
+        (["serve", "--password-file", "nothing.txt"], "error: No such file or directory: 'nothing.txt'"),
         (["serve", "a/same.zarr", "b/same.zarr"], "two datasets are named 'same'"),
         (["serve", "a.zarr", "b.zarr", "--together"], "2 of 4 are only in 'a' (0, 1), 2 of 4 are only in 'b' (4, 5)"),
         (["record", "digit", "--out", "x.zarr.zip"], "digits"),
@@ -163,7 +166,8 @@ def test_a_taken_port_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         taken.listen()
         assert run(monkeypatch, "serve", demo_path(), "--port", taken.getsockname()[1]) == 2
     captured = capsys.readouterr()
-    assert "in use" in captured.err
+    assert re.match(r"error: port \d+ of localhost cannot be used: .*in use", captured.err)
+    assert captured.err.count("\n") == 1
     assert "The explorer is at" not in captured.out
 
 

@@ -138,6 +138,24 @@ class Access:
         allowed = [cast("tuple[str, int | None]", _split(host)) for host in self.allow_hosts]
         return any(name == one and its_port in ([known] if known else [port, 80, 443]) for one, known in allowed)
 
+    def visitor(self, peer: str, forwarded: str = "") -> str:
+        """The address of a visitor.
+
+        Parameters
+        ----------
+        peer : str
+            What a request came from: of the visitor, or of a proxy.
+        forwarded : str
+            X-Forwarded-For. Only its last entry is of the proxy, which is believed where it is on this machine and
+            `allow_hosts` says that there is one; all before it a visitor may have written.
+        """
+        if self.allow_hosts and is_loopback(peer):
+            try:
+                return str(ipaddress.ip_address(_plain(forwarded.rpartition(",")[2].strip())))
+            except ValueError:
+                pass
+        return peer
+
     def _names(self) -> set[str]:
         names = {"localhost", "127.0.0.1", "::1"}
         if not is_loopback(self.address):

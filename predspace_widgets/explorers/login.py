@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from panel.auth import AUTH_PROVIDERS, BasicAuthProvider
 from panel.config import config
 from panel.io.state import state
 from tornado.web import RequestHandler
 
-from predspace_widgets.explorers.access import Login, is_loopback
+from predspace_widgets.explorers.access import Access, Login, is_loopback
 
 _PAGES = Path(__file__).parent
 # Of those who share an address, such as all of a building, so many may mistype at once.
@@ -243,12 +243,15 @@ class _PasswordProvider(BasicAuthProvider):
 
 
 class _LoginHandler(RequestHandler):
+    access: ClassVar[Access]  # of the guard; see `access`
+
     def get(self) -> None:
         self._ask(next=self.get_query_argument("next", "/"))
 
     def post(self) -> None:
         provider: _PasswordProvider = self.application.auth_provider  # type: ignore[attr-defined]
-        going_to, address = self.get_body_argument("next", "/"), self.request.remote_ip or ""
+        going_to = self.get_body_argument("next", "/")
+        address = self.access.visitor(self.request.remote_ip or "", self.request.headers.get("X-Forwarded-For", ""))
         if provider.guesses.too_many(address):
             self.set_status(429)
             self.set_header("Retry-After", str(int(_SECONDS)))

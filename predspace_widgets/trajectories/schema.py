@@ -50,10 +50,12 @@ class TrajectoriesError(ValueError):
     ----------
     problems : list of str
         Everything that is wrong, one sentence each: the variable, the checkpoint and the sample.
+    what : str
+        The dataset, such as where it is.
     """
 
     def __init__(self, problems: list[str], what: str = "this dataset") -> None:
-        self.problems = problems
+        self.problems, self.what = problems, what
         lines = "".join(f"\n  - {problem}" for problem in problems)
         super().__init__(f"{what} is not a valid trajectories dataset:{lines}")
 

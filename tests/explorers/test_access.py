@@ -510,6 +510,39 @@ def test_guesses_are_few() -> None:
         assert "user" not in answer.cookies
 
 
+def test_behind_a_proxy_each_visitor_has_guesses() -> None:
+    access = Access(allow_hosts=["lab.example.org"], login=password_login(PASSWORD, SECRET))
+    with serving({"mine": geodesic_run(2)}, access) as server:
+        # What a visitor writes himself stands before what the proxy says of him.
+        told = [f"10.0.1.{number}, 10.0.0.1" for number in range(11)]
+        assert [log_in(server, "a guess", X_Forwarded_For=one).status for one in told] == [403] * 10 + [429]
+        assert log_in(server, X_Forwarded_For="10.0.0.2").status == 302
+
+
+def test_without_a_proxy_no_visitor_says_where_he_is() -> None:
+    with serving({"mine": geodesic_run(2)}, Access(login=password_login(PASSWORD, SECRET))) as server:
+        told = [f"10.0.0.{number}" for number in range(11)]
+        assert [log_in(server, "a guess", X_Forwarded_For=one).status for one in told] == [403] * 10 + [429]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "visitor"),
+    [
+        ("127.0.0.1", "10.0.0.1", "10.0.0.1"),
+        ("::1", "10.0.0.1,10.0.0.2", "10.0.0.2"),
+        ("127.0.0.1", "2001:DB8::1", "2001:db8::1"),
+        ("127.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("127.0.0.1", "10.0.0.1, unknown", "127.0.0.1"),
+        ("127.0.0.1", "10.0.0.1, 10.0.0.999", "127.0.0.1"),
+        ("10.0.0.7", "10.0.0.1", "10.0.0.7"),
+    ],
+)
+def test_a_proxy_on_this_machine_says_who_a_visitor_is(peer: str, forwarded: str, visitor: str) -> None:
+    assert Access(allow_hosts=["lab.example.org"]).visitor(peer, forwarded) == visitor
+    assert Access().visitor(peer, forwarded) == peer
+
+
 def test_guesses_are_forgotten_and_do_not_pile_up() -> None:
     now = [0.0]
     guesses = Guesses(lambda: now[0])

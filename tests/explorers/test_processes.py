@@ -149,6 +149,7 @@ def test_what_lives_in_one_process_is_refused(tmp_path: Path) -> None:
     sign = SignOfLife(store)
     sign.begin()
     try:
-        assert "is being recorded, which one process alone can follow" in refusal(str(store), "--num-procs", "2")
+        for address in (str(store), f"{store}/", f"file://{store}"):
+            assert "is being recorded, which one process alone can follow" in refusal(address, "--num-procs", "2")
     finally:
         sign.end()

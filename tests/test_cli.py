@@ -63,6 +63,18 @@ def test_info_names_every_problem(
     assert "Traceback" not in captured.err
 
 
+def test_a_damaged_dataset_is_one_line_of_a_real_process(tmp_path: Path) -> None:
+    """Zarr reads chunks side by side: when one fails, the process ends while others are being read."""
+    damaged = tmp_path / "damaged.zarr.zip"
+    content = bytearray(demo_path().read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged.write_bytes(content)
+    command = [sys.executable, "-c", "from predspace_widgets.cli import main; main()", "info", str(damaged)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.fullmatch(r"error: .*'log_probs' cannot be read: Bad CRC-32 for file 'log_probs/c/0/3/0'\n", ended.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +14,29 @@ import numpy as np
 import xarray as xr
 import zarr
 from rich.progress import track
+from zarr.core import sync as zarr_sync
 
 from predspace_widgets.trajectories.checked import CheckedArray, unreadable_reason
 from predspace_widgets.trajectories.checksums import Checksums, are_in_chunks, problems_of, split
 from predspace_widgets.trajectories.limits import GuardedStore, check_file, check_netcdf
 from predspace_widgets.trajectories.trailer import read_trailer
+
+
+async def _cancel_reads() -> None:
+    reads = asyncio.all_tasks() - {asyncio.current_task()}
+    for read in reads:
+        read.cancel()
+    await asyncio.gather(*reads, return_exceptions=True)
+
+
+@atexit.register  # after Zarr did, so it runs before Zarr closes its loop
+def _end_reads() -> None:
+    """Cancel what Zarr still reads: where a chunk is damaged, it raises and lets reads of others go on.
+
+    Closing the loop meanwhile, as Zarr does at the end of the process, would complain of each of them.
+    """
+    if zarr_sync.loop[0] is not None:
+        zarr_sync.sync(_cancel_reads())
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def read_picture(
     tasks: Sequence[str] | None = None,
     epochs: Sequence[float] | str | None = None,
     seeds: Sequence[int] | None = None,
-    method: str = "supervised",
+    method: str | None = None,
     signs: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> xr.Dataset:
@@ -79,7 +79,8 @@ def read_picture(
         training program, `SCHEDULE_OF_PAPER`, and others are refused.
     seeds : sequence of int, optional
         Numbers of the seeds of every task, by default 0, 1, 2, ...
-    method : str
+    method : str, optional
+        By default "supervised".
     signs : {"flags", "signed"}, optional
         Needed where the eigenvalues are all positive and nothing says which are imaginary.
     max_bytes : int
@@ -96,7 +97,7 @@ def read_picture(
     try:
         picture = _picture_of(content, report, signs)
         names = _task_names(picture, tasks, report)
-        return _dataset(picture, names, method, seeds, epochs, report)
+        return _dataset(picture, names, report.method(method), seeds, epochs, report)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
 
@@ -388,6 +389,7 @@ def _seeds_of(
         if len(task) < most:
             report.note(f"{name!r} has {len(task)} seeds, others have {most}")
     if given is None:
+        report.note(f"seeds: the file has no numbers of them, 0 to {most - 1} are assumed (--seeds gives others)")
         return list(range(most))
     if len(given) != most:
         raise ValueError(f"--seeds gives {len(given)} seeds, there are {most}")
@@ -409,6 +411,7 @@ def _dataset(
     numbers = _seeds_of(picture.runs, names, seeds, report)
     lengths = [len(run) for task in picture.runs for run in task]
     times = epochs_of(epochs, lengths, report, by_paper=True)
+    report.note("step: the file has none, checkpoints of a run are numbered from 0")
     columns: dict[str, list[Any]] = {name: [] for name in ("run", "task", "method", "seed", "epoch", "step")}
     for name, task in zip(names, picture.runs, strict=True):
         for seed, run in zip(numbers, task, strict=False):

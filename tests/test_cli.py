@@ -288,7 +288,9 @@ def test_record_replaces_only_what_it_is_told_to(
         (folder / "notes.txt").write_text("mine")
     arguments = ("record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1)
     assert run(monkeypatch, *arguments) == 2
-    assert "is there already: choose another name, or replace it with" in " ".join(capsys.readouterr().err.split())
+    assert "is there already: choose another name, or replace it with --overwrite" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert (out / "notes.txt").read_text() == "mine"
     assert run(monkeypatch, *arguments, "--overwrite") == 0
     assert "runs of another recipe are still in" in capsys.readouterr().err

@@ -143,7 +143,7 @@ def test_a_published_picture_is_imported_and_described(
     assert run(monkeypatch, "info", "cross.zarr.zip") == 0
     described = capsys.readouterr().out
     lines = [line.removeprefix("- ") for line in printed.splitlines() if line.startswith("- ")]
-    assert len(lines) == 3
+    assert len(lines) == 6
     for line in lines:
         assert line in described
     for fact in (

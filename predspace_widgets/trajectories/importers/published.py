@@ -389,15 +389,16 @@ def _seeds_of(
         if len(task) < most:
             report.note(f"{name!r} has {len(task)} seeds, others have {most}")
     if given is None:
-        report.note(f"seeds: the file has no numbers of them, 0 to {most - 1} are assumed (--seeds gives others)")
+        numbers = "0 is" if most == 1 else f"0 to {most - 1} are"
+        report.note(f"seeds: the file has no numbers of them, {numbers} assumed (--seeds gives others)")
         return list(range(most))
     if len(given) != most:
         raise ValueError(f"--seeds gives {len(given)} seeds, there are {most}")
-    numbers = list(map(int, given))
-    if len(set(numbers)) < most:
+    seeds = list(map(int, given))
+    if len(set(seeds)) < most:
         raise ValueError("--seeds must differ")
-    report.note(f"seeds, as --seeds says: {', '.join(map(str, numbers))}")
-    return numbers
+    report.note(f"seeds, as --seeds says: {', '.join(map(str, seeds))}")
+    return seeds
 
 
 def _dataset(

@@ -173,6 +173,7 @@ def record(
     Ctrl-C (exit code 130) and SIGTERM (143) stop it.
     """
     from predspace_widgets.training import built_in_recipes, load_recipe
+    from predspace_widgets.trajectories import check_path
     from predspace_widgets.trajectories.divergence import diverged
 
     if list_recipes:
@@ -183,6 +184,9 @@ def record(
         raise ValueError("name a recipe and what to write: predspace record RECIPE --out DATA (--list names recipes)")
     plan = load_recipe(recipe)
     plan = replace(plan, seeds=tuple(range(seeds)) if seeds else plan.seeds, device=device or plan.device)
+    check_path(out)
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} is there already: choose another name, or replace it with --overwrite")
     ds = _record(plan, out, overwrite, workers, scheduler)
     names = set(ds["run"].values.tolist())
     for name, reason in diverged(ds).items():

@@ -66,6 +66,18 @@ def test_info_names_every_problem(
     assert "Traceback" not in captured.err
 
 
+def test_a_damaged_dataset_is_one_line_of_a_real_process(tmp_path: Path) -> None:
+    """Zarr reads chunks side by side: when one fails, the process ends while others are being read."""
+    damaged = tmp_path / "damaged.zarr.zip"
+    content = bytearray(demo_path().read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged.write_bytes(content)
+    command = [sys.executable, "-c", "from predspace_widgets.cli import main; main()", "info", str(damaged)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.fullmatch(r"error: .*'log_probs' cannot be read: Bad CRC-32 for file 'log_probs/c/0/3/0'\n", ended.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -135,7 +147,7 @@ def test_a_published_picture_is_imported_and_described(
     assert run(monkeypatch, "info", "cross.zarr.zip") == 0
     described = capsys.readouterr().out
     lines = [line.removeprefix("- ") for line in printed.splitlines() if line.startswith("- ")]
-    assert len(lines) == 3
+    assert len(lines) == 6
     for line in lines:
         assert line in described
     for fact in (
@@ -284,7 +296,9 @@ def test_record_replaces_only_what_it_is_told_to(
         (folder / "notes.txt").write_text("mine")
     arguments = ("record", short_recipe, "--out", out, "--seeds", 1, "--workers", 1)
     assert run(monkeypatch, *arguments) == 2
-    assert "is there already: choose another name, or replace it with" in " ".join(capsys.readouterr().err.split())
+    assert "is there already: choose another name, or replace it with --overwrite" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert (out / "notes.txt").read_text() == "mine"
     assert run(monkeypatch, *arguments, "--overwrite") == 0
     assert "runs of another recipe are still in" in capsys.readouterr().err

@@ -7,6 +7,7 @@ not how large a dataset is. Sizes are those that a file declares; what a chunk u
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import stat
@@ -22,8 +23,10 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, VLenUTF8Codec, ZstdCodec
+from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
+from predspace_widgets.trajectories.checked import reason_of
 from predspace_widgets.trajectories.checksums import MISSING, are_in_chunks
 
 if TYPE_CHECKING:
@@ -90,12 +93,15 @@ class GuardedStore(WrapperStore[Store]):
     ----------
     is_complete : bool
         Whether all chunks must be there: without it, Zarr fills in those that are missing.
+    damaged : dict of str to str
+        Arrays whose metadata were read and are damaged, and how: they are left out, so that the others can be read.
     """
 
     def __init__(self, store: Store, max_bytes: int = MAX_BYTES) -> None:
         super().__init__(store)
         self.max_bytes, self.is_complete = max_bytes, False
         self._root = os.path.realpath(store.root) if isinstance(store, LocalStore) else None
+        self.damaged: dict[str, str] = {}
         self._chunks: dict[str, _Chunk] = {}
 
     @classmethod
@@ -144,6 +150,11 @@ class GuardedStore(WrapperStore[Store]):
         size = self._size(key)
         check_large(key, size or 0, allowed)
         content = await self._content(key, prototype, byte_range, size)
+        if is_metadata and (problem := _problem_of_metadata(key, content)):
+            if key == "zarr.json":
+                raise ValueError(f"{problem}, without which nothing else can be read")
+            self.damaged[key.rpartition("/")[0]] = problem
+            return None
         if content is None and self.is_complete and chunk is not None:
             raise FileNotFoundError(MISSING)
         if content is not None and chunk is not None:
@@ -248,6 +259,23 @@ def _compressors(name: str, array: zarr.Array[Any]) -> tuple[Any, ...]:
     if sum(isinstance(codec, _COMPRESSORS) for codec in compressors) > 1:
         raise ValueError(f"{name!r} is compressed more than once, which is not read here")
     return compressors
+
+
+def _problem_of_metadata(key: str, content: Buffer | None) -> str | None:
+    if content is None:  # others may be missing: not all that lies in a folder is an array
+        return f"{key} is missing" if key == "zarr.json" else None
+    try:
+        found = json.loads(content.to_bytes())
+    except (ValueError, RecursionError):
+        return f"{key} is damaged"
+    if not isinstance(found, dict) or found.get("node_type") not in ("array", "group"):
+        return f"{key} is damaged"
+    if found["node_type"] == "array":
+        try:
+            ArrayV3Metadata.from_dict(found)
+        except Exception as error:  # of any kind, for values that Zarr does not expect
+            return f"{key} is damaged: {reason_of(error)}"
+    return None
 
 
 def _unpacked_by_zstd(head: bytes) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +15,33 @@ import numpy as np
 import xarray as xr
 import zarr
 from rich.progress import track
+from zarr.core import sync as zarr_sync
 
 from predspace_widgets.trajectories.checked import CheckedArray, unreadable_reason
-from predspace_widgets.trajectories.checksums import Checksums, are_in_chunks, problems_of, split
+from predspace_widgets.trajectories.checksums import LISTED, Checksums, are_in_chunks, problems_of, split
 from predspace_widgets.trajectories.limits import GuardedStore, check_file, check_netcdf
+from predspace_widgets.trajectories.sealing import AT_THE_END
 from predspace_widgets.trajectories.trailer import read_trailer
+
+# What is no array is no harm, or missed by the checksums of the dataset.
+warnings.filterwarnings("ignore", "Object at .* is not recognized as a component of a Zarr hierarchy")
+
+
+async def _cancel_reads() -> None:
+    reads = asyncio.all_tasks() - {asyncio.current_task()}
+    for read in reads:
+        read.cancel()
+    await asyncio.gather(*reads, return_exceptions=True)
+
+
+@atexit.register  # after Zarr did, so it runs before Zarr closes its loop
+def _end_reads() -> None:
+    """Cancel what Zarr still reads: where a chunk is damaged, it raises and lets reads of others go on.
+
+    Closing the loop meanwhile, as Zarr does at the end of the process, would complain of each of them.
+    """
+    if zarr_sync.loop[0] is not None:
+        zarr_sync.sync(_cancel_reads())
 
 
 @dataclass(frozen=True)
@@ -56,10 +81,15 @@ def open_checked(path: str, kind: str, max_bytes: int) -> Opened:
         check_file(path)
         trailer = read_trailer(path, max_bytes) or {}
         ds, unreadable = _open_netcdf(path, max_bytes)
+        if not trailer and ds.attrs.get(LISTED) == AT_THE_END[LISTED]:
+            raise ValueError(
+                "its end is not where it was written: the file is longer or shorter, or its end is damaged"
+            )
         store, checksums = None, Checksums.read(ds.attrs | trailer.get("attributes", {}))
     else:
         store, trailer = GuardedStore.at(path, kind, max_bytes), {}
         ds, unreadable = _open_zarr(store)
+        unreadable |= {name: [f"{name!r} cannot be read: {problem}"] for name, problem in store.damaged.items()}
         checksums = Checksums.read(ds.attrs)
         store.is_complete = checksums is not None
     whole, not_read = _with_small_in_memory(ds, path)

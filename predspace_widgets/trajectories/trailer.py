@@ -60,7 +60,7 @@ def read_trailer(path: str, max_bytes: int = MAX_BYTES) -> dict[str, Any] | None
         content: dict[str, Any] = json.loads(text)
         size = content["size"]
         if size + length + _END.size != whole or _checksum(file, size, content["chunks"]) != content["checksum"]:
-            raise ValueError("its header, names, attributes or texts are damaged")
+            raise ValueError("its header, names, attributes or texts are damaged, and the rest is not read")
     return content
 
 

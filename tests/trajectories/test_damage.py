@@ -241,6 +241,56 @@ def test_all_that_is_damaged_is_named_at_once(files: dict[str, Path], tmp_path: 
     assert named == ["'sample'", "'run'", "'image'", "'probs' of samples 2 to 3", "'probs' of samples 6 to 7"]
 
 
+def test_damaged_metadata_are_named_in_words(files: dict[str, Path], tmp_path: Path) -> None:
+    whole = files[".zarr"]
+    for number, (act, says) in enumerate(METADATA):
+        path = copied(whole, tmp_path / str(number))
+        flip(path / "seed/c/0")
+        act(path / "image" / "zarr.json")
+        flip(path / "probs/c/0/1/0")
+        with pytest.raises(TrajectoriesError) as caught:
+            verify_trajectories(path, show_progress=False)
+        named = [re.sub(" cannot be read: it does not.*", "", problem) for problem in caught.value.problems]
+        assert sorted(named)[1:] == ["'probs' of samples 2 to 3", "'seed'"]
+        assert re.match(says, sorted(named)[0])
+        path = copied(whole, tmp_path / f"root {number}")
+        act(path / "zarr.json")
+        with pytest.raises(TrajectoriesError, match=r": zarr.json is damaged, without which nothing else"):
+            open_trajectories(path)
+    (path / "zarr.json").unlink()
+    with pytest.raises(TrajectoriesError, match=r": zarr.json is missing, without which nothing else"):
+        open_trajectories(path)
+
+
+METADATA: list[tuple[Callable[[Path], None], str]] = [
+    (
+        lambda file: Path.write_bytes(file, b'{"zarr_format": \xb1'),
+        r"'image' cannot be read: image/zarr.json is damaged$",
+    ),
+    (lambda file: Path.write_bytes(file, b""), r"'image' cannot be read: image/zarr.json is damaged$"),
+    (lambda file: Path.write_bytes(file, b"{}"), r"'image' cannot be read: image/zarr.json is damaged$"),
+    (
+        change_json(lambda array: array.update(node_type="?")),
+        r"'image' cannot be read: image/zarr.json is damaged$",
+    ),
+]
+
+
+def test_metadata_that_zarr_does_not_know_are_named(files: dict[str, Path], tmp_path: Path) -> None:
+    path = copied(files[".zarr"], tmp_path)
+    change_json(lambda array: array.update(data_type="uint9"))(path / "image" / "zarr.json")
+    with pytest.raises(TrajectoriesError, match=r"- 'image' cannot be read: image/zarr.json is damaged: .*uint9"):
+        open_trajectories(path)
+
+
+def test_a_longer_or_shorter_netcdf_file_is_said_to_be(files: dict[str, Path], tmp_path: Path) -> None:
+    content = files[".nc"].read_bytes()
+    for changed in (content + b"8 bytes.", content[:-8]):
+        (tmp_path / "a.nc").write_bytes(changed)
+        with pytest.raises(TrajectoriesError, match="the file is longer or shorter"):
+            open_trajectories(tmp_path / "a.nc")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_sound_is_said_to_be(kind: str, files: dict[str, Path]) -> None:
     assert "fit their checksums" in verify_trajectories(files[kind], show_progress=False)

@@ -426,3 +426,36 @@ def test_a_lie_costs_no_memory(tmp_path: Path) -> None:
     grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert len(grown) == len(paths)
     assert int(grown[-1]) < 100_000  # KB; the smallest of them declares 160 MB
+
+
+def test_what_is_assumed_is_said(tmp_path: Path) -> None:
+    save(tmp_path / "a.npz", probs=random_probs(2, T, N, C), label=LABEL)
+    assumed = [
+        "method: supervised is assumed (--method gives another)",
+        "step: nothing gives it, checkpoints of a run are numbered from 0",
+    ]
+    options: dict[str, Any] = {"tasks": ["a"], "seeds": [3, 4], "epochs": "checkpoints"}
+    lines = report_of(import_trajectories(tmp_path / "a.npz", **options))
+    assert {*assumed, "tasks, as --tasks says: a", "seeds, as --seeds says: 3, 4"} <= {*lines}
+    (tmp_path / "runs.csv").write_text("task,seed,method,width\na,0,simclr,3\na,1,simclr,4\n")
+    lines = report_of(import_trajectories(tmp_path / "a.npz", runs=tmp_path / "runs.csv", epochs="checkpoints"))
+    assert "attributes of runs, from columns of runs.csv: 'width'" in lines
+    assert assumed[0] not in lines
+    save(tmp_path / "one.npz", probs=random_probs(1, T, N, C)[0], label=LABEL)
+    lines = report_of(import_trajectories(tmp_path / "one.npz", tasks=["a"], epochs="checkpoints", method="simclr"))
+    assert "seed: 0 is assumed (--seeds gives another)" in lines
+    assert assumed[0] not in lines
+
+
+def test_all_that_is_missing_is_asked_for_at_once(tmp_path: Path) -> None:
+    save(tmp_path / "a.npy", probs=random_probs(2, T, N, C))
+    (tmp_path / "runs.csv").write_text("tsk\na\nb\n")
+    with pytest.raises(ValueError, match="--labels") as caught:
+        import_trajectories(tmp_path / "a.npy", runs=tmp_path / "runs.csv")
+    assert [problem.split(":")[0] for problem in getattr(caught.value, "problems", [])] == [
+        f"there are no labels of {N} samples in {tmp_path / 'a.npy'}",
+        "the seeds of 2 runs are not known",
+        "no task is named",
+        "the epochs of 3 checkpoints are not in the file",
+    ]
+    assert "(columns: 'tsk')" in str(caught.value)

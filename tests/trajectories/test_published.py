@@ -357,9 +357,22 @@ def test_a_spectrum_that_contradicts_the_eigenvalues_is_no_dataset(read: Callabl
 
 def test_numbers_of_an_option() -> None:
     assert numbers_of("0:4.8:0.2,5:40", "--epochs") == list(SCHEDULE_OF_PAPER)
-    for text in ("", "a", "1:2:3:4", "3:1", "0:1:0", "0:1e99", "nan", "0:inf"):
+    for text in ("", "a", "1:2:3:4", "3:1", "0:1:0", "nan", "0:inf"):
         with pytest.raises(ValueError, match="--epochs must be numbers"):
             numbers_of(text, "--epochs")
+    for text, count in (("0:100000000000", "100,000,000,001"), ("0:1e99", r"1e\+99"), ("0:999999,5", "1")):
+        with pytest.raises(ValueError, match=rf"--epochs has {count} numbers in .* no more than 1,000,000 are read"):
+            numbers_of(text, "--epochs")
+
+
+def test_what_is_assumed_of_a_picture_is_said(read: Callable[..., xr.Dataset]) -> None:
+    assumed = {
+        "method: supervised is assumed (--method gives another)",
+        "seeds: the file has no numbers of them, 0 to 1 are assumed (--seeds gives others)",
+        "step: the file has none, checkpoints of a run are numbered from 0",
+    }
+    assert assumed <= {*report_of(read(SMALL.file()))}
+    assert len(assumed & {*report_of(read(SMALL.file(), method="simclr", seeds=[3, 4]))}) == 1
 
 
 def test_seeds_are_whole_numbers() -> None:

@@ -73,7 +73,8 @@ def import_trajectories(
     """A trajectories dataset of data that were published or made by other software.
 
     What kind of data it is follows from what lies at `src`. What the data leave open is asked for by an error that
-    names the option; it is never guessed. All that was odd is in the attribute "import_report", a line each.
+    names the option, or assumed and said in the report, as is all that was odd: the attribute "import_report", a line
+    each.
 
     Parameters
     ----------

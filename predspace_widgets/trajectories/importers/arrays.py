@@ -32,7 +32,7 @@ def read_arrays(
     tasks: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     epochs: Sequence[float] | str | None = None,
-    method: str = "supervised",
+    method: str | None = None,
 ) -> xr.Dataset:
     """The dataset of an array of predictions, lazy; every row is read once to check it.
 
@@ -59,8 +59,8 @@ def read_arrays(
         One for each run, or one for all, where `runs` does not name them. A single run has seed 0 by default.
     epochs : sequence of float, "checkpoints" or "paper", optional
         See `checkpoint_columns`.
-    method : str
-        How the networks were trained, unless `runs` says it.
+    method : str, optional
+        How the networks were trained, unless `runs` says it. By default "supervised".
 
     Raises
     ------
@@ -71,20 +71,24 @@ def read_arrays(
     stored = arrays_in(path)
     chosen = _choose(stored, array, path)
     n_samples, n_classes = chosen.shape[-2:]
-    label = _labels(stored, labels, n_samples, n_classes, path, report)
+    missing: list[str] = []
+    label = _labels(stored, labels, n_samples, n_classes, path, report, missing)
     lengths = [chosen.shape[-3]] * (chosen.shape[0] if len(chosen.shape) == 4 else 1)
     rows = None if runs is None else rows_of_runs(read_runs(Path(runs).expanduser()), lengths, str(runs))
     named = {str(name) for name in rows[0][0]} if rows else set()
-    given: dict[str, Sequence[Any]] = {"method": [method] * len(lengths)}
+    given: dict[str, Sequence[Any]] = {}
+    if method is not None:
+        given["method"] = [method] * len(lengths)
     if tasks is not None:
         given["task"] = _for_each(tasks, len(lengths), "--tasks")
-    if seeds is not None or (len(lengths) == 1 and "seed" not in named):
-        given["seed"] = _for_each([0] if seeds is None else seeds, len(lengths), "--seeds")
-    elif "seed" not in named:
-        raise ValueError(
-            f"the seeds of {len(lengths)} runs are not known: --seeds must name them, or a column of --runs"
-        )
-    columns = checkpoint_columns(lengths, given, rows, epochs, report, str(runs or "--runs"))
+        report.note(f"tasks, as --tasks says: {', '.join(tasks)}")
+    if seeds is not None:
+        given["seed"] = _for_each(seeds, len(lengths), "--seeds")
+        report.note(f"seeds, as --seeds says: {', '.join(map(str, seeds))}")
+    elif len(lengths) == 1 and "seed" not in named:
+        given["seed"] = [0]
+        report.note("seed: 0 is assumed (--seeds gives another)")
+    columns = checkpoint_columns(lengths, given, rows, epochs, report, str(runs or "--runs"), missing)
     if logits and row_tolerance is not None:
         raise ValueError("--row-tolerance means nothing for logits")
     hint = "" if logits is False else ": give --logits if these are logits"
@@ -118,8 +122,15 @@ def _choose(stored: Sequence[StoredArray], name: str | None, path: Path) -> Stor
 
 
 def _labels(
-    stored: Sequence[StoredArray], given: str | Path | None, n_samples: int, n_classes: int, path: Path, report: Report
+    stored: Sequence[StoredArray],
+    given: str | Path | None,
+    n_samples: int,
+    n_classes: int,
+    path: Path,
+    report: Report,
+    missing: list[str],
 ) -> NDArray[np.int64]:
+    """The true labels; none, and a sentence more in `missing`, where an option must say which these are."""
     fitting = [one for one in stored if one.dtype.kind in "iu" and one.shape == (n_samples,)]
     if given is not None:
         inside = [one for one in stored if one.name == str(given)]
@@ -129,7 +140,8 @@ def _labels(
     elif len(fitting) != 1:
         names = " or ".join(repr(one.name) for one in fitting)
         problem = f"the labels can be {names}" if fitting else f"there are no labels of {n_samples:,} samples in {path}"
-        raise ValueError(f"{problem}: --labels must name a file, or an array in {path.name}")
+        missing.append(f"{problem}: --labels must name a file, or an array in {path.name}")
+        return np.empty(0, dtype=np.int64)
     else:
         report.note(f"labels: array {fitting[0].name!r} of {path.name}")
     return labels_of(fitting[0], n_samples, n_classes, f"{path.name} {fitting[0].name}")

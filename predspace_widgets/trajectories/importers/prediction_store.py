@@ -50,7 +50,7 @@ def read_prediction_store(
     report: Report,
     *,
     epochs: Sequence[float] | str | None = None,
-    method: str = "supervised",
+    method: str | None = None,
     labels: str | Path | None = None,
     classes: str | Path | None = None,
     runs: str | Path | None = None,
@@ -65,8 +65,8 @@ def read_prediction_store(
     report : Report
     epochs : sequence of float, "checkpoints" or "paper", optional
         See `checkpoint_columns`. Needed, unless `runs` has them.
-    method : str
-        How the networks were trained, unless `runs` says it.
+    method : str, optional
+        How the networks were trained, unless `runs` says it. By default "supervised".
     labels : path, optional
         File of the true labels, (N,) whole numbers. By default `imagenet_val_labels.npy` in `path`, in the folder above
         it, in a folder `labels` in one of them, or with the predictions of a task.
@@ -93,8 +93,9 @@ def read_prediction_store(
     given: dict[str, Sequence[Any]] = {
         "task": [run.task for run in found],
         "seed": [run.seed for run in found],
-        "method": [method] * len(found),
     }
+    if method is not None:
+        given["method"] = [method] * len(found)
     lengths = [run.rows.shape[0] for run in found]
     columns = checkpoint_columns(lengths, given, table, epochs, report, str(runs))
     tolerance = rounding_tolerance(n_classes) if row_tolerance is None else row_tolerance

@@ -61,7 +61,7 @@ def read_picture(
     tasks: Sequence[str] | None = None,
     epochs: Sequence[float] | str | None = None,
     seeds: Sequence[int] | None = None,
-    method: str = "supervised",
+    method: str | None = None,
     signs: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> xr.Dataset:
@@ -79,7 +79,8 @@ def read_picture(
         training program, `SCHEDULE_OF_PAPER`, and others are refused.
     seeds : sequence of int, optional
         Numbers of the seeds of every task, by default 0, 1, 2, ...
-    method : str
+    method : str, optional
+        By default "supervised".
     signs : {"flags", "signed"}, optional
         Needed where the eigenvalues are all positive and nothing says which are imaginary.
     max_bytes : int
@@ -96,7 +97,7 @@ def read_picture(
     try:
         picture = _picture_of(content, report, signs)
         names = _task_names(picture, tasks, report)
-        return _dataset(picture, names, method, seeds, epochs, report)
+        return _dataset(picture, names, report.method(method), seeds, epochs, report)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
 
@@ -388,14 +389,16 @@ def _seeds_of(
         if len(task) < most:
             report.note(f"{name!r} has {len(task)} seeds, others have {most}")
     if given is None:
+        numbers = "0 is" if most == 1 else f"0 to {most - 1} are"
+        report.note(f"seeds: the file has no numbers of them, {numbers} assumed (--seeds gives others)")
         return list(range(most))
     if len(given) != most:
         raise ValueError(f"--seeds gives {len(given)} seeds, there are {most}")
-    numbers = list(map(int, given))
-    if len(set(numbers)) < most:
+    seeds = list(map(int, given))
+    if len(set(seeds)) < most:
         raise ValueError("--seeds must differ")
-    report.note(f"seeds, as --seeds says: {', '.join(map(str, numbers))}")
-    return numbers
+    report.note(f"seeds, as --seeds says: {', '.join(map(str, seeds))}")
+    return seeds
 
 
 def _dataset(
@@ -409,6 +412,7 @@ def _dataset(
     numbers = _seeds_of(picture.runs, names, seeds, report)
     lengths = [len(run) for task in picture.runs for run in task]
     times = epochs_of(epochs, lengths, report, by_paper=True)
+    report.note("step: the file has none, checkpoints of a run are numbered from 0")
     columns: dict[str, list[Any]] = {name: [] for name in ("run", "task", "method", "seed", "epoch", "step")}
     for name, task in zip(names, picture.runs, strict=True):
         for seed, run in zip(numbers, task, strict=False):

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 #: Attribute of a dataset with the lines of the report.
 REPORT = "import_report"
 _MOST_NUMBERS = 1_000_000
+_METHOD = "supervised"
+
+
+class OptionsNeededError(ValueError):
+    """Data leave open what options must say.
+
+    Attributes
+    ----------
+    problems : list of str
+        All of that, a sentence each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = [*problems]
+        super().__init__("; ".join(problems))
 
 
 class Report:
@@ -28,6 +45,12 @@ class Report:
         """Add a line, unless it was said already."""
         if line not in self.lines:
             self.lines.append(line)
+
+    def method(self, given: str | None) -> str:
+        """The method that `--method` gives, or the one that is assumed and said to be."""
+        if given is None:
+            self.note(f"method: {_METHOD} is assumed (--method gives another)")
+        return given or _METHOD
 
 
 def report_of(ds: xr.Dataset) -> list[str]:
@@ -62,7 +85,11 @@ def numbers_of(text: str, option: str, *, whole: bool = False) -> list[float]:
             count = int(round((last - first) / step, 9)) + 1
         except (ValueError, ZeroDivisionError, OverflowError):
             count = 0
-        if not 0 < count <= _MOST_NUMBERS or part.count(":") > 2:
+        if count + len(numbers) > _MOST_NUMBERS:
+            raise ValueError(
+                f"{option} has {count:,.15g} numbers in {part[:80]!r}: no more than {_MOST_NUMBERS:,} are read"
+            )
+        if count <= 0 or part.count(":") > 2:
             raise ValueError(f"{option} must be numbers as in 0,0.5,1:40 or 0:4.8:0.2,5:40, not {text[:80]!r}")
         numbers += [round(first + n * step, 9) for n in range(count)]
     if whole and not all(number.is_integer() for number in numbers):

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from predspace_widgets.trajectories.importers.report import Report
-from predspace_widgets.trajectories.importers.schedule import epochs_of
+from predspace_widgets.trajectories.importers.report import OptionsNeededError, Report
+from predspace_widgets.trajectories.importers.schedule import asked_for, epochs_of
 from predspace_widgets.trajectories.text_files import load_yaml, read_text, shown
 
 #: A line of a table of runs, by the names of its columns.
 Row = Mapping[str, Any]
 
+_KNOWN = ("run", "task", "method", "seed", "epoch", "step")
 _NUMBERS = ("seed", "epoch", "step")
 
 
@@ -108,6 +109,7 @@ def checkpoint_columns(
     epochs: Sequence[float] | str | None,
     report: Report,
     where: str = "--runs",
+    missing: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What `make_trajectories` needs to know of the checkpoints of all runs, one after the other.
 
@@ -126,11 +128,13 @@ def checkpoint_columns(
     report : Report
     where : str
         How messages call the table.
+    missing : sequence of str
+        What else options must say, which is asked for with what is missing here.
 
     Raises
     ------
     ValueError
-        Something is missing, is said twice, or does not fit.
+        Something is missing (OptionsNeededError), is said twice, or does not fit.
     """
     columns = {
         name: [value for value, length in zip(values, lengths, strict=True) for _ in range(length)]
@@ -142,16 +146,36 @@ def checkpoint_columns(
         columns[str(name)] = _column(str(name), rows or (), lengths, where)
     if epochs is not None and "epoch" in columns:
         raise ValueError(f"'epoch' is a column of {where}, and --epochs gives epochs too: leave out one of them")
+    others = [name for name in columns if name not in _KNOWN]
+    missing = [*missing, *_missing(columns, len(lengths), where, list(map(str, rows[0][0])) if rows else [])]
+    if epochs is None and "epoch" not in columns:
+        missing.append(asked_for(max(lengths)))
+    if missing:
+        raise OptionsNeededError(missing)
+    if others:
+        report.note(f"attributes of runs, from columns of {Path(where).name}: {', '.join(map(shown, others))}")
+    if "method" not in columns:
+        columns["method"] = [report.method(None)] * sum(lengths)
+    if "step" not in columns:
+        report.note("step: nothing gives it, checkpoints of a run are numbered from 0")
     if "epoch" not in columns:
         times = epochs_of(epochs, lengths, report)
         columns["epoch"] = [time for length in lengths for time in times[:length]]
-    if "task" not in columns:
-        raise ValueError(f"no task is named: --tasks must, or a column 'task' of {where}")
-    known = ("run", "task", "method", "seed", "epoch", "step")
-    attrs = {name: column for name, column in columns.items() if name not in known}
+    attrs = {name: columns[name] for name in others}
     if "run" not in columns:
         _check_told_apart([columns[name] for name in ("task", "method", "seed")] + [*attrs.values()], lengths)
-    return {name: column for name, column in columns.items() if name in known} | {"attrs": attrs}
+    return {name: column for name, column in columns.items() if name in _KNOWN} | {"attrs": attrs}
+
+
+def _missing(columns: Mapping[str, Any], n_runs: int, where: str, found: Sequence[str]) -> list[str]:
+    """What neither options nor the columns that were found in a table say of runs."""
+    problems = []
+    if "seed" not in columns:
+        problems.append(f"the seeds of {n_runs} runs are not known: --seeds must name them, or a column of --runs")
+    if "task" not in columns:
+        there = f" (columns: {', '.join(map(shown, found))})" if found else ""
+        problems.append(f"no task is named: --tasks must, or a column 'task' of {where}{there}")
+    return problems
 
 
 def _check_told_apart(columns: Sequence[Sequence[Any]], lengths: Sequence[int]) -> None:

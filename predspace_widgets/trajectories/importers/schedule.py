@@ -48,11 +48,7 @@ def epochs_of(
         )
         return list(SCHEDULE_OF_PAPER)
     if epochs is None:
-        hint = ", or --epochs paper those of the paper's training program" if longest == n_paper else ""
-        raise ValueError(
-            f"the epochs of {longest} checkpoints are not in the file: --epochs must give them, or --epochs "
-            f"checkpoints take their numbers{hint}"
-        )
+        raise ValueError(asked_for(longest))
     if shortest < longest:
         report.note(f"runs have {shortest} to {longest} checkpoints: shorter ones have the first epochs")
     if isinstance(epochs, str):
@@ -64,6 +60,16 @@ def epochs_of(
         raise ValueError("'epoch' falls within a run: --epochs must be numbers that do not fall")
     report.note(f"epochs, as --epochs says: {times[0]:g} to {times[-1]:g}")
     return times
+
+
+def asked_for(n_checkpoints: int) -> str:
+    """What is said where nothing gives the epochs."""
+    is_of_paper = n_checkpoints == len(SCHEDULE_OF_PAPER)
+    hint = ", or --epochs paper those of the paper's training program" if is_of_paper else ""
+    return (
+        f"the epochs of {n_checkpoints} checkpoints are not in the file: --epochs must give them, or --epochs "
+        f"checkpoints take their numbers{hint}"
+    )
 
 
 def _by_name(name: str, longest: int, report: Report) -> list[float]:

@@ -75,6 +75,7 @@ def test_all_panels_are_drawn(stage: Stage) -> None:
     stage.set(selected=[3], sample=0, dimensions="pairs", compared=stage.state["curves"][:2], seeds=[0, 1])
     stage.set(dimensions="3-D", axes_fitted_on="shown", samples=[0, 1, 2, 3], color_by="epoch")
     assert stage.shown("inpca")
+    stage.set(selected=[], sample=None)  # which has hidden what stands at its place
 
 
 @pytest.mark.parametrize("view", ["inpca", "progress", "lengths"])

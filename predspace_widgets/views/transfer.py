@@ -13,7 +13,7 @@ from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.selection import EmptySelectionError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import INK, axis, common_layout, plain, short
+from predspace_widgets.views.style import axis, common_layout, plain, short
 from predspace_widgets.views.view import ResultView
 
 _LETTERS = 14  # of a name
@@ -57,7 +57,7 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         "hovertext": [[_said(taught, i, j) for i, j in row] for row in cells],
         "text": [[f"{made[i, j]:.2f}" for i, j in row] for row in cells],
         "texttemplate": "%{text}",
-        "textfont": {"size": 11, "color": INK},
+        "textfont": {"size": 11},  # in black or white, as each cell needs it
         "hovertemplate": "%{hovertext}<extra></extra>",
         "name": "gain",
         "meta": {"role": "transfer"},

@@ -17,6 +17,7 @@ def test_cells_are_coloured_by_the_gain_and_hold_the_progress(analysis: Analysis
     np.testing.assert_array_equal(heat["z"], taught["gain"].values)
     assert heat["text"] == [[f"{value:.2f}" for value in row] for row in taught["progress"].values]
     assert heat["zmin"] == -heat["zmax"]
+    assert "color" not in heat["textfont"]  # plotly's own: black or white, as each cell needs it
 
 
 def test_without_a_recipe_it_says_what_is_missing() -> None:

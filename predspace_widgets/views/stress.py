@@ -17,8 +17,8 @@ VIEW = CheckpointView(
     readings=(
         (
             _EIGENVALUES,
-            "How much each axis stretches the picture, on a logarithmic scale; open, i: an imaginary axis, which counts "
-            "against distances.",
+            "How much each axis stretches the picture, on a logarithmic scale; open, i: an imaginary axis, which "
+            "shortens distances.",
         ),
     ),
     controls=(

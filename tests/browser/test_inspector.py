@@ -99,7 +99,8 @@ def test_numbers_of_errors_stand_out_from_their_cells(
                 const box = text.getBoundingClientRect();
                 const x = ((box.left - 2 - left) / width) * canvas.width;
                 const y = ((box.top + box.height / 2 - top) / height) * canvas.height;
-                return [light(getComputedStyle(text).fill.match(/[\\d.]+/g).map(Number)), light(ctx.getImageData(x, y, 1, 1).data)];
+                const letters = getComputedStyle(text).fill.match(/[\\d.]+/g).map(Number);
+                return [light(letters), light(ctx.getImageData(x, y, 1, 1).data)];
               });
             }"""
         )

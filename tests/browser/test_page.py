@@ -135,7 +135,7 @@ def test_a_narrow_page_is_stacked(stage: Stage) -> None:
 def test_the_dark_page(browser: Browser, address: str) -> None:
     with opened(browser, color_scheme="dark") as page:
         page.goto(address)
-        stage = Stage(page)
+        Stage(page)
         body = page.locator(".stage")
         ground, ink = body.evaluate(
             "(node) => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]"

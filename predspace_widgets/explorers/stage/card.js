@@ -187,7 +187,7 @@ export class Card {
       const { dimensions, horizontal, vertical } = stage.choices.now;
       const explained = stage.tables.picture.explainedBy(dimensions === "2-D" ? [horizontal, vertical] : [1, 2, 3]);
       const whose = stage.data.about.published ? "the whole set’s stress" : "stress";
-      this.share.textContent = `${Math.round(explained * 100)}% of ${whose}`;
+      this.share.textContent = this.share.title = `${Math.round(explained * 100)}% of ${whose}`;
     }
     return drawing;
   }

@@ -190,6 +190,10 @@ class Several:
 
 def _measure(analysis: Analysis, choices: Any) -> xr.Dataset | Several:
     first, *others = choices.compared
+    if others == [first] and analysis.curve_names == [first]:
+        n_runs = len(set(analysis.ds["run"].values.tolist()))
+        more = "; two of its runs can be compared" if n_runs > 1 else ""
+        raise ValueError(f"there is one curve only, {first!r}: nothing to compare it with{more}")
 
     def compared(other: str) -> xr.Dataset:
         return analysis.comparison(first, other, choices.selection, choices.progress_metric)

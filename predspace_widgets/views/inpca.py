@@ -138,6 +138,9 @@ def _layout_in_panels(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
         layout[f"yaxis{panel}"] = axis(
             "", column=f"inpca {vertical}", anchor=f"x{panel}", scaleanchor=f"x{panel}", scaleratio=1
         )
+        if len(pairs) > 1:  # panels as high as what is in them, and not axes as long as the panels
+            for letter in "xy":
+                layout[f"{letter}axis{panel}"]["constrain"] = "domain"
     return layout
 
 

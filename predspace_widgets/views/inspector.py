@@ -192,7 +192,7 @@ def _confusion(about: xr.Dataset) -> Figure | None:
         "x": shown,
         "y": shown,
         "z": [[value or None for value in row] for row in counts.tolist()],
-        "colorscale": [[0, "rgba(31, 41, 51, 0)"], [1, _ERRORS]],
+        "colorscale": [[0, "white"], [1, _ERRORS]],
         "showscale": False,
         "xgap": 1,
         "ygap": 1,

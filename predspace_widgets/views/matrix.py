@@ -16,7 +16,7 @@ from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.outliers import outliers
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import COLOR_SCALE, INK, axis, common_layout, plain, short
+from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, plain, short
 from predspace_widgets.views.view import Control, ResultView
 
 #: More of them are no picture that anybody reads.
@@ -24,6 +24,7 @@ MOST_MEMBERS = 200
 #: Of so many curves, and so many runs, the matrix is measured before anyone asks.
 MOST_AHEAD, MOST_RUNS_AHEAD = 16, 80
 
+_WHITE, _BLACK = "rgb(255, 255, 255)", "rgb(0, 0, 0)"  # by night, too: cells have the same colours then
 _LETTERS = 16  # of a name
 _MOST_NAMED = 26  # rows that have a name each; of more, each group of neighbours of one curve has one
 _MOST_OUTLIERS = 3  # that the caption names
@@ -66,8 +67,7 @@ def matrix_figure(differ: xr.Dataset) -> Figure:
         "z": z,
         "zmin": 0.0,
         "zmax": float(np.nanmax(z, initial=0.0)) or 1.0,
-        "xgap": 1,
-        "ygap": 1,
+        **({"xgap": 1, "ygap": 1} if len(order) <= _MOST_NAMED else {}),
         "colorscale": COLOR_SCALE,
         "reversescale": True,
         "colorbar": {"thickness": 10, "len": 1.0, "nticks": 5, "outlinewidth": 0, "tickfont": {"size": 11}},
@@ -82,12 +82,13 @@ def matrix_figure(differ: xr.Dataset) -> Figure:
     if len(order) <= _MOST_WRITTEN:
         heat["texttemplate"] = "%{z:.3f}"
     within = np.argwhere(differ["within_floor"].values[np.ix_(order, order)] & ~np.eye(len(order), dtype=bool))
+    size = float(np.clip(150 / len(order), 2, 7)) if len(order) else 7.0  # smaller than a cell of a small card
     dots = {
         "type": "scatter",
         "mode": "markers",
         "x": within[:, 1],
         "y": within[:, 0],
-        "marker": {"color": "white", "size": 7, "line": {"color": INK, "width": 1}},
+        "marker": {"color": _WHITE, "size": size, "line": {"color": _BLACK, "width": 1 if size > 4 else 0.5}},
         "hoverinfo": "skip",
         "name": "within what chance makes",
         "meta": {"role": "within"},

@@ -14,6 +14,13 @@ VIEW = CheckpointView(
     deck="right bottom",
     title="Explained stress",
     how_to_read="How much of all distances the first 1, 2, 3, … axes explain together; i: an imaginary axis.",
+    readings=(
+        (
+            _EIGENVALUES,
+            "How much each axis stretches the picture, on a logarithmic scale; open, i: an imaginary axis, which "
+            "shortens distances.",
+        ),
+    ),
     controls=(
         Control("spectrum", "of each axis", (("share", "explained stress"), ("eigenvalues", "spectrum (logarithmic)"))),
     ),
@@ -61,7 +68,7 @@ VIEW = CheckpointView(
             common_layout(
                 margin={"l": 44, "r": 8, "t": 22, "b": 40},
                 xaxis=axis("InPCA axis (open, i: imaginary)", showgrid=False, rangemode="tozero"),
-                yaxis=axis("eigenvalue,<br>magnitude", type="log", exponentformat="power", dtick=1),
+                yaxis=axis("eigenvalue,<br>magnitude", type="log", tickformat="~g", nticks=4),
             ),
         ),
         (

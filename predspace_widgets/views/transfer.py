@@ -13,12 +13,16 @@ from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.selection import EmptySelectionError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import INK, axis, common_layout, plain, short
+from predspace_widgets.views.style import axis, common_layout, plain, short
 from predspace_widgets.views.view import ResultView
 
 _LETTERS = 14  # of a name
 # Losses are as far from white as gains, and the colour-blind tell the two apart.
 _COLORS = [[0.0, "#B35806"], [0.5, "#F7F7F7"], [1.0, "#2166AC"]]
+# Of numbers in cells, whose colours are the same by day and by night: these stay, too.
+_ON_LIGHT, _ON_DARK = "rgb(0, 0, 0)", "rgb(255, 255, 255)"
+_DARK = 0.9  # of the scale: beyond it white stands out more
+_MOST_LEVEL = 3  # columns whose names stand level; of more, upright
 
 
 def transfer_figure(taught: xr.Dataset) -> Figure:
@@ -55,12 +59,22 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         "ygap": 1,
         "colorbar": {"thickness": 10, "len": 1.0, "nticks": 5, "outlinewidth": 0, "tickfont": {"size": 11}},
         "hovertext": [[_said(taught, i, j) for i, j in row] for row in cells],
-        "text": [[f"{made[i, j]:.2f}" for i, j in row] for row in cells],
-        "texttemplate": "%{text}",
-        "textfont": {"size": 11, "color": INK},
         "hovertemplate": "%{hovertext}<extra></extra>",
         "name": "gain",
         "meta": {"role": "transfer"},
+    }
+    # Dark where plotly's own choice for heat maps is, at half of a colour, hard to read.
+    pairs = [pair for row in cells for pair in row]
+    numbers = {
+        "type": "scatter",
+        "mode": "text",
+        "x": [j for _, j in pairs],
+        "y": [i for i, _ in pairs],
+        "text": [f"{made[pair]:.2f}" for pair in pairs],
+        "textfont": {"size": 11, "color": [_ON_DARK if abs(gain[p]) > _DARK * largest else _ON_LIGHT for p in pairs]},
+        "hoverinfo": "skip",
+        "name": "progress",
+        "meta": {"role": "progress"},
     }
     names = [plain(short(label, _LETTERS)) for label in taught["curve"].values.tolist()]
     below = [
@@ -68,12 +82,12 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         for name, untrained in zip(columns, taught["untrained"].values, strict=True)
     ]
     layout = common_layout(
-        xaxis=axis("", **_ticks(below), side="top", tickangle=0),
+        xaxis=axis("", **_ticks(below), side="top", tickangle=0 if len(columns) <= _MOST_LEVEL else -90),
         yaxis=axis("", **_ticks(names), autorange="reversed"),
         margin={"l": 62, "r": 8, "t": 34, "b": 6},
-        meta={"row_height": 16},
+        meta={"row_height": 18},
     )
-    return {"data": [heat], "layout": layout}
+    return {"data": [heat, numbers], "layout": layout}
 
 
 def _ticks(names: list[str]) -> dict[str, Any]:

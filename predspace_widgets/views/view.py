@@ -17,7 +17,7 @@ from predspace_widgets.analysis import Analysis
 from predspace_widgets.views.blocks import Block
 from predspace_widgets.views.marks import Figure, Mark, When, applies, fill, texts_of
 from predspace_widgets.views.style import curve_styles
-from predspace_widgets.views.tables import Tables
+from predspace_widgets.views.tables import Tables, published_note
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +147,8 @@ class CheckpointView(View):
         Their columns.
     facts : tuple of str
         Sentences of the caption, by their names in `Tables.fact`.
+    readings : tuple of (when, str)
+        What stands in the place of `how_to_read` where its choices apply.
     """
 
     marks: tuple[Mark, ...] = ()
@@ -154,13 +156,18 @@ class CheckpointView(View):
     table: str = "checkpoints"
     columns: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    readings: tuple[tuple[When, str], ...] = ()
 
     def compose(self, analysis: Analysis, choices: Any) -> Drawing:
         """The drawing; see `View.compose`."""
         tables, values = Tables(analysis, choices), choices.choices()
         layout = next(layout for when, layout in self.layouts if applies(when, values))
         figure = fill(self.marks, layout, tables, curve_styles(analysis.curve_pairs)[0], values)
-        sentences = [self.how_to_read, *(tables.fact(name) for name in self.facts)]
+        read = next((text for when, text in self.readings if applies(when, values)), self.how_to_read)
+        facts = [tables.fact(name) for name in self.facts]
+        whole = [published_note(analysis)] if "fitted" in self.facts and not analysis.has_predictions else []
+        # What is true of a published picture alone comes first, where captions are cut.
+        sentences = [*whole, read, *(fact for fact in facts if fact not in whole)]
         return Drawing(figure, " ".join(filter(None, sentences)), table=self._numbers(tables, texts_of(values)))
 
     def _numbers(self, tables: Tables, texts: Mapping[str, Any]) -> pd.DataFrame:
@@ -185,6 +192,7 @@ class CheckpointView(View):
             "table": self.table,
             "columns": self.columns,
             "facts": self.facts,
+            "readings": [{"when": when, "text": text} for when, text in self.readings],
         }
 
 

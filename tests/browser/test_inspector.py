@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -67,6 +68,44 @@ def test_a_checkpoint_and_then_two(stage: Stage, explorer: Explorer) -> None:
     stage.drawn()
     expect(card).to_be_hidden()
     expect(stage.page.locator("[data-view=lengths]")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_of_errors_stand_out_from_their_cells(
+    browser: Browser, address: str, scheme: Literal["light", "dark"]
+) -> None:
+    """Those of few errors have nearly the colour of the page."""
+    with opened(browser, color_scheme=scheme) as page:
+        page.goto(address)
+        stage = Stage(page)
+        stage.set(selected=[1])
+        stage.drawn()
+        # Each number with what plotly draws below it: the lightness, 0 to 255, of the letters and of the cell.
+        pairs = page.evaluate(
+            """async () => {
+              const plot = document.querySelector("[data-view=inspector] .heatmap-label").closest(".plot");
+              const image = new Image();
+              image.src = plot.querySelector(".hm image").getAttribute("href");
+              await image.decode();
+              const canvas = document.createElement("canvas");
+              [canvas.width, canvas.height] = [image.width, image.height];
+              const ctx = canvas.getContext("2d");
+              ctx.fillStyle = getComputedStyle(document.querySelector("[data-view=inspector]")).backgroundColor;
+              ctx.fillRect(0, 0, canvas.width, canvas.height);
+              ctx.drawImage(image, 0, 0);
+              const light = ([red, green, blue]) => 0.299 * red + 0.587 * green + 0.114 * blue;
+              const { left, top, width, height } = plot.querySelector(".hm image").getBoundingClientRect();
+              return [...plot.querySelectorAll(".heatmap-label text")].map((text) => {
+                const box = text.getBoundingClientRect();
+                const x = ((box.left - 2 - left) / width) * canvas.width;
+                const y = ((box.top + box.height / 2 - top) / height) * canvas.height;
+                const letters = getComputedStyle(text).fill.match(/[\\d.]+/g).map(Number);
+                return [light(letters), light(ctx.getImageData(x, y, 1, 1).data)];
+              });
+            }"""
+        )
+        assert len(pairs) > 5
+        assert min(abs(letters - cell) for letters, cell in pairs) > 55
 
 
 def test_a_click_adds_a_second_and_a_third_takes_its_place(stage: Stage) -> None:

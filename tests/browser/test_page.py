@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import numpy as np
@@ -135,7 +135,7 @@ def test_a_narrow_page_is_stacked(stage: Stage) -> None:
 def test_the_dark_page(browser: Browser, address: str) -> None:
     with opened(browser, color_scheme="dark") as page:
         page.goto(address)
-        stage = Stage(page)
+        Stage(page)
         body = page.locator(".stage")
         ground, ink = body.evaluate(
             "(node) => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]"
@@ -145,9 +145,24 @@ def test_the_dark_page(browser: Browser, address: str) -> None:
         tick = page.locator("[data-view=progress] .xtick text").first
         fill = tick.evaluate("(node) => getComputedStyle(node).fill.match(/\\d+/g).slice(0, 3).map(Number)")
         assert min(fill) > 120
-        control(stage, "theme").click()  # system -> light
-        stage.drawn()
-        assert "dark" not in (body.get_attribute("class") or "")
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_each_click_on_the_theme_changes_the_look(
+    browser: Browser, address: str, system: Literal["light", "dark"]
+) -> None:
+    with opened(browser, color_scheme=system) as page:
+        page.goto(address)
+        stage = Stage(page)
+        looks = []
+        for _ in range(3):
+            looks.append("dark" in (page.locator(".stage").get_attribute("class") or "").split())
+            control(stage, "theme").click()
+            stage.drawn()
+        assert looks == [system == "dark", system != "dark", system == "dark"]
+        page.emulate_media(color_scheme="dark" if system == "light" else "light")  # the second click went back to it
+        control(stage, "theme").click()
+        assert ("dark" in (page.locator(".stage").get_attribute("class") or "").split()) == (system == "light")
 
 
 # ---- which curves ---------------------------------------------------------------------------------------------------

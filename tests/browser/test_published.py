@@ -33,6 +33,18 @@ def test_a_published_picture_on_the_stage(browser: Browser, published: xr.Datase
         cards = page.locator("[data-view]").evaluate_all("(cards) => cards.map((card) => card.dataset.view)")
         assert cards == ["inpca", "stress"]
         expect(page.locator("[data-view=inpca]")).to_contain_text("of the whole set’s stress")
+        shares = []
+        for choices in ({"dimensions": "3-D"}, {"dimensions": "pairs"}, {"dimensions": "2-D"}, {"vertical": 3}):
+            assert stage.set(**choices) == []
+            shares.append(page.locator("[data-view=inpca] .share").text_content())
+        stress = explorer.data("stress")
+        wanted = [*[stress["cumulative"][2]] * 2, stress["cumulative"][1], stress["stress"][[0, 2]].sum()]
+        assert shares == [f"{share * 100:.0f}% of the whole set’s stress" for share in wanted]
+        stage.set(dimensions="3-D", vertical=2)
+        caption = page.locator("[data-view=inpca] .caption")
+        caption.press("Enter")
+        assert caption.evaluate("(node) => node.scrollHeight <= node.clientHeight")
+        caption.press("Enter")
         expect(page.locator("[data-control=axes_fitted_on]")).to_be_hidden()
         offered = page.locator("[data-control=time_by] option").all_text_contents()
         assert offered == ["by epoch", "by step"]

@@ -183,3 +183,10 @@ def test_who_cannot_be_compared_is_said_and_the_rest_drawn() -> None:
     assert drawing.figure is not None
     assert len(drawing.figure["data"]) == 2
     assert "red: choose two different curves to compare" in drawing.caption
+
+
+@pytest.mark.parametrize(("n_seeds", "more"), [(2, "; two of its runs can be compared"), (1, "")])
+def test_one_curve_has_nothing_to_be_compared_with(n_seeds: int, more: str) -> None:
+    analysis = Analysis(random_trajectories(("t2",), n_seeds=n_seeds, n_checkpoints=3))
+    message = VIEWS["comparison"].draw(analysis, ExplorerState(analysis)).message
+    assert message == f"there is one curve only, 't2': nothing to compare it with{more}"

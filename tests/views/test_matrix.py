@@ -71,6 +71,19 @@ def test_many_runs_are_named_by_their_curve() -> None:
     assert sorted(names) == ["blue", "green", "red"]
 
 
+def test_dots_are_smaller_than_the_cells_of_a_small_card() -> None:
+    sizes = []
+    for n_seeds in (2, 20):
+        [dots] = traces(
+            figure_of(
+                random_trajectories(n_seeds=n_seeds, n_checkpoints=2), "matrix", matrix_of="end", matrix_by="run"
+            ),
+            "within",
+        )
+        sizes.append(dots["marker"]["size"])
+    assert sizes == [7, 2.5]
+
+
 def test_it_says_what_is_compared_over_which_range(analysis: Analysis) -> None:
     view = VIEWS["matrix"]
     drawing = view.compose(analysis, ExplorerState(analysis))

@@ -15,7 +15,11 @@ def test_cells_are_coloured_by_the_gain_and_hold_the_progress(analysis: Analysis
     taught = analysis.ds.predspace.transfer()
     [heat] = traces(figure_of(analysis, "transfer"), "transfer")
     np.testing.assert_array_equal(heat["z"], taught["gain"].values)
-    assert heat["text"] == [[f"{value:.2f}" for value in row] for row in taught["progress"].values]
+    [numbers] = traces(figure_of(analysis, "transfer"), "progress")
+    assert numbers["text"] == [f"{value:.2f}" for value in taught["progress"].values.ravel()]
+    assert (numbers["x"], numbers["y"]) == ([0, 1, 2] * 3, [0, 0, 0, 1, 1, 1, 2, 2, 2])
+    is_dark = np.abs(taught["gain"].values.ravel()) > 0.9 * heat["zmax"]
+    assert [color == "rgb(255, 255, 255)" for color in numbers["textfont"]["color"]] == is_dark.tolist()
     assert heat["zmin"] == -heat["zmax"]
 
 

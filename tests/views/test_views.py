@@ -347,6 +347,18 @@ def test_captions_say_what_the_axes_come_from(analysis: Analysis) -> None:
     assert REFERENCES in draw(analysis).caption
 
 
+def test_the_spectrum_has_its_own_sentence_and_ticks(analysis: Analysis) -> None:
+    for data in (analysis, Analysis(published())):
+        drawing = draw(data, "stress", spectrum="eigenvalues")
+        assert "How much each axis stretches the picture, on a logarithmic scale" in drawing.caption
+        assert "1, 2, 3" not in drawing.caption
+        assert drawing.figure is not None
+        assert (
+            "dtick" not in drawing.figure["layout"]["yaxis"]
+        )  # one a power of ten is one alone, where it spans little
+    assert draw(analysis, "stress").caption.startswith("How much of all distances the first 1, 2, 3")
+
+
 def test_the_caption_says_that_axes_come_from_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("predspace_widgets.analysis.frame.MOST_EXACT", 20)
     monkeypatch.setattr("predspace_widgets.analysis.frame.N_LANDMARKS", 16)
@@ -429,7 +441,8 @@ def test_a_published_picture_draws_and_promises_nothing_more() -> None:
     assert "imaginary" in figure["layout"]["scene"]["zaxis"]["title"]["text"]
     caption = draw(analysis).caption
     assert "●" not in caption
-    assert "those of the whole published set, whatever is chosen" in caption
+    assert caption.startswith("Axes and stress are those of the whole published set, whatever is chosen.")
+    assert caption.count("whole published set") == 1
     assert "whole published set" in draw(analysis, "stress").caption
     for view in ("progress", "comparison", "lengths"):
         drawing = draw(analysis, view)

@@ -47,7 +47,9 @@ export class Card {
     this.share = el("span", { className: "share" });
     this.drawing = el("div", { className: "drawing" });
     this.message = el("p", { className: "message", hidden: true });
-    this.caption = el("p", { className: "caption", textContent: view.how_to_read, title: view.how_to_read });
+    const open = () => this.caption.classList.toggle("open");
+    const openByKey = (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), open());
+    this.caption = el("p", { className: "caption", textContent: view.how_to_read, title: view.how_to_read, tabIndex: 0, onclick: open, onkeydown: openByKey });
     const controls = view.controls.map((control) => select(stage, control));
     if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
     const own = el("div", { className: "choices" }, ...controls);
@@ -64,7 +66,6 @@ export class Card {
       this.message,
       this.caption,
     );
-    this.caption.addEventListener("click", () => this.caption.classList.toggle("open"));
     this.handlers = {
       hover: (hit) => stage.hover(hit),
       click: (hit) => stage.click(hit),
@@ -183,10 +184,10 @@ export class Card {
     const { stage, view } = this;
     const drawing = stage.drawing(view.name);
     if (drawing.figure && view.marks.some((mark) => mark.place.z)) {
-      const { together } = stage.tables.picture;
-      const isInSpace = stage.choices.now.dimensions === "3-D";
+      const { dimensions, horizontal, vertical } = stage.choices.now;
+      const explained = stage.tables.picture.explainedBy(dimensions === "2-D" ? [horizontal, vertical] : [1, 2, 3]);
       const whose = stage.data.about.published ? "the whole set’s stress" : "stress";
-      this.share.textContent = isInSpace ? `${Math.round(together[Math.min(3, together.length) - 1] * 100)}% of ${whose}` : "";
+      this.share.textContent = this.share.title = `${Math.round(explained * 100)}% of ${whose}`;
     }
     return drawing;
   }

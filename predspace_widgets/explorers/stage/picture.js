@@ -125,6 +125,11 @@ class Picture {
     return Array.from(this.rows, (_, n) => this.coordinates[(this.places ? this.places[n] : n) * this.k + number - 1]);
   }
 
+  // What some axes add to the explained stress, as their titles have it: of the first ones, what they explain together.
+  explainedBy(axes) {
+    return axes.reduce((sum, number) => sum + (this.own[number - 1] ?? 0), 0);
+  }
+
   geodesic(number) {
     if (!this.line) return [];
     const n = this.line.length / this.k;

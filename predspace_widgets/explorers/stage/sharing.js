@@ -6,12 +6,11 @@ export function header(stage) {
   const { about } = stage.data;
   const theme = el("button", {
     textContent: "◐",
-    title: "light, dark, or as the system has it",
+    title: "light or dark, at first as the system has it",
     "aria-label": "light or dark",
     "data-control": "theme",
     onclick: () => {
-      const order = ["system", "light", "dark"];
-      stage.retheme(order[(order.indexOf(stage.wanted) + 1) % order.length]);
+      stage.retheme(stage.wanted === "system" ? (stage.theme.dark ? "light" : "dark") : "system");
       theme.title = `colours: ${stage.wanted}`;
     },
   });

@@ -2,7 +2,7 @@
 import { Card, dependsOf } from "./card.js";
 import { Choices, fromQuery, same, toQuery } from "./choices.js";
 import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
-import { fill, formatted, textsOf } from "./fill.js";
+import { applies, fill, formatted, textsOf } from "./fill.js";
 import { NEW_DISTANCES, startLive } from "./live.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
@@ -423,7 +423,11 @@ class Stage {
     try {
       const tables = this.tablesNow();
       const figure = fill(view, tables, this.choices.now);
-      const caption = [view.how_to_read, ...view.facts.map((fact) => tables.fact(fact))].filter(Boolean).join(" ");
+      const read = view.readings.find(({ when }) => applies(when, this.choices.now))?.text ?? view.how_to_read;
+      const facts = view.facts.map((fact) => tables.fact(fact));
+      // What is true of a published picture alone comes first, where captions are cut.
+      const whole = view.facts.includes("fitted") && this.data.about.published;
+      const caption = [whole, read, ...facts.filter((fact) => fact !== whole)].filter(Boolean).join(" ");
       return { figure, caption, message: "" };
     } catch (error) {
       if (error.needs || error.constructor !== Error) throw error;

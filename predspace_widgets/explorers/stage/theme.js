@@ -9,7 +9,9 @@ export const themeOf = (dark) => (dark ? NIGHT : DAY);
 export function themed(part, theme) {
   if (!theme.dark) return part;
   if (typeof part === "string") return colorOf(part);
-  if (ArrayBuffer.isView(part) || (Array.isArray(part) && typeof part[0] === "number")) return part;
+  if (ArrayBuffer.isView(part)) return part;
+  // Numbers; or one with a colour of a scale: scales stay, but where they begin with the page.
+  if (Array.isArray(part) && typeof part[0] === "number") return part[1] === "white" ? [part[0], theme.page] : part;
   if (Array.isArray(part)) return part.map((value) => themed(value, theme));
   if (part === null || typeof part !== "object") return part;
   return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, UNTOUCHED.includes(key) ? value : themed(value, theme)]));

@@ -396,11 +396,12 @@ def main() -> None:
 
 
 def _lines(error: Exception) -> list[str]:
-    """What is printed of an error: each problem of a dataset after where it is, all else as one line."""
+    """What is printed of an error: each of several problems, those of a dataset after where it is; else one line."""
     from predspace_widgets.trajectories import TrajectoriesError
 
     if isinstance(error, TrajectoriesError):
         lines = [f"{error.what}: {problem}" for problem in error.problems]
     else:
-        lines = [" ".join(str(error).split()) or type(error).__name__]
+        texts = getattr(error, "problems", None) or [str(error)]
+        lines = [" ".join(text.split()) or type(error).__name__ for text in texts]
     return [re.sub(r"\[Errno -?\d+\] ", "", line) for line in lines]

@@ -128,6 +128,16 @@ def test_bad_input_is_exit_code_2_and_one_line(
     assert list(tmp_path.glob("x.*")) == []
 
 
+def test_what_an_import_needs_is_asked_for_at_once_a_line_each(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "probs.npy", np.full((5, 50, 4), 0.25))
+    assert run(monkeypatch, "import", tmp_path / "probs.npy", tmp_path / "x.zarr.zip") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["error:"] * 3
+    assert ["--labels" in lines[0], "--tasks" in lines[1], "--epochs" in lines[2]] == [True] * 3
+
+
 def test_a_published_picture_is_imported_and_described(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -67,12 +67,16 @@ class Served:
         )
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def serving(datasets: Mapping[str, xr.Dataset], access: Access | None = None, prefix: str = "") -> Iterator[Served]:
     """A server of datasets for as long as the caller wants it."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     servers: list[Any] = []
 
     def serve() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import socket
@@ -10,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +23,7 @@ from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.page import StageComponent, make_server
 from predspace_widgets.explorers.stage.packing import unpack
 from predspace_widgets.trajectories.testing import geodesic_run, random_trajectories
+from tests.explorers.serving import serving
 
 ODD = "a / <b> & %41"
 SCRIPT = "</title><script>window.hacked=1</script>"
@@ -76,39 +75,12 @@ def test_questions_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- a server ---------------------------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return int(free.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Two datasets, served by a thread of this process."""
-    port = free_port()
-    servers: list[Any] = []
-    loops: list[asyncio.AbstractEventLoop] = []
     datasets = {"first": random_trajectories(n_checkpoints=3), ODD: geodesic_run(3).assign_attrs(title=SCRIPT)}
-
-    def serve() -> None:
-        loops.append(asyncio.new_event_loop())
-        asyncio.set_event_loop(loops[0])
-        servers.append(make_server(datasets, port))
-        servers[0].start()
-        servers[0].io_loop.start()
-
-    thread = Thread(target=serve, daemon=True)
-    thread.start()
-    for _ in range(1000):
-        try:
-            with socket.create_connection(("localhost", port)):
-                break
-        except OSError:
-            time.sleep(0.02)
-    yield f"http://localhost:{port}"
-    servers[0].io_loop.add_callback(servers[0].stop)
-    servers[0].io_loop.add_callback(servers[0].io_loop.stop)
-    thread.join(20)
+    with serving(datasets) as served:
+        yield f"http://{served.host}"
 
 
 def fetched(address: str, question: Any = None) -> tuple[bytes, dict[str, str]]:

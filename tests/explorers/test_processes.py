@@ -22,7 +22,7 @@ from predspace_widgets.trajectories import save_trajectories
 from predspace_widgets.trajectories.appending import append_checkpoints
 from predspace_widgets.trajectories.recording import SignOfLife
 from predspace_widgets.trajectories.testing import random_trajectories
-from tests.explorers.test_page import free_port
+from tests.explorers.serving import free_port
 
 PATIENCE = 120
 

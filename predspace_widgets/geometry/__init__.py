@@ -10,6 +10,7 @@ from predspace_widgets.geometry.curves import (
     riemann_length,
     trajectory_distance,
 )
+from predspace_widgets.geometry.dimension import participation_ratio, sloppiness
 from predspace_widgets.geometry.distance import (
     angles,
     bhattacharyya,
@@ -44,11 +45,13 @@ __all__ = [
     "matched_floor",
     "overlaps",
     "pairwise",
+    "participation_ratio",
     "progress",
     "progress_records",
     "reindex",
     "riemann_length",
     "seed_floor",
+    "sloppiness",
     "symmetric_kl",
     "trajectory_distance",
     "truth",

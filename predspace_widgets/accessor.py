@@ -167,18 +167,25 @@ class PredspaceAccessor:
         """
         return at_temperature(self._ds, temperature)
 
-    def inpca(self, n_components: int = 3) -> xr.Dataset:
+    def inpca(self, n_components: int = 3, metric: Metric = "bhattacharyya") -> xr.Dataset:
         """InPCA picture; see `Analysis.picture`.
+
+        Parameters
+        ----------
+        n_components : int
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
+            Of the distances that are embedded, great-circle distances squared.
 
         Raises
         ------
         ValueError
-            Fewer checkpoints than axes, or no axis at all.
+            Fewer checkpoints than axes, no axis at all, or a metric that is unknown or not to be had.
         """
         n_checkpoints = self._ds.sizes["checkpoint"]
         if not 1 <= n_components <= n_checkpoints:
             raise ValueError(f"n_components={n_components}: {n_checkpoints} checkpoints have 1 to {n_checkpoints} axes")
-        return self.analysis.picture(n_components=n_components).copy(deep=True)  # the analysis keeps its own
+        picture = self.analysis.picture(n_components=n_components, metric=metric)
+        return picture.copy(deep=True)  # the analysis keeps its own
 
     def distances(
         self,
@@ -196,7 +203,7 @@ class PredspaceAccessor:
 
         Parameters
         ----------
-        metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
         device : str
             Where torch computes: "cpu" or "cuda".
         keep : bool, optional
@@ -235,7 +242,7 @@ class PredspaceAccessor:
         ----------
         path : path or address
             A new directory whose name ends in .zarr, or the one that an earlier call has begun.
-        metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
         device : str
         show_progress : bool
 

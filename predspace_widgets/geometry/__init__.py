@@ -14,6 +14,7 @@ from predspace_widgets.geometry.dimension import participation_ratio, sloppiness
 from predspace_widgets.geometry.distance import (
     angles,
     bhattacharyya,
+    euclidean,
     great_circle,
     overlaps,
     pairwise,
@@ -38,6 +39,7 @@ __all__ = [
     "choose_landmarks",
     "contributions",
     "distance_to_geodesic",
+    "euclidean",
     "explained_stress",
     "geodesic",
     "great_circle",

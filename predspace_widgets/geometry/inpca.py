@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from predspace_widgets.geometry.distance import check_metric, pairwise
+from predspace_widgets.geometry.distance import check_metric, pairwise, squared_intervals
 from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 
@@ -48,15 +48,16 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     sqrt(abs(lambda_i)) U_i, the largest abs(lambda_i) first. An axis with lambda_i < 0 is imaginary: squared intervals
     add with the sign of lambda_i. Signs are fixed: the coordinate of largest magnitude of each axis is positive.
 
-    D holds squared intervals. Bhattacharyya distances and symmetrised divergences are such; great-circle distances are
-    lengths, and are squared, so that a geodesic is a straight line. An eigenvalue that may come from the rounding of D,
-    which is relative to the largest distance, counts as 0: a factor of D changes no stress.
+    D holds squared intervals. Bhattacharyya distances and symmetrised divergences are such, and so are "euclidean"
+    distances, between square roots of probabilities, whose picture is their principal component analysis. Great-circle
+    distances are lengths, and are squared, so that a geodesic is a straight line. An eigenvalue that may come from the
+    rounding of D, which is relative to the largest distance, counts as 0: a factor of D changes no stress.
 
     Parameters
     ----------
     n_components : int
         Number of axes, at most the number of points.
-    metric : {"bhattacharyya", "great_circle", "symmetric_kl", "precomputed"}
+    metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean", "precomputed"}
         Distance between points; "great_circle" embeds its square. With "precomputed", `fit` takes D (T, T) and
         `transform` (n, T), squared distances that are embedded as they are.
     landmarks : int or array of int, shape (m,), optional
@@ -200,8 +201,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
     def _squared_distances(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
         """The distances (T, T) or (T, S) that are embedded: squared intervals, whatever the metric."""
-        distances = pairwise(P, Q, metric=self.metric)  # type: ignore[arg-type]
-        return np.square(distances, out=distances) if self.metric == "great_circle" else distances
+        return squared_intervals(pairwise(P, Q, metric=self.metric), self.metric)  # type: ignore[arg-type]
 
     def fit_transform(self, X: ArrayLike, y: Any = None, **fit_params: Any) -> Array:
         """`fit`, and the coordinates of the fitted points, shape (T, n_components)."""

@@ -13,8 +13,10 @@ from predspace_widgets.analysis import inspection
 from predspace_widgets.analysis.analysis import Analysis, analysis_of, dataset_of_samples
 from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.analysis.dimension import spectrum, stress_by_metric
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
+from predspace_widgets.analysis.nulls import N_DRAWS
 from predspace_widgets.analysis.outliers import FAR, outliers
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
@@ -186,6 +188,41 @@ class PredspaceAccessor:
             raise ValueError(f"n_components={n_components}: {n_checkpoints} checkpoints have 1 to {n_checkpoints} axes")
         picture = self.analysis.picture(n_components=n_components, metric=metric)
         return picture.copy(deep=True)  # the analysis keeps its own
+
+    def spectrum(
+        self,
+        n_draws: int = N_DRAWS,
+        null: str = "samples within a class",
+        *,
+        selection: Selection | None = None,
+        metric: Metric = "bhattacharyya",
+        n_axes: int = 50,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """All eigenvalues of InPCA beside those of a null, and what they say of the dimension.
+
+        See `predspace_widgets.analysis.dimension.spectrum` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories(n_seeds=4, n_samples=60).predspace.spectrum().attrs["n_axes_above_null"]
+        3
+        """
+        return spectrum(self.analysis, selection or Selection(), n_draws, null, metric, n_axes, seed)
+
+    def stress_by_metric(self, *, selection: Selection | None = None, n_axes: int = 50) -> xr.Dataset:
+        """What the first axes explain in each metric, beside each other.
+
+        See `predspace_widgets.analysis.dimension.stress_by_metric` for the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.stress_by_metric().metric.values.tolist()
+        ['bhattacharyya', 'great_circle', 'symmetric_kl', 'euclidean']
+        """
+        return stress_by_metric(self.analysis, selection or Selection(), n_axes=n_axes)
 
     def distances(
         self,

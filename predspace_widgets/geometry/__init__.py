@@ -26,7 +26,7 @@ from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.probabilities import FLOOR, as_probabilities, ignorance, truth
 
 if TYPE_CHECKING:
-    from predspace_widgets.geometry.inpca import InPCA, align_signs, explained_stress
+    from predspace_widgets.geometry.inpca import InPCA, align_signs, explained_stress, spectrum
 
 __all__ = [
     "FLOOR",
@@ -54,6 +54,7 @@ __all__ = [
     "riemann_length",
     "seed_floor",
     "sloppiness",
+    "spectrum",
     "symmetric_kl",
     "trajectory_distance",
     "truth",
@@ -62,7 +63,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # scikit-learn takes a second to import: a page or a command can answer before it.
-    if name in ("InPCA", "align_signs", "explained_stress"):
+    if name in ("InPCA", "align_signs", "explained_stress", "spectrum"):
         from predspace_widgets.geometry import inpca
 
         return getattr(inpca, name)

@@ -63,12 +63,41 @@ def participation_ratio(eigenvalues: ArrayLike) -> Array:
     >>> float(participation_ratio([2.0, 2.0, 0.0])), float(participation_ratio([4.0, 1.0, -1.0]).round(3))
     (2.0, 0.889)
     """
-    values = _check(eigenvalues)
-    largest = np.abs(values).max(axis=-1, keepdims=True)
-    shares = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)  # squares of tiny ones vanish
+    shares = _over_largest(_check(eigenvalues))
     total = np.square(shares).sum(axis=-1)
     ratio = np.divide(np.square(shares.sum(axis=-1)), total, out=np.zeros_like(total), where=total > 0)
     return np.asarray(ratio)
+
+
+def stress_of_axes(eigenvalues: ArrayLike) -> Array:
+    """Explained stress of the first 1, 2, ... axes, 1 - sqrt(1 - sum_{i<=k} lambda_i^2 / sum_i lambda_i^2).
+
+    Parameters
+    ----------
+    eigenvalues : array, shape (..., T)
+        All of them, by magnitude, the largest first.
+
+    Returns
+    -------
+    array, shape (..., T)
+        1 where all points coincide.
+
+    Raises
+    ------
+    ValueError
+        No eigenvalue, or one that is not finite.
+
+    Examples
+    --------
+    >>> stress_of_axes([4.0, -3.0]).round(3)
+    array([0.4, 1. ])
+    """
+    values = _check(eigenvalues)
+    squares = np.square(_over_largest(values))
+    left = np.flip(np.cumsum(np.flip(squares, axis=-1), axis=-1), axis=-1)  # of each axis and all after it
+    after = np.concatenate([left[..., 1:], np.zeros_like(left[..., :1])], axis=-1)
+    total = left[..., :1]
+    return np.asarray(1 - np.sqrt(np.divide(after, total, out=np.zeros_like(after), where=total > 0)))
 
 
 def sloppiness(eigenvalues: ArrayLike, n_axes: int = 50) -> Sloppiness:
@@ -164,6 +193,12 @@ def axes_above_null(p: ArrayLike, level: float = 0.05) -> int:
     """
     is_above = np.asarray(p, dtype=np.float64) <= level * (1 + 1e-9)
     return int(np.logical_and.accumulate(is_above).sum())
+
+
+def _over_largest(values: Array) -> Array:
+    """Eigenvalues (..., T) over the magnitude of the largest: squares of tiny ones would vanish."""
+    largest = np.abs(values).max(axis=-1, keepdims=True)
+    return np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
 
 
 def _check(eigenvalues: ArrayLike) -> Array:

@@ -364,6 +364,36 @@ def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: Arra
     return 1 - np.sqrt(np.maximum(total - 2 * crossed + own, 0) / total)
 
 
+def spectrum(distances: ArrayLike) -> Array:
+    """All eigenvalues of W, of which `InPCA` gives the first: signed, by magnitude.
+
+    Parameters
+    ----------
+    distances : array, shape (T, T)
+        Squared intervals, as InPCA embeds them with metric="precomputed".
+
+    Returns
+    -------
+    array, shape (T,)
+        What may come from the rounding of the distances is 0.
+
+    Raises
+    ------
+    ValueError
+        They are not square, not finite or not symmetric.
+
+    Examples
+    --------
+    >>> points = np.array([0.0, 3.0, 6.0])
+    >>> spectrum(np.square(points[:, None] - points)).round(6)
+    array([18.,  0.,  0.])
+    """
+    D = _check_distances(distances)
+    eigenvalues = scipy.linalg.eigvalsh(_double_centre(D, D.mean(axis=1)), overwrite_a=True)
+    eigenvalues[np.abs(eigenvalues) <= _rounding(D)] = 0.0
+    return np.asarray(eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")])
+
+
 def align_signs(embedding: ArrayLike, reference: ArrayLike) -> Array:
     """The embedding with its axes flipped, where that brings it closer to a reference picture of the same points.
 

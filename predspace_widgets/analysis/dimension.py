@@ -6,11 +6,15 @@ holds a larger share of all squared distances than that axis of the null does: i
 
 This is the null for a number of dimensions. A picture of a curved family has more axes than the family has dimensions,
 since curves bend into further ones. A run that is carried elsewhere keeps its bends, so that a bend counts only where
-it is larger than what an unrelated run adds. Of synthetic families of 1, 2 and 3 dimensions, ten to thirty runs each,
-just as many axes stand above the null while predictions stay uncertain; when they reach certainty, bends add axes, the
-more the more runs there are. What runs share on the way from ignorance to truth itself is not seen: the null keeps it, and of
-runs that never leave that geodesic it is the data. (Checkpoints shuffled within each sample, the permuted parallel
-analysis of Buja and Eyuboglu 1992, keep no run and no progress, and most bends stand above them.)
+it is larger than what an unrelated run adds; and the first bends of Bhattacharyya distances are imaginary axes, so that
+the real ones of the axes above the null are the dimensions. What runs share on the way from ignorance to truth itself
+is not seen: the null keeps it, and of runs that never leave that geodesic it is the data. (Checkpoints shuffled within
+each sample, the permuted parallel analysis of Buja and Eyuboglu 1992, keep no run and no progress: most bends stand
+above them.)
+
+By symmetrised KL no null is needed for one kind of family: softmax of a sum of d functions, each times a parameter, has
+d real and d imaginary axes and no other (Teoh et al., Phys. Rev. Research 2020), however far its members are apart, as
+long as no probability is below the floor.
 """
 
 from __future__ import annotations
@@ -81,8 +85,8 @@ def spectrum(
         the first to the last, and `residual`, what the line through their logarithms misses (see
         `predspace_widgets.geometry.sloppiness`). `null_eigenvalue` and `null_share` (draw, component).
 
-        Attributes: `n_axes_above_null`; `p_participation_ratio`, the share of the draws, and of the data, with as few
-        dimensions; `smallest_p`; `null`, `n_draws`, `seed`, `metric`, `n_axes`, `n_checkpoints`, `n_runs`.
+        Attributes: `n_axes_above_null` and `n_real_above_null`, the real ones of these; `p_participation_ratio`, the
+        share of the draws, and of the data, with as few dimensions; `smallest_p`; `null`, `n_draws`, `seed`, `metric`, `n_axes`, `n_checkpoints`, `n_runs`.
 
     Raises
     ------
@@ -250,6 +254,7 @@ def _beside_null(result: xr.Dataset, draws: xr.DataArray, null: str, seed: int) 
     ratios = np.array([result["participation_ratio"], *result["null_participation_ratio"].values])
     return result.assign_attrs(
         n_axes_above_null=n_above,
+        n_real_above_null=int((result["eigenvalue"][:n_above] > 0).sum()),
         p_participation_ratio=float(np.mean(ratios <= ratios[0] * (1 + 1e-9))),
         smallest_p=1 / (1 + n_draws),
         null=null,

@@ -56,23 +56,32 @@ def family(n_dimensions: int, size: float = 1.0, n_runs: int = 20, n_steps: int 
 # -- a known number of dimensions -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0.3, 1.0])
+@pytest.mark.parametrize("size", [0.3, 1.0, 2.0])
 @pytest.mark.parametrize("n_dimensions", [1, 2, 3])
 def test_a_family_with_a_known_number_of_dimensions_is_found(n_dimensions: int, size: float) -> None:
-    """By axes above the null; the participation ratio, which weighs them, is as near as its axes are even."""
+    """By real axes above the null; the participation ratio, which weighs them, is as near as its axes are even."""
     of_data = spectrum(family(n_dimensions, size))
-    assert of_data.attrs["n_axes_above_null"] == n_dimensions
+    assert of_data.attrs["n_real_above_null"] == n_dimensions
     assert 0.6 * n_dimensions < float(of_data["participation_ratio"]) < n_dimensions + 0.1
     assert (of_data["null_participation_ratio"] > 1.5 * of_data["participation_ratio"]).all()
     assert of_data.attrs["p_participation_ratio"] == 1 / 20
 
 
-def test_bends_that_outgrow_an_unrelated_run_add_axes() -> None:
-    """What the docstring warns of: at certainty one dimension fills several axes. The bend is imaginary, and takes."""
-    bent = spectrum(family(1, 8.0))
-    assert bent.attrs["n_axes_above_null"] > 1
+def test_bends_that_outgrow_an_unrelated_run_are_imaginary() -> None:
+    """What the docstring says of Bhattacharyya distances: one dimension fills two axes above the null, one of them."""
+    bent = spectrum(family(1, 2.0))
+    assert (bent.attrs["n_axes_above_null"], bent.attrs["n_real_above_null"]) == (2, 1)
     assert bent["eigenvalue"][1] < 0
-    assert float(bent["participation_ratio"]) < 1
+
+
+@pytest.mark.parametrize("size", [0.3, 2.0])
+@pytest.mark.parametrize("n_dimensions", [1, 2, 3])
+def test_by_symmetrised_kl_each_parameter_of_a_softmax_has_two_axes(n_dimensions: int, size: float) -> None:
+    """One real and one imaginary, and nothing else is left but rounding."""
+    eigenvalues = spectrum(family(n_dimensions, size), n_draws=0, metric="symmetric_kl")["eigenvalue"].values
+    first, others = np.split(eigenvalues, [2 * n_dimensions])
+    assert (first > 0).sum() == (first < 0).sum() == n_dimensions
+    assert np.abs(others).max() < 1e-9 * np.abs(first).min()
 
 
 def test_runs_that_share_nothing_do_not_stand_above_the_null() -> None:

@@ -86,7 +86,8 @@ def spectrum(
         `predspace_widgets.geometry.sloppiness`). `null_eigenvalue` and `null_share` (draw, component).
 
         Attributes: `n_axes_above_null` and `n_real_above_null`, the real ones of these; `p_participation_ratio`, the
-        share of the draws, and of the data, with as few dimensions; `smallest_p`; `null`, `n_draws`, `seed`, `metric`, `n_axes`, `n_checkpoints`, `n_runs`.
+        share of the draws, and of the data, with as few dimensions; `smallest_p`; `null`, `n_draws`, `seed`,
+        `metric`, `n_axes`, `n_checkpoints`, `n_runs`.
 
     Raises
     ------

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predspace_widgets.geometry.dimension import axes_above_null, p_of_axes, participation_ratio, sloppiness
+from predspace_widgets.geometry.dimension import (
+    axes_above_null,
+    p_of_axes,
+    participation_ratio,
+    sloppiness,
+    stress_of_axes,
+)
+from tests.geometry import plain
 from tests.geometry.strategies import seeds
 
 spectra = st.lists(st.integers(-60, 60).filter(bool), min_size=1, max_size=8).map(np.array)
@@ -28,6 +35,15 @@ def test_participation_ratio_is_that_of_the_matrix(spectrum: np.ndarray, seed: i
     assert ratio == pytest.approx(np.trace(W) ** 2 / np.square(W).sum(), rel=1e-9, abs=1e-12)
     assert 0 <= ratio <= len(spectrum) * (1 + 1e-12)
     np.testing.assert_allclose(participation_ratio([spectrum, 2 * spectrum]), [ratio] * 2, rtol=1e-12)
+
+
+@given(spectrum=spectra)
+def test_stress_of_axes_equals_the_plain_formula(spectrum: np.ndarray) -> None:
+    """Of several spectra at once, too, and of none of any size."""
+    ordered = spectrum[np.argsort(-np.abs(spectrum))]
+    expected = plain.explained_stress(ordered.tolist(), len(ordered))
+    np.testing.assert_allclose(stress_of_axes([ordered, 1e-200 * ordered]), [expected] * 2, rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(stress_of_axes([0.0, 0.0]), 1.0)
 
 
 def test_points_that_coincide_have_no_dimension() -> None:

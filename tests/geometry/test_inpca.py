@@ -141,6 +141,18 @@ def test_finds_a_known_spectrum(spectrum: np.ndarray, seed: int) -> None:
         )
 
 
+@given(spectrum=spectra, seed=seeds)
+def test_the_whole_spectrum_is_that_of_the_fit(spectrum: np.ndarray, seed: int) -> None:
+    """And ends in zeros, with nothing that rounding made."""
+    D, _ = distances_with_spectrum(spectrum, n_points=len(spectrum) + 3, seed=seed)
+    order = np.argsort(-np.abs(spectrum))
+    found = geometry.spectrum(D)
+    np.testing.assert_allclose(found[: len(spectrum)], spectrum[order], rtol=1e-10)
+    np.testing.assert_array_equal(found[len(spectrum) :], 0.0)
+    with pytest.raises(ValueError, match="symmetric"):
+        geometry.spectrum(np.triu(D + 1))
+
+
 def test_the_largest_imaginary_axis_is_not_dropped() -> None:
     """Sorting by sign instead of by magnitude would lose it."""
     D, _ = distances_with_spectrum(np.array([2.0, -5.0, 1.0, -0.5]), n_points=7)

@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 import xarray as xr
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.frame import MOST_EXACT
@@ -223,9 +224,14 @@ def _draws(
 
 
 def _spectrum(distances: Array, metric: Metric) -> Array:
-    from predspace_widgets.geometry.inpca import spectrum as spectrum_of  # late: scikit-learn takes a second to import
+    # Late: they bring scikit-learn along, which takes a second to import.
+    from predspace_widgets.analysis.uncertainty import _ONE_AT_A_TIME
+    from predspace_widgets.geometry.inpca import spectrum as spectrum_of
 
-    return spectrum_of(squared_intervals(distances, metric))
+    # All eigenvalues are work for one thread: several wait for each other, ten times as long on a busy machine. The
+    # number of threads is one for the whole process, and two calls at a time would restore each other's.
+    with _ONE_AT_A_TIME, threadpool_limits(1, user_api="blas"):
+        return spectrum_of(squared_intervals(distances, metric))
 
 
 def _measured(eigenvalues: xr.DataArray, n_axes: int) -> xr.Dataset:

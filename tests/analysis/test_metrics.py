@@ -109,6 +109,8 @@ def test_distances_are_given_as_they_are(metric: Any) -> None:
 def test_what_is_not_to_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="unknown metric 'euclid'"):
         TRAININGS.predspace.inpca(metric="euclid")
+    with pytest.raises(ValueError, match="error bars by metric 'bhattacharyya' only, not by 'euclidean'"):
+        TRAININGS.predspace.inpca(metric="euclidean", bootstrap=20)
     with pytest.raises(NoPredictionsError):
         embedding_only().predspace.inpca(metric="great_circle")
     monkeypatch.setattr(frame, "MOST_EXACT", 80)

@@ -42,7 +42,8 @@ def tree(
 
     The support of a split is the share of draws in whose tree the same leaves are under one node (Felsenstein, 1985).
     A distance is a mean over samples, so that a draw of samples only weighs what each sample has added. A draw of seeds
-    takes, of each curve, as many runs as it has, with replacement, and averages them.
+    takes, of each curve, as many runs as it has, with replacement, and averages them. In either the progress of the
+    checkpoints stays that of all samples.
 
     Parameters
     ----------

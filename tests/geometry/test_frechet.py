@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -29,6 +29,7 @@ def couplings(n: int, m: int) -> Iterator[list[tuple[int, int]]]:
 
 
 @given(D=distances)
+@example(D=np.array([[0.0, 1.0], [1.0, 0.0]]))  # both go on together
 def test_it_is_the_least_of_all_couplings(D: np.ndarray) -> None:
     expected = min(max(D[cell] for cell in way) for way in couplings(*D.shape))
     assert discrete_frechet(D) == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
@@ -69,7 +69,7 @@ def frechet(data: xr.Dataset | Analysis, by: By = "run", selection: Selection | 
     if by == "curve":
         distance, labels = sums / np.outer(n_runs, n_runs), curves
         np.fill_diagonal(distance, 0.0)
-        coords = {"n_runs": ("curve", n_runs)}
+        coords: dict[str, Any] = {"n_runs": ("curve", n_runs)}
     else:
         distance, labels, spread = between, [run.label for run in runs], spread[curve_of]
         of_runs = [curves[place] for place in curve_of]

@@ -11,6 +11,7 @@ from predspace_widgets.views.marks import Figure
 from predspace_widgets.views.style import INK, MUTED, axis, common_layout, percent, plain, short
 
 _LETTERS = 28  # of a name
+_MOST_WRITTEN = 26  # leaves; of more, supports stand in tips alone
 
 
 def tree_figure(tree: xr.Dataset) -> Figure:
@@ -49,7 +50,7 @@ def tree_figure(tree: xr.Dataset) -> Figure:
     names = tree["leaf"].values[order].tolist()
     marks: dict[str, Any] = {
         "type": "scatter",
-        "mode": "markers+text",
+        "mode": "markers+text" if len(order) <= _MOST_WRITTEN else "markers",
         "x": [at[node] for node in known],
         "y": [height[node] for node in known],
         "text": shares,
@@ -69,9 +70,10 @@ def tree_figure(tree: xr.Dataset) -> Figure:
         "hoverinfo": "skip",
         "name": "tree",
     }
-    ticks = {"tickmode": "array", "tickvals": list(range(len(order))), "showgrid": False, "autorange": "reversed"}
+    ticks = {"tickmode": "array", "tickvals": list(range(len(order))), "showgrid": False}
+    ticks["range"] = [len(order) - 0.5, -0.5]  # the first at the top
     layout = common_layout(
-        xaxis=axis("distance at which they merge, d_B", rangemode="tozero"),
+        xaxis=axis("distance at which they merge, d_B", range=[0, 1.05 * float(linked[:, 2].max()) or 1.0]),
         yaxis=axis("", ticktext=[plain(short(name, _LETTERS)) for name in names], **ticks),
     )
     return {"data": [branches, marks], "layout": layout}

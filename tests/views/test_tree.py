@@ -34,6 +34,14 @@ def test_leaves_stand_in_their_order_as_plain_text() -> None:
     assert figure["data"][1]["text"] == []  # no draws, no support
 
 
+def test_of_many_leaves_supports_stand_in_tips_alone() -> None:
+    many = random_trajectories(tuple(map(str, range(9))), n_seeds=3, n_checkpoints=2)
+    few, all_runs = (tree_figure(many.predspace.tree("end", by, n_draws=5)) for by in ("curve", "run"))
+    assert few["data"][1]["mode"] == "markers+text"
+    assert all_runs["data"][1]["mode"] == "markers"
+    assert len(all_runs["data"][1]["hovertext"]) == 25  # 27 leaves have 26 merges, one of them the root
+
+
 def test_the_tip_names_the_leaves_of_a_split() -> None:
     tree = TRAININGS.predspace.tree("end", n_draws=50)
     tips = tree_figure(tree)["data"][1]["hovertext"]

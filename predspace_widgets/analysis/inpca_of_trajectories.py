@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.common_range import By
@@ -14,9 +15,9 @@ from predspace_widgets.analysis.large.blocks import threads_of_a_task
 from predspace_widgets.analysis.matrix import all_pairs
 from predspace_widgets.analysis.reindexed import Reindexed, reindexed
 from predspace_widgets.geometry.distance import pairwise
-from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.geodesic import ProgressMetric, geodesic
 from predspace_widgets.geometry.mean import Mean
-from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.geometry.probabilities import Array, ignorance, truth
 from predspace_widgets.trajectories.selection import Selection
 
 #: What a point of the picture is: a whole trajectory, or one at a value of progress.
@@ -39,6 +40,9 @@ def inpca_of_trajectories(
     Of whole trajectories the distance is the mean of d_B over progress, that of d_traj: it is the d_B of trajectories
     as one prediction of all samples at all values of progress, so that InPCA of it is what it is of predictions.
 
+    The geodesic from ignorance to truth is a trajectory, too, whose progress is how far along it is: read at the same
+    values of progress, it is projected into the picture, and no axis is fitted to it.
+
     Parameters
     ----------
     data : xarray.Dataset or Analysis
@@ -57,8 +61,8 @@ def inpca_of_trajectories(
     xarray.Dataset
         `embedding`, (curve or run, component), or (curve or run, progress, component); `eigenvalue` (component),
         signed, the largest magnitude first, `explained_stress` of the first 1, 2, ... axes and `axis_stress`, what each
-        adds; of whole trajectories also `distance` (curve or run, other). Who does not share the range of progress
-        is not in it; the attribute `note` says so.
+        adds; `geodesic`, (component) or (progress, component); of whole trajectories also `distance` (curve or run,
+        other). Who does not share the range of progress is not in it; the attribute `note` says so.
 
     Raises
     ------
@@ -82,16 +86,18 @@ def inpca_of_trajectories(
     whole = point == "trajectory"
     shape = (len(compared.labels),) if whole else (len(compared.labels), n_points)
     _check_size(int(np.prod(shape)), n_components, by)
-    distances = _distances(analysis, compared, whole)
+    distances, to_geodesic = _distances(analysis, compared, whole)
     from predspace_widgets.geometry.inpca import InPCA  # late: scikit-learn takes a second to import
 
     inpca = InPCA(n_components, metric="precomputed").fit(distances)
+    line = inpca.transform(to_geodesic)
     dims = (by,) if whole else (by, "progress")
     variables: dict[str, Any] = {
         "embedding": ((*dims, "component"), inpca.embedding_.reshape(*shape, n_components)),
         "eigenvalue": ("component", inpca.eigenvalues_),
         "explained_stress": ("component", inpca.explained_stress_),
         "axis_stress": ("component", np.diff(inpca.explained_stress_, prepend=0.0)),
+        "geodesic": ((*dims[1:], "component"), line[0] if whole else line),
     }
     coords = compared.coords | {"component": np.arange(1, n_components + 1)}
     if whole:
@@ -109,19 +115,25 @@ def _check_size(n: int, n_components: int, by: By) -> None:
         raise ValueError(f"{n:,} points are more than {MOST_EXACT:,}: take fewer values of progress (n_points){advice}")
 
 
-def _distances(analysis: Analysis, compared: Reindexed, whole: bool) -> Array:
-    """Between whole trajectories (M, M), or between them at all values of progress (M K, M K)."""
+def _distances(analysis: Analysis, compared: Reindexed, whole: bool) -> tuple[Array, Array]:
+    """Between whole trajectories (M, M), or between them at all values of progress (M K, M K); and from the geodesic.
+
+    The latter is one more trajectory: (1, M), or (K, M K).
+    """
     from scipy.spatial.distance import squareform  # late: it takes a while to import
 
     weights, n = compared.places.weights, len(compared.labels)
-    size = n if whole else n * len(weights)
+    n, size = (n, n + 1) if whole else (n * len(weights), (n + 1) * len(weights))
 
-    def of_points(points: Array) -> Array:
-        means = compared.means(points)  # (M, K, n, C)
+    def of_points(points: Array, labels: NDArray[Any]) -> Array:
+        n_classes = points.shape[-1]
+        line = geodesic(ignorance(len(labels), n_classes), truth(labels, n_classes), compared.grid)
+        ways = np.concatenate([compared.means(points), line[None]])  # (M + 1, K, n, C)
         if whole:
-            return all_pairs(means, weights)
-        flat = means.reshape(size, *means.shape[2:])
+            return all_pairs(ways, weights)
+        flat = ways.reshape(size, *ways.shape[2:])
         return np.asarray(squareform(pairwise(flat, threads=threads_of_a_task()), checks=False))
 
-    values = analysis.measured.mean_at(compared.places, of_points, (size * (size - 1) // 2,))
-    return np.asarray(squareform(values))
+    shape = (size * (size - 1) // 2,)
+    values = np.asarray(squareform(analysis.measured.mean_at(compared.places, of_points, shape, with_labels=True)))
+    return values[:n, :n], values[n:, :n]

@@ -299,6 +299,29 @@ def test_trajectories_at_equal_progress_are_the_picture_of_their_means(mean: Any
     np.testing.assert_allclose(picture["progress"], grid, rtol=1e-12)
 
 
+@pytest.mark.parametrize("point", ["trajectory", "progress"])
+def test_the_geodesic_lies_on_a_trajectory_along_it(point: Any) -> None:
+    ds = along_two()
+    picture = ds.predspace.inpca_of_trajectories(point, n_components=2, n_points=9)
+    on_it = picture["embedding"].sel(curve="right").drop_vars(["curve", "n_runs"])
+    np.testing.assert_allclose(picture["geodesic"], on_it, rtol=0, atol=1e-3)  # of float32 distances
+    assert picture["geodesic"].dims == on_it.dims
+    away = picture["embedding"].sel(curve="half").values - on_it.values
+    assert np.abs(away).max() > 0.05
+
+
+def test_the_geodesic_is_projected_as_any_other_trajectory() -> None:
+    picture = TRAININGS.predspace.inpca_of_trajectories(by="run", n_points=11)
+    grid = np.linspace(*picture.attrs["progress_range"], 11)
+    line = geodesic(ignorance(35, 4), truth(TRAININGS["label"].values, 4), grid)
+    progress = TRAININGS.predspace.progress().values
+    runs = [reindex(P[rows], progress[rows], grid) for rows in np.arange(54).reshape(9, 6)]
+    along = [0.05, *[0.1] * 9, 0.05]
+    distances = np.average(bhattacharyya(np.stack(runs), line), axis=1, weights=along)
+    fitted = InPCA(3, metric="precomputed").fit(picture["distance"].values)
+    np.testing.assert_allclose(picture["geodesic"], fitted.transform(distances[None])[0], rtol=0, atol=1e-8)
+
+
 def test_who_does_not_share_the_range_is_left_out_and_named() -> None:
     late = TRAININGS.isel(checkpoint=(TRAININGS.task != "blue") | (TRAININGS.epoch < 3))
     shared = (0.1, 0.4)
@@ -316,7 +339,7 @@ LABELLED: list[Callable[[xr.Dataset], xr.Dataset]] = [
     lambda ds: ds.predspace.mean_trajectory("red", "bhattacharyya", n_points=11),
     lambda ds: ds.predspace.distance_to_mean(n_points=11),
     lambda ds: ds.predspace.tangents(n_points=11),
-    lambda ds: ds.predspace.inpca_of_trajectories(n_points=11)[["distance", "eigenvalue"]],
+    lambda ds: ds.predspace.inpca_of_trajectories(n_points=11)[["distance", "eigenvalue", "geodesic"]],
     lambda ds: ds.predspace.inpca_of_trajectories("progress", n_points=11)[["eigenvalue"]],
     lambda ds: ds.predspace.frechet(),
     lambda ds: ds.predspace.tube(),

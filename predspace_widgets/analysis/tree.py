@@ -56,7 +56,8 @@ def tree(
     n_draws : int
         0 for none.
     over : {"samples", "seeds"}
-        What is drawn. Draws of seeds are of means of probabilities, and take a hundred times as long.
+        What is drawn. A draw of seeds averages and measures anew: along progress it takes hundreds of times as long as
+        one of samples.
     seed : int
         Of the draws.
     mean, selection, n_points, metric, progress_range

@@ -571,7 +571,7 @@ def distances_of_block(
     return pairwise(chosen, others, metric=metric, device=device, threads=threads_of_a_task())
 
 
-def _weighted_distances(block: NDArray[Any], samples: slice, rows: _Rows, weights: Array) -> Array:
+def _weighted_distances(block: NDArray[Any], samples: slice, rows: _Rows, weights: Array) -> NDArray[Any]:
     from predspace_widgets.geometry.bootstrap import weighted_distances  # late: scikit-learn takes a while to import
 
     every = len(rows) == len(block)  # all checkpoints are not copied

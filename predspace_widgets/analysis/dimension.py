@@ -16,7 +16,7 @@ each sample, the permuted parallel analysis of Buja and Eyuboglu 1992, keep no r
 above.)
 
 By symmetrised KL no null is needed for one kind of family: softmax of a sum of d functions, each times a parameter,
-has d real and d imaginary axes and no other (Teoh et al., Phys. Rev. Research 2020), however far its members are
+has d real and d imaginary axes and no other (Teoh et al. 2020, arXiv:1912.06039), however far its members are
 apart, as long as no probability is below the floor.
 """
 

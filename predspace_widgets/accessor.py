@@ -22,7 +22,7 @@ from predspace_widgets.analysis.mean_trajectory import distance_to_mean, mean_tr
 from predspace_widgets.analysis.nulls import N_DRAWS
 from predspace_widgets.analysis.outliers import FAR, outliers
 from predspace_widgets.analysis.tangents import tangents
-from predspace_widgets.analysis.tree import Over, tree
+from predspace_widgets.analysis.tree import Drawn, tree
 from predspace_widgets.analysis.tube import tube
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
@@ -545,7 +545,7 @@ class PredspaceAccessor:
         by: By = "curve",
         *,
         n_draws: int = 1000,
-        over: Over = "samples",
+        over: Drawn = "samples",
         seed: int = 0,
         mean: Mean = "arithmetic",
         selection: Selection | None = None,

@@ -30,10 +30,10 @@ import numpy as np
 import psutil
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.frame import MOST_EXACT
+from predspace_widgets.analysis.large.blocks import blas_on_one_thread
 from predspace_widgets.analysis.measurements import digest
 from predspace_widgets.analysis.nulls import N_DRAWS, NULLS, Shuffle, shuffle_runs
 from predspace_widgets.geometry import pairwise, participation_ratio, sloppiness
@@ -227,13 +227,9 @@ def _draws(
 
 
 def _spectrum(distances: Array, metric: Metric) -> Array:
-    # Late: they bring scikit-learn along, which takes a second to import.
-    from predspace_widgets.analysis.uncertainty import _ONE_AT_A_TIME
-    from predspace_widgets.geometry.inpca import spectrum as spectrum_of
+    from predspace_widgets.geometry.inpca import spectrum as spectrum_of  # late: scikit-learn takes a second to import
 
-    # All eigenvalues are work for one thread: several wait for each other, ten times as long on a busy machine. The
-    # number of threads is one for the whole process, and two calls at a time would restore each other's.
-    with _ONE_AT_A_TIME, threadpool_limits(1, user_api="blas"):
+    with blas_on_one_thread():  # several threads wait for each other, ten times as long on a busy machine
         return spectrum_of(squared_intervals(distances, metric))
 
 

@@ -52,9 +52,9 @@ def compare(
     Returns
     -------
     xarray.Dataset
-        Of the runs `value` (run), with coordinates of_group, curve, task, method and seed. Of groups `n_runs`, `mean`,
-        `sd` (over runs, with n - 1), `low` and `high` (Student's 95% interval of the mean, over runs); sd and interval
-        are NaN of a single run.
+        Of the runs `value` (run), with coordinates of_group, curve, task, method and seed, without the one that names
+        the groups. Of groups `n_runs`, `mean`, `sd` (over runs, with n - 1), `low` and `high` (Student's 95% interval
+        of the mean, over runs); sd and interval are NaN of a single run.
 
         Of pairs, (group, other): `difference` of the means; `p_value`, two-sided, by relabelling runs, which are taken
         as unpaired; `p_is_exact`, whether all relabellings were tried; `p_holm`, after Holm's correction over the pairs

@@ -7,10 +7,12 @@ no result.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.frame import explained_stress_of, fit
@@ -24,6 +26,7 @@ TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.09)
 
 _MOST_NAMED = 4  # pairs whose order changes
 _ROUNDING = 1e-9  # of the largest mean: smaller differences are no order
+_Result = TypeVar("_Result")
 
 
 def temperature_band(
@@ -82,8 +85,7 @@ def temperature_band(
     """
     chosen = _checked(temperatures)
     tables, ranges, where = [], [], []
-    for other in _at_each(analysis, chosen):
-        values = values_of_runs(other, asked, selection)
+    for values in _at_each(analysis, chosen, lambda other: values_of_runs(other, asked, selection)):
         tables.append(values.table.groupby(values.groups(by), sort=False)["value"].agg(["mean", "std", "size"]))
         ranges.append(values.attrs.get("progress_range"))
         where.append(values.where)
@@ -159,12 +161,8 @@ def stress_band(
     rows = selection.rows(analysis.ds)
     if not 1 <= n_components <= len(rows) or len(rows) < 2:
         raise ValueError(f"n_components={n_components} of {len(rows)} checkpoints: they need two, and an axis each")
-    stress = np.stack(  # (temperature, component)
-        [
-            explained_stress_of(fit(other.measured, rows, n_components), other.measured)
-            for other in _at_each(analysis, chosen)
-        ]
-    )
+    of_axes = list(_at_each(analysis, chosen, lambda other: _explained_stress(other, rows, n_components)))
+    stress = np.stack(of_axes)  # (temperature, component)
     low, high = stress.min(axis=0), stress.max(axis=0)
     return xr.Dataset(
         {
@@ -187,10 +185,14 @@ def _checked(temperatures: Sequence[float]) -> Array:
     return chosen
 
 
-def _at_each(analysis: Analysis, temperatures: Array) -> Iterator[Analysis]:
-    """The measurements at one temperature after the other: those of the last one are forgotten."""
+def _at_each(analysis: Analysis, temperatures: Array, measure: Callable[[Analysis], _Result]) -> Iterator[_Result]:
+    """What is measured at one temperature after the other; the predictions of one are gone before the next."""
     for temperature in temperatures.tolist():
-        yield Analysis(at_temperature(analysis.ds, temperature))
+        yield measure(Analysis(at_temperature(analysis.ds, temperature)))
+
+
+def _explained_stress(analysis: Analysis, rows: NDArray[np.intp], n_components: int) -> Array:
+    return explained_stress_of(fit(analysis.measured, rows, n_components), analysis.measured)
 
 
 def _depth_of_flips(mean: Array) -> Array:

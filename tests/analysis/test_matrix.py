@@ -37,7 +37,9 @@ def test_it_equals_comparisons_pair_by_pair() -> None:
 def test_without_p_the_rest_is_the_same() -> None:
     for of in ("progress", "end", "step"):
         differ, without = (TRAININGS.predspace.matrix(of=of, n_points=11, with_p=with_p) for with_p in (True, False))
-        xr.testing.assert_allclose(differ.drop_vars(["p_value", "p_holm", "smallest_p"]), without, rtol=1e-9, atol=1e-12)
+        xr.testing.assert_allclose(
+            differ.drop_vars(["p_value", "p_holm", "smallest_p"]), without, rtol=1e-9, atol=1e-12
+        )
         assert "p_value" not in without
         assert "says" not in without.attrs
 

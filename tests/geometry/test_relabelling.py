@@ -171,7 +171,7 @@ def test_holm_leaves_out_what_has_no_p() -> None:
             holm([0.5, wrong])
 
 
-# -- how many runs are enough -------------------------------------------------------------------------------------------
+# -- how many runs are enough ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n_pairs", [1, 2, 6, 78])

@@ -93,14 +93,15 @@ def test_an_order_that_does_not_change_is_none() -> None:
 
 
 def test_rounding_is_no_order() -> None:
-    start = TRAININGS.isel(checkpoint=np.flatnonzero(TRAININGS["task"].values == "red"))
-    twin = start.assign_coords(
-        task=("checkpoint", np.char.replace(start["task"].values, "red", "twin")),
-        run=("checkpoint", np.char.replace(start["run"].values, "red", "twin")),
-    )
-    both = pw.join([start, twin])
-    band = both.assign_attrs(imprint_temperature=0.03).predspace.temperature_band(temperatures=TEMPERATURES)
-    assert not band.flips.any()
+    means = np.array([[0.7, 0.7 + 1e-15, 0.2], [0.7 + 1e-15, 0.7, 0.9]])  # (temperature, group)
+    depth = module._depth_of_flips(means)
+    np.testing.assert_allclose(depth, [[0, 0, 0.2], [0, 0, 0.2], [0.2, 0.2, 0]], atol=1e-12)
+    assert depth[0, 1] == 0
+
+
+def test_a_temperature_at_which_a_group_has_no_number_is_passed_over() -> None:
+    depth = module._depth_of_flips(np.array([[0.7, 0.5], [np.nan, 0.9], [0.4, 0.5]]))
+    assert depth[0, 1] == pytest.approx(0.1)
 
 
 def test_the_range_of_each_temperature_is_told() -> None:

@@ -62,8 +62,8 @@ def compare(
         it; `can_decide` and `can_decide_holm`, whether these are at most .05. NaN and False where a pair is not
         compared; p is NaN where both have one run.
 
-        The group dimension has the name of `by`. Attributes: `of`, `by`, `n_pairs` (in the family), `says`, what so few
-        runs can and cannot decide, and `note`, what the numbers are.
+        The group dimension has the name of `by`. Attributes: `of`, `by`; `n_pairs`, which have a p and are the family;
+        `says`, what so few runs can and cannot decide; `note`, what the numbers are.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def compare(
         attrs={
             "of": asked.of,
             "by": by,
-            "n_pairs": len(pairs),
+            "n_pairs": int(np.isfinite(of_pairs["p_value"]).sum()) // 2,
             "says": says,
             "note": f"{values.what} {values.where}".strip(),
             **values.attrs,

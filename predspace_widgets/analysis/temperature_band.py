@@ -60,7 +60,8 @@ def temperature_band(
         `mean` and `sd` over runs and their number `n_runs`, all (temperature, group), NaN and 0 where a group has no
         such number at a temperature; `low` and `high` (group), of the means over temperatures; `rank`
         (temperature, group), 1 for the largest mean; and `flips` (group, other), whether the order of the two means is
-        one way at one temperature and the other way at another. The group dimension has the name of `by`.
+        one way at one temperature and the other way at another. Of distances at equal progress also `progress_low` and
+        `progress_high` (temperature), the range. The group dimension has the name of `by`.
 
         Attributes: `of`, `by`, `recorded_temperature`; `says`, whose order changes, those that part most first; `note`,
         what the numbers are.

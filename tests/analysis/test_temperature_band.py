@@ -101,7 +101,7 @@ def test_rounding_is_no_order() -> None:
 
 def test_a_temperature_at_which_a_group_has_no_number_is_passed_over() -> None:
     depth = module._depth_of_flips(np.array([[0.7, 0.5], [np.nan, 0.9], [0.4, 0.5]]))
-    assert depth[0, 1] == pytest.approx(0.1)
+    assert depth[0, 1] == depth[1, 0] == pytest.approx(0.1)
 
 
 def test_the_range_of_each_temperature_is_told() -> None:

@@ -254,7 +254,7 @@ def _labelled(
         for name, square in (("p_value", measured.p_value), ("p_holm", corrected), ("smallest_p", measured.smallest_p)):
             np.fill_diagonal(square, np.nan)
             variables[name] = ((by, "other"), whole(square))
-        sizes = [len(members[place].runs) for place in inside]
+        sizes = [len(members[place].runs) for place in inside.tolist()]
         of_pairs = list(itertools.combinations(sizes, 2))
         attrs["says"] = what_so_few_decide(of_pairs, measured.smallest_p[above], MOST_RELABELLINGS)
     if places.grid is not None:

@@ -211,8 +211,8 @@ def _transfer(analysis: Analysis, asked: Asked, selection: Selection, runs: dict
             "no chosen run has a task that leaves out two classes, as far as the recipe says: name classes=[...]"
         )
     values: dict[str, float] = {}
-    for classes, some in together.items():
-        values |= zip(some, _progress_within(analysis, [runs[run][-1] for run in some], classes, asked), strict=True)
+    for among, some in together.items():
+        values |= zip(some, _progress_within(analysis, [runs[run][-1] for run in some], among, asked), strict=True)
     kept = {run: rows for run, rows in runs.items() if run in values}
     what = "Progress at the end of each run within the classes that its task leaves out."
     if len(together) > 1:

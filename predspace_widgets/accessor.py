@@ -15,13 +15,16 @@ from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.dimension import spectrum, stress_by_metric
 from predspace_widgets.analysis.frechet import frechet
+from predspace_widgets.analysis.group_comparison import compare
 from predspace_widgets.analysis.inpca_of_trajectories import PointOf, inpca_of_trajectories
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.mean_trajectory import distance_to_mean, mean_trajectory
 from predspace_widgets.analysis.nulls import N_DRAWS
 from predspace_widgets.analysis.outliers import FAR, outliers
+from predspace_widgets.analysis.run_values import Asked, Number
 from predspace_widgets.analysis.tangents import tangents
+from predspace_widgets.analysis.temperature_band import TEMPERATURES, stress_band, temperature_band
 from predspace_widgets.analysis.tree import Drawn, tree
 from predspace_widgets.analysis.tube import tube
 from predspace_widgets.geometry.curves import LengthMethod
@@ -449,6 +452,69 @@ class PredspaceAccessor:
         False
         """
         return matrix(self.analysis, of, by, selection, n_points, metric, progress_range, with_p)
+
+    def temperature_band(
+        self,
+        of: Number | Literal["stress"] = "end_progress",
+        temperatures: Sequence[float] = TEMPERATURES,
+        by: str = "curve",
+        *,
+        selection: Selection | None = None,
+        reference: str | CurveKey | None = None,
+        at: Literal["progress", "end"] = "progress",
+        classes: Collection[str] | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+        n_components: int = 3,
+    ) -> xr.Dataset:
+        """A number, or the stress that axes explain, at several temperatures of imprinting, and whose order changes.
+
+        See `predspace_widgets.analysis.temperature_band.temperature_band` for the parameters, the result and the
+        errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> ds = random_trajectories().assign_attrs(imprint_temperature=0.03)
+        >>> ds.predspace.temperature_band(temperatures=[0.02, 0.04]).low.sel(curve="red").round(2).item()
+        0.81
+        """
+        if of == "stress":
+            return stress_band(self.analysis, temperatures, selection or Selection(), n_components)
+        asked = Asked(of, reference, at, classes, metric, n_points, progress_range)
+        return temperature_band(self.analysis, asked, temperatures, by, selection or Selection())
+
+    def compare(
+        self,
+        of: Number = "end_progress",
+        by: str = "curve",
+        *,
+        groups: Sequence[str] | None = None,
+        against: str | None = None,
+        selection: Selection | None = None,
+        reference: str | CurveKey | None = None,
+        at: Literal["progress", "end"] = "progress",
+        classes: Collection[str] | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """One number a run between all pairs of groups of runs: spread, p by relabelling, Holm's correction.
+
+        See `predspace_widgets.analysis.group_comparison.compare` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> compared = random_trajectories(n_seeds=3).predspace.compare("length")
+        >>> print(*compared.attrs["says"].split(": "), sep="\\n")
+        3 runs against 3 cannot give p below .1, after Holm's correction over 3 pairs not below .3
+        nothing here can be decided at .05. 5 against 5 could (.024).
+        """
+        asked = Asked(of, reference, at, classes, metric, n_points, progress_range)
+        return compare(self.analysis, asked, by, groups, against, selection or Selection(), seed)
 
     def mean_trajectory(
         self,

@@ -26,6 +26,7 @@ from predspace_widgets.geometry.geodesic import distance_to_geodesic, geodesic, 
 from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.mean import bhattacharyya_mean, mean_prediction
 from predspace_widgets.geometry.probabilities import FLOOR, as_probabilities, ignorance, truth
+from predspace_widgets.geometry.relabelling import holm, relabelled_difference
 
 if TYPE_CHECKING:
     from predspace_widgets.geometry.inpca import InPCA, align_signs, explained_stress, spectrum
@@ -47,6 +48,7 @@ __all__ = [
     "explained_stress",
     "geodesic",
     "great_circle",
+    "holm",
     "ignorance",
     "matched_floor",
     "mean_prediction",
@@ -56,6 +58,7 @@ __all__ = [
     "progress",
     "progress_records",
     "reindex",
+    "relabelled_difference",
     "riemann_length",
     "seed_floor",
     "sloppiness",

@@ -121,7 +121,7 @@ def _own(factor: str, value: Any, blocks: tuple[Block, ...]) -> dict[Any, Any]:
     for name, other in known:
         if other == value:
             return {name: value}
-    if all(name is other for name, other in known):
+    if all(name == other for name, other in known):
         return {value: value}
     raise ValueError(f"every block of the grid must say {factor!r}: what the method has itself has no name in the grid")
 
@@ -130,13 +130,17 @@ def to_plain(blocks: tuple[Block, ...]) -> list[dict[str, Any]]:
     """The blocks as a recipe file holds them."""
     return [
         {
-            factor: {name: asdict(value) if is_dataclass(value) else value for name, value in values.items()}
-            if any(value is not name for name, value in values.items())
+            factor: {name: _plain(value) for name, value in values.items()}
+            if any(value != name for name, value in values.items())
             else list(values)
             for factor, values in block.items()
         }
         for block in blocks
     ]
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def suffix(names: Mapping[str, Any]) -> str:

@@ -410,7 +410,8 @@ def _read_method(name: str, entry: Any, where: str) -> MethodPlan:
     own = {key: value for key, value in entry.items() if key in _PLAN_KEYS}
     kind = METHODS[method].settings
     of_method = {key: value for key, value in entry.items() if key not in (*_PLAN_KEYS, "grid")}
-    settings, grid = read_settings(kind, of_method, where), ()
+    settings = read_settings(kind, of_method, where)
+    grid: tuple[Block, ...] = ()
     if "grid" in entry:
         kinds = {"architecture": NetworkSettings, "initialization": Initialization, **get_type_hints(kind)}
         grid = read_grid(entry["grid"], kinds, f"{where}, grid")

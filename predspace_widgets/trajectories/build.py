@@ -29,7 +29,7 @@ def make_trajectories(
     sample: ArrayLike | None = None,
     classes: Sequence[str] | None = None,
     image: ArrayLike | None = None,
-    subset: Sequence[str] | None = None,
+    subset: ArrayLike | None = None,
     metrics: Mapping[str, ArrayLike] | None = None,
     attrs: Mapping[str, Any] | None = None,
     title: str = "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from predspace_widgets.geometry import truth
 from predspace_widgets.geometry.probabilities import Array
@@ -69,7 +70,7 @@ def sloppy_family(
     labels = random.integers(n_classes, size=n_samples)
     functions = _functions(labels, n_dimensions, n_classes, random)  # (n_dimensions, N, C)
     times = np.linspace(0, 1, n_checkpoints)
-    tasks = np.arange(n_runs) % n_tasks
+    tasks = np.arange(n_runs, dtype=np.int64) % n_tasks
     theta = scale * _uncorrelated(_paths(times, tasks, n_dimensions, random))  # (n_runs * T, n_dimensions)
     logits = np.einsum("ti,inc->tnc", theta * decay ** np.arange(n_dimensions), functions)
     probs = np.exp(logits - logits.max(axis=-1, keepdims=True))  # (n_runs * T, N, C)
@@ -115,7 +116,7 @@ def _check(
         )
 
 
-def _functions(labels: Array, n_dimensions: int, n_classes: int, random: np.random.Generator) -> Array:
+def _functions(labels: NDArray[np.int64], n_dimensions: int, n_classes: int, random: np.random.Generator) -> Array:
     """Orthogonal functions (n_dimensions, N, C) of root mean square 1 and sum 0 over classes; truth comes first."""
     drawn = random.normal(size=(n_dimensions, len(labels), n_classes))
     drawn[0] = truth(labels, n_classes)
@@ -126,7 +127,7 @@ def _functions(labels: Array, n_dimensions: int, n_classes: int, random: np.rand
     return functions
 
 
-def _paths(times: Array, tasks: Array, n_dimensions: int, random: np.random.Generator) -> Array:
+def _paths(times: Array, tasks: NDArray[np.int64], n_dimensions: int, random: np.random.Generator) -> Array:
     """Smooth paths from 0 of runs, one after the other, shape (n_runs * T, n_dimensions): runs of a task end nearby."""
     ends = random.normal(size=(tasks.max() + 1, n_dimensions))
     ends[:, 0] = 2.0

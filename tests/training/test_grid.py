@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,9 @@ def test_a_combination_is_what_it_is_called(recipe: Recipe) -> None:
 
 def test_a_recipe_with_a_grid_survives_being_written(recipe: Recipe) -> None:
     assert parse_recipe(recipe.to_yaml(), "grid") == recipe
+    at_a_worker = pickle.loads(pickle.dumps(recipe))
+    assert at_a_worker.to_yaml() == recipe.to_yaml()
+    assert [run.name for run in plan_runs(at_a_worker)] == [run.name for run in plan_runs(recipe)]
     assert parse_recipe(load_recipe("sweep").to_yaml(), "sweep") == load_recipe("sweep")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import predspace_widgets as pw
@@ -21,6 +22,7 @@ from predspace_widgets.training import (
     record_to,
 )
 from predspace_widgets.training.methods.corner import CornerSettings, go_to_corner, random_labels
+from predspace_widgets.training.methods.supervised import SupervisedSettings
 from predspace_widgets.training.networks import log_probabilities
 from predspace_widgets.training.run import load_data
 from predspace_widgets.training.sweep import fingerprint
@@ -227,3 +229,30 @@ def test_a_method_cannot_be_tuned_from_one_with_a_grid() -> None:
     text = RECIPE.replace("seeds:", "  after: {method: fine-tuning, source: all, steps: 2}\nseeds:")
     with pytest.raises(ValueError, match="unknown method 'supervised' in the source of method 'after'"):
         parse_recipe(text, "grid")
+
+
+def test_the_optimiser_of_a_training_is_the_one_that_is_named() -> None:
+    parameters = [torch.nn.Parameter(torch.ones(2))]
+    sgd = SupervisedSettings(learning_rate=0.1).make_optimizer(parameters)
+    adam = SupervisedSettings(learning_rate=0.1, weight_decay=0.3, optimizer="adam").make_optimizer(parameters)
+    assert type(sgd) is torch.optim.SGD
+    assert sgd.defaults["nesterov"]
+    assert type(adam) is torch.optim.Adam
+    assert (adam.defaults["lr"], adam.defaults["weight_decay"]) == (0.1, 0.3)
+    with pytest.raises(ValueError, match=r"unknown optimizer 'adm': did you mean 'adam'\?"):
+        SupervisedSettings(optimizer="adm")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["mlp", "small-resnet"])
+def test_the_other_networks_for_small_images(name: str) -> None:
+    """Their last layer sees as many features as it should, and all pixels reach it."""
+    network = make_network(name, n_channels=1, n_classes=3, seed=0, width=8)
+    images = torch.rand(5, 1, 8, 8, requires_grad=True)
+    assert network(images).shape == (5, 3)
+    assert network.features(images).shape[1] == network.head.in_features == {"mlp": 8, "small-resnet": 16}[name]
+    network.eval()
+    network(images)[:, 0].sum().backward()
+    assert images.grad is not None
+    assert (images.grad.abs().amax(dim=0) > 0).float().mean() > 0.9
+    other = make_network(name, n_channels=3, n_classes=3, seed=0)
+    assert other(torch.rand(2, 3, 12, 12)).shape == (2, 3)

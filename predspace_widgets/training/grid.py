@@ -75,7 +75,7 @@ def _values(given: Any, kind: Any, where: str) -> dict[Any, Any]:
 
 
 def combinations(blocks: tuple[Block, ...], own: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Every combination of the values of a block, of one block after the other, each once.
+    """Every combination of the values of a block, of one block after the other; one that two blocks have, twice.
 
     Parameters
     ----------
@@ -105,14 +105,11 @@ def combinations(blocks: tuple[Block, ...], own: Mapping[str, Any]) -> Iterator[
     if sum(prod(map(len, block.values())) for block in blocks) > _MOST:
         raise ValueError(f"the grid has more than {_MOST:,} combinations")
     factors = dict.fromkeys(factor for block in blocks for factor in block)
-    seen = set()
     for block in blocks:
         of_factors = [block.get(factor) or _own(factor, own[factor], blocks) for factor in factors]
         for chosen in product(*(values.items() for values in of_factors)):
             names = dict(zip(factors, (name for name, _ in chosen), strict=True))
-            if tuple(names.values()) not in seen:
-                seen.add(tuple(names.values()))
-                yield names, dict(zip(factors, (value for _, value in chosen), strict=True))
+            yield names, dict(zip(factors, (value for _, value in chosen), strict=True))
 
 
 def _own(factor: str, value: Any, blocks: tuple[Block, ...]) -> dict[Any, Any]:

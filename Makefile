@@ -64,6 +64,7 @@ bench-served: $(TEST)
 
 demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
+	$(BIN)/predspace record sweep --out data/sweep.zarr.zip --overwrite
 
 licences: $(TEST)
 	$(BIN)/pip-licenses --with-urls --order license --format markdown

@@ -263,7 +263,8 @@ class ExplorerState(param.Parameterized):
     def _which_samples(self) -> Samples | None:
         if self.samples is None:
             return None
-        return Samples(**{name: tuple(members) for name, members in self.samples.items()})
+        chosen: dict[str, Any] = {name: tuple(members) for name, members in self.samples.items()}
+        return Samples(**chosen)
 
     @property
     def tasks(self) -> list[str]:

@@ -106,5 +106,7 @@ def ellipses(covariance: ArrayLike, n_points: int = 48, share: float = 0.95) -> 
     axes = half_axes(covariance, share)
     turn = np.linspace(0, 2 * np.pi, n_points)[:, None]  # (n_points, 1)
     pairs = itertools.combinations(range(axes.shape[-1]), 2)
-    outlines = [np.cos(turn) * axes[..., one, None, :] + np.sin(turn) * axes[..., other, None, :] for one, other in pairs]
+    outlines = [
+        np.cos(turn) * axes[..., one, None, :] + np.sin(turn) * axes[..., other, None, :] for one, other in pairs
+    ]
     return np.stack(outlines, axis=-3)

@@ -335,7 +335,7 @@ export class Scene {
   pick(x, y) {
     let [best, least] = [null, REACH * REACH];
     for (const {trace, pixels} of this.frame ? [...this.frame.over, ...this.frame.base] : []) {
-      if (trace.meta?.rows === undefined && trace.meta?.curve === undefined) continue;
+      if ((trace.meta?.rows === undefined && trace.meta?.curve === undefined) || roleOf(trace) === "ellipse") continue;
       const lines = hasMode(trace, "lines");
       for (let k = 0; k < pixels.length; k += 2) {
         const [dx, dy] = [x - pixels[k], y - pixels[k + 1]];

@@ -110,8 +110,8 @@ def _sentences(drawn: xr.Dataset) -> dict[str, str]:
     low, high = np.percentile(drawn["drawn_participation_ratio"].values, BAND)
     return {
         "picture": (
-            f"95% ellipses over {draws}: of the mean of each curve, at its last epoch and along its progress; each draw "
-            "is fitted anew and brought onto these axes."
+            f"95% ellipses over {draws}: of the mean of each curve, at its last epoch and along its progress; each "
+            "draw is fitted anew and brought onto these axes."
         ),
         "spectrum": (
             f"Band: 2.5th to 97.5th percentile over {draws}. Dimension (participation ratio): {dimension:.2f}, "

@@ -432,7 +432,7 @@ class Tables:
         return Table(columns.__getitem__, None, np.full(len(axes), -1))
 
     def _ellipses(self, d: int) -> Table:
-        """Outlines of error bars, of some means, on d axes: the column "outline 1 3 2" is on the 2nd of the axes 1, 3."""
+        """Outlines of error bars, of some means, on d axes: "outline 1 3 2" is on the second of the axes 1 and 3."""
         if self.bars is None:
             return _EMPTY
         order, starts, _ = self._groups

@@ -89,7 +89,8 @@ def test_ellipses_are_those_of_the_bootstrap(
         means = drawn["mean"].values[own][:, places]
         nearest = np.linalg.norm(centres[:, None] - means, axis=-1).argmin(axis=1)
         np.testing.assert_allclose(centres, means[nearest], atol=1e-9)
-        assert nearest[-1] == len(own) - 1 and 3 <= len(nearest) <= 6
+        assert nearest[-1] == len(own) - 1
+        assert 3 <= len(nearest) <= 6
         wanted = drawn["mean_covariance"].values[own[nearest]][:, places][:, :, places]
         np.testing.assert_allclose(covariances, wanted, rtol=1e-6, atol=1e-12)
         assert np.abs(wanted).max() > 1e-9
@@ -185,7 +186,8 @@ def test_many_curves_have_few_each() -> None:
     tasks = tuple(f"task {number}" for number in range(14))
     ds = random_trajectories(tasks, n_seeds=1, n_checkpoints=8, n_samples=10)
     ellipses = traces(figure_of(ds, dimensions="2-D", uncertainty="samples"), "ellipse")
-    assert len(ellipses) == 14 and all(1 <= len(outlines(trace)) <= 2 for trace in ellipses)
+    assert len(ellipses) == 14
+    assert all(1 <= len(outlines(trace)) <= 2 for trace in ellipses)
 
 
 @given(
@@ -222,7 +224,8 @@ def test_a_session_answers_with_plain_numbers(analysis: Analysis) -> None:
     plain = session.answer({"kind": "error bars", "choices": choices}).plain
     state = ExplorerState(analysis, **choices)
     assert plain == error_bars.error_bars(state.on_samples, state)
-    assert set(plain["curve"]) == {0} and np.array(plain["covariance"]).shape[1:] == (N_SPECTRUM, N_SPECTRUM)
+    assert set(plain["curve"]) == {0}
+    assert np.array(plain["covariance"]).shape[1:] == (N_SPECTRUM, N_SPECTRUM)
     whole = session.answer({"kind": "error bars", "choices": {**choices, "samples": None}}).plain
     assert plain["covariance"] != whole["covariance"]
     assert session.answer({"kind": "error bars", "choices": {}}).plain is None

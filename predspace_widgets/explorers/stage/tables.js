@@ -275,7 +275,7 @@ export class Tables {
     return table((name) => columns[name], null, axes.map(() => -1));
   }
 
-  // Outlines of error bars, of some means, on d axes: the column "outline 1 3 2" is on the second of the axes 1 and 3.
+  // Outlines of error bars, of some means, on d axes: "outline 1 3 2" is on the second of the axes 1 and 3.
   ellipses(d) {
     if (!this.bars) return empty();
     const steps = this.quantity("step");

@@ -93,6 +93,7 @@ def bootstrap(
     """
     check_draws(over, n_draws)
     picture = analysis.picture(selection, n_components, fitted_on)
+    n_components = picture.sizes["component"]  # so few points may have fewer
     shown = picture["row"].values
     fitted = shown if fitted_on is None else fitted_on.rows(analysis.ds)
     rows = np.union1d(shown, fitted)
@@ -112,6 +113,10 @@ def bootstrap(
         of_draws = _distances_of_draws(analysis.measured, rows, weights)
     else:
         times = _draw_runs(analysis, rows, over, n_draws, generator)
+    if ((counts * times > 0).sum(axis=1) < 2).any():
+        raise ValueError(
+            f"a draw of {over} has less than two checkpoints that axes are fitted on: fit them on more runs"
+        )
     whole = embed(distances, counts, n_components)
     places = np.searchsorted(rows, shown)
     like = whole.coordinates * align_signs(whole.coordinates[places], picture["embedding"].values)
@@ -123,15 +128,19 @@ def bootstrap(
     means = _means(analysis.mean_points(shown), coordinates, often)  # (B, mean_point, k)
     k = slice(n_components)
     dims = ("component", "other_component")
-    return picture.copy(deep=True).assign(
-        spread=(("checkpoint", "component"), coordinates.std(axis=0, ddof=1)),
-        covariance=(("checkpoint", *dims), _covariance(coordinates)),
-        mean_covariance=(("mean_point", *dims), _covariance(means)),
-        drawn_eigenvalue=(("draw", "component"), np.stack([d.eigenvalues[k] for d in draws])),
-        drawn_explained_stress=(("draw", "component"), np.stack([d.explained_stress[k] for d in draws])),
-        drawn_participation_ratio=("draw", np.array([d.participation_ratio for d in draws])),
-        participation_ratio=((), whole.participation_ratio),
-    ).assign_attrs(picture.attrs, over=over, n_draws=n_draws, seed=seed)
+    return (
+        picture.copy(deep=True)
+        .assign(
+            spread=(("checkpoint", "component"), coordinates.std(axis=0, ddof=1)),
+            covariance=(("checkpoint", *dims), _covariance(coordinates)),
+            mean_covariance=(("mean_point", *dims), _covariance(means)),
+            drawn_eigenvalue=(("draw", "component"), np.stack([d.eigenvalues[k] for d in draws])),
+            drawn_explained_stress=(("draw", "component"), np.stack([d.explained_stress[k] for d in draws])),
+            drawn_participation_ratio=("draw", np.array([d.participation_ratio for d in draws])),
+            participation_ratio=((), whole.participation_ratio),
+        )
+        .assign_attrs(picture.attrs, over=over, n_draws=n_draws, seed=seed)
+    )
 
 
 def check_draws(over: str, n_draws: int) -> None:
@@ -178,7 +187,7 @@ def _embed_all(distances: Iterable[Array], times: Array, n_components: int, star
 
     def picture(of_draw: Array, counts: Array) -> Embedding:
         square = of_draw if of_draw.ndim == 2 else squareform(of_draw.astype(np.float64), checks=False)
-        return embed(square, counts, n_components, start)
+        return _with_axes(embed(square, counts, min(n_components, int((counts > 0).sum())), start), n_components)
 
     draws = zip(distances, times, strict=True)
     pictures: list[Embedding] = []
@@ -187,6 +196,16 @@ def _embed_all(distances: Iterable[Array], times: Array, n_components: int, star
         with _ONE_AT_A_TIME, threadpool_limits(1, user_api="blas"):
             pictures += in_threads([partial(picture, *draw) for draw in some])
     return pictures
+
+
+def _with_axes(picture: Embedding, n_components: int) -> Embedding:
+    """With axes on which all points are 0, as many as a picture of few points lacks."""
+    missing = (0, n_components - len(picture.eigenvalues))
+    return picture._replace(
+        coordinates=np.pad(picture.coordinates, ((0, 0), missing)),
+        eigenvalues=np.pad(picture.eigenvalues, missing),
+        explained_stress=np.pad(picture.explained_stress, missing, mode="edge"),
+    )
 
 
 def _distances_among(measured: Measurements, rows: NDArray[np.intp]) -> Array:

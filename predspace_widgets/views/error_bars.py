@@ -89,6 +89,10 @@ def _ellipses(analysis: Analysis, selection: Any, drawn: xr.Dataset) -> dict[str
     places = np.concatenate([rows[chosen_along(progress[rows], most)] for rows in of_curve])
     if drawn.attrs["over"] == "seeds":  # a single one has no other to draw
         places = places[means["n_seeds"].to_numpy()[places] > 1]
+        if not len(places):
+            raise ValueError(
+                "no curve that is shown has two seeds: error bars over seeds need at least two to draw from"
+            )
     return {
         "curve": numbers[places].tolist(),
         "step": means["step"].to_numpy()[places].tolist(),

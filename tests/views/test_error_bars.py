@@ -170,9 +170,22 @@ def test_what_has_no_error_bars_says_why(analysis: Analysis) -> None:
         figure_of(analysis, seeds=[1], uncertainty="seeds")
     with pytest.raises(ValueError, match="no predictions"):
         figure_of(embedding_only(), uncertainty="samples")
-    for data, choices in ((analysis.ds, {"epochs": [0, 0], "curves": ["red"], "seeds": [1]}), (geodesic_run(1), {})):
-        drawing = VIEWS["stress"].draw(analysis_of(data), ExplorerState(data, **choices, uncertainty="samples"))
-        assert drawing.figure is None or "stress" in drawing.caption
+    with pytest.raises(ValueError, match="at least two"):
+        figure_of(geodesic_run(1), uncertainty="samples")
+    frozen = {"curves": ["red"], "seeds": [0], "epochs": [0.0, 6.0]}
+    with pytest.raises(ValueError, match="a draw of runs has less than two checkpoints that axes are fitted on"):
+        figure_of(analysis, axes_fitted_on="frozen", frozen=frozen, uncertainty="runs")
+
+
+def test_few_checkpoints_have_few_axes(analysis: Analysis) -> None:
+    choices = {"curves": ["red"], "epochs": [0.0, 2.0], "axes_fitted_on": "shown", "uncertainty": "seeds"}
+    state = ExplorerState(analysis, **choices)
+    assert analysis.picture(state.selection, N_SPECTRUM).sizes["component"] < N_SPECTRUM
+    for horizontal, vertical in ((1, 2), (2, 5)):
+        [trace] = traces(
+            figure_of(analysis, dimensions="2-D", horizontal=horizontal, vertical=vertical, **choices), "ellipse"
+        )
+        assert np.isfinite(regions(trace)[1]).all()
 
 
 def test_a_curve_with_a_single_seed_has_none_over_seeds() -> None:

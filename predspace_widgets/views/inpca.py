@@ -81,7 +81,7 @@ def _outlines(place: dict[str, str], when: When, kind: dict[str, Any]) -> Mark:
     """Error bars of some means on the axes of a picture: ellipses, and in space three of each ellipsoid."""
     axes = " ".join(column.removeprefix("inpca ") for column in place.values())
     at = {letter: f"outline {axes} {number}" for number, letter in enumerate(place, start=1)}
-    width = 2.5 if "z" in place else 1
+    width = 2 if "z" in place else 1
     look: dict[str, Any] = {"mode": "lines", "line": {"color": "@color", "width": width}, "name": "@name", **_SILENT}
     if "z" not in place:
         look |= {"fill": "toself", "fillcolor": "@faint"}

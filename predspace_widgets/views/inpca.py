@@ -81,9 +81,10 @@ def _outlines(place: dict[str, str], when: When, kind: dict[str, Any]) -> Mark:
     """Error bars of some means on the axes of a picture: ellipses, and in space three of each ellipsoid."""
     axes = " ".join(column.removeprefix("inpca ") for column in place.values())
     at = {letter: f"outline {axes} {number}" for number, letter in enumerate(place, start=1)}
-    width = 2 if "z" in place else 1
-    look: dict[str, Any] = {"mode": "lines", "line": {"color": "@color", "width": width}, "name": "@name", **_SILENT}
+    line: dict[str, Any] = {"color": "@color", "width": 2 if "z" in place else 1}
+    look: dict[str, Any] = {"mode": "lines", "line": line, "name": "@name", **_SILENT}
     if "z" not in place:
+        line["simplify"] = False  # else small ellipses have corners
         look |= {"fill": "toself", "fillcolor": "@faint"}
     return Mark("ellipse", "ellipsoids" if "z" in place else "ellipses", at, {**kind, **look}, when=when)
 
@@ -193,7 +194,7 @@ VIEW = CheckpointView(
         Control(
             "uncertainty",
             "error bars",
-            (("none", "no error bars"), *((over, f"± over {over}") for over in OVER)),
+            (("none", "no error bars"), *((over, f"± {over}") for over in OVER)),
         ),
     ),
     readings=((_WITH_BARS, "Near means predicting alike. Thin: runs; thick: mean of seeds up to now."),),

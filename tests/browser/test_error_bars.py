@@ -60,7 +60,7 @@ def test_they_are_seen_when_asked_for_and_gone_again(stage: Stage) -> None:
     bare, bare_caption = picture.evaluate(INK), picture.locator(".caption").inner_text()
     assert (stage.read(ELLIPSES), stage.read(BANDS)) == (0, 0)
 
-    control.select_option(label="± over samples")
+    control.select_option(label="± samples")
     expect(picture.locator(".note")).to_contain_text("being computed")
     assert stage.shown("inpca")  # the picture stays meanwhile
     stage.drawn()

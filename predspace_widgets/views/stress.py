@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from predspace_widgets.views.error_bars import OVER
-from predspace_widgets.views.marks import Mark
+from predspace_widgets.views.marks import Mark, When
 from predspace_widgets.views.style import INK, PALETTE, axis, common_layout, faint
 from predspace_widgets.views.view import CheckpointView, Control
 
-_SHARE, _EIGENVALUES = {"spectrum": ("share",)}, {"spectrum": ("eigenvalues",)}
-_WITHOUT_BARS, _WITH_BARS = {"uncertainty": ("none",)}, {"uncertainty": OVER}
+_SHARE: When = {"spectrum": ("share",)}
+_EIGENVALUES: When = {"spectrum": ("eigenvalues",)}
+_SHARE_WITHOUT_BARS: When = {**_SHARE, "uncertainty": ("none",)}
+_SHARE_WITH_BARS: When = {**_SHARE, "uncertainty": OVER}
+_EIGENVALUES_WITH_BARS: When = {**_EIGENVALUES, "uncertainty": OVER}
 _OWN = {
     "type": "bar",
     "marker": {"color": INK},
@@ -52,13 +55,11 @@ VIEW = CheckpointView(
             trace={"type": "bar", "marker": {"color": faint(INK, 0.18)}, "hoverinfo": "skip", "name": "axes before"},
             when=_SHARE,
         ),
-        Mark(
-            "own", "axes", {"x": "name", "y": "stress", "text": "percent"}, _OWN | _OUTSIDE, when=_SHARE | _WITHOUT_BARS
-        ),
-        Mark("own", "axes", {"x": "name", "y": "stress"}, _OWN, when=_SHARE | _WITH_BARS),
-        Mark("band", "stress band", _ENDS | {"x": "name"}, _BAND, "band", when=_SHARE | _WITH_BARS),
-        Mark("percent", "axes", {"x": "name", "y": "top", "text": "percent"}, _ABOVE, when=_SHARE | _WITH_BARS),
-        Mark("band", "spectrum band", _ENDS | {"x": "axis"}, _BAND, "band", when=_EIGENVALUES | _WITH_BARS),
+        Mark("own", "axes", {"x": "name", "y": "stress", "text": "percent"}, _OWN | _OUTSIDE, when=_SHARE_WITHOUT_BARS),
+        Mark("own", "axes", {"x": "name", "y": "stress"}, _OWN, when=_SHARE_WITH_BARS),
+        Mark("band", "stress band", _ENDS | {"x": "name"}, _BAND, "band", when=_SHARE_WITH_BARS),
+        Mark("percent", "axes", {"x": "name", "y": "top", "text": "percent"}, _ABOVE, when=_SHARE_WITH_BARS),
+        Mark("band", "spectrum band", _ENDS | {"x": "axis"}, _BAND, "band", when=_EIGENVALUES_WITH_BARS),
         Mark(
             role="eigenvalue",
             table="spectrum",

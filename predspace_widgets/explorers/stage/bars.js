@@ -41,10 +41,11 @@ export class ErrorBars {
     const choices = Object.fromEntries([...BARS.depends, "samples"].map((name) => [name, stage.choices.now[name]]));
     try {
       const answer = await stage.host.ask(BARS.name, { kind: "error bars", choices });
-      if (answer) stage.remember(key, answer);
-      if (answer && key === this.asked) this.show();
+      if (!answer || stage.bars !== this) return; // all numbers are other ones now
+      stage.remember(key, answer);
+      if (key === this.asked) this.show();
     } catch (error) {
-      if (key === this.asked) this.say(`no error bars: ${error.message}`);
+      if (key === this.asked && stage.bars === this) this.say(`no error bars: ${error.message}`);
     }
   }
 

@@ -8,7 +8,6 @@ difference between pictures.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Literal
@@ -17,11 +16,10 @@ import numpy as np
 import psutil
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.frame import MOST_EXACT
-from predspace_widgets.analysis.large.blocks import in_threads
+from predspace_widgets.analysis.large.blocks import blas_on_one_thread, in_threads
 from predspace_widgets.analysis.measurements import Measurements
 from predspace_widgets.geometry.bootstrap import N_CANDIDATES, Embedding, align, embed
 from predspace_widgets.geometry.inpca import align_signs
@@ -36,7 +34,6 @@ N_DRAWS = 200
 # Of all distances of several draws, which are held at a time.
 _BYTES_AT_A_TIME = 2**31
 _DRAWS_AT_A_TIME = 20
-_ONE_AT_A_TIME = threading.Lock()
 
 
 def bootstrap(
@@ -100,6 +97,10 @@ def bootstrap(
         often = np.ones(coordinates.shape[:2])  # (B, n)
     else:
         times = _draw_runs(analysis, resampled.rows, over, n_draws, generator)
+        if resampled.fewest(times) < 2:
+            raise ValueError(
+                f"a draw of {over} has less than two checkpoints that axes are fitted on: fit them on more runs"
+            )
         coordinates, draws = resampled.of_times(times)
         often = times[:, resampled.shown] if over == "seeds" else np.ones(coordinates.shape[:2])
     means = means_of_groups(analysis.mean_points(picture["row"].values), coordinates, often)  # (B, mean_point, k)
@@ -172,6 +173,10 @@ class Resampled:
         """The same where checkpoints count so often, (B, n)."""
         return self._turned(itertools.repeat(self._distances, len(times)), self._fitted * times)
 
+    def fewest(self, times: Array) -> int:
+        """How many of the checkpoints that axes are fitted on count at least, where they count so often, (B, n)."""
+        return int((self._fitted * times > 0).sum(axis=1).min())
+
     def _turned(self, distances: Iterable[Array], times: Array) -> tuple[Array, list[Embedding]]:
         n_axes = min(self._n_components + N_CANDIDATES, int(self._fitted.sum()))
         draws = _embed_all(distances, times, n_axes, self.whole.vectors)
@@ -219,20 +224,29 @@ def _distances_of_draws(measured: Measurements, rows: NDArray[np.intp], weights:
 
 
 def _embed_all(distances: Iterable[Array], times: Array, n_components: int, start: Array) -> list[Embedding]:
-    """Pictures of several draws, each on one thread: those of matrix products would wait for each other."""
+    """Pictures of several draws."""
     from scipy.spatial.distance import squareform  # late: it takes a while to import
 
     def picture(of_draw: Array, counts: Array) -> Embedding:
         square = of_draw if of_draw.ndim == 2 else squareform(of_draw.astype(np.float64), checks=False)
-        return embed(square, counts, n_components, start)
+        return _with_axes(embed(square, counts, min(n_components, int((counts > 0).sum())), start), n_components)
 
     draws = zip(distances, times, strict=True)
     pictures: list[Embedding] = []
     while some := list(itertools.islice(draws, _DRAWS_AT_A_TIME)):
-        # The number of threads is one for the whole process: two calls at a time would restore each other's.
-        with _ONE_AT_A_TIME, threadpool_limits(1, user_api="blas"):
+        with blas_on_one_thread():
             pictures += in_threads([partial(picture, *draw) for draw in some])
     return pictures
+
+
+def _with_axes(picture: Embedding, n_components: int) -> Embedding:
+    """With axes on which all points are 0, as many as a picture of few points lacks."""
+    missing = (0, n_components - len(picture.eigenvalues))
+    return picture._replace(
+        coordinates=np.pad(picture.coordinates, ((0, 0), missing)),
+        eigenvalues=np.pad(picture.eigenvalues, missing),
+        explained_stress=np.pad(picture.explained_stress, missing, mode="edge"),
+    )
 
 
 def _distances_among(measured: Measurements, rows: NDArray[np.intp]) -> Array:

@@ -102,6 +102,7 @@ class ExplorerState(param.Parameterized):
     matrix_of: Any = _Choice("progress", doc="Where all pairs are compared: at equal progress, the end, equal steps.")
     matrix_by: Any = _Choice("curve", doc="What all pairs are of: curves, or runs.")
     spectrum: Any = _Choice("share", doc="Of each axis, the stress that it explains, or its eigenvalue.")
+    uncertainty: Any = _Choice("none", doc="What is drawn anew for error bars: samples, seeds, runs, or none.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
         self._learn(data if isinstance(data, Analysis) else analysis_of(data))

@@ -6,6 +6,7 @@
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
 # make bench-served [BEFORE=...]  what 40 visitors feel of one server, in the same way
+# make docs     builds the pages of docs/ into build/docs, runs their code, and fails on any warning
 # make licences lists the licence of everything that is installed
 # make pins     writes requirements/*.txt anew: the newest versions that pyproject.toml allows with UPGRADE=--upgrade
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
@@ -27,7 +28,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data licences pins
+.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data docs licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -36,6 +37,7 @@ test: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(MAKE) docs
 	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
 	$(BIN)/pytest -m browser
 
@@ -65,6 +67,9 @@ bench-served: $(TEST)
 demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
 
+docs: $(TEST)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+
 licences: $(TEST)
 	$(BIN)/pip-licenses --with-urls --order license --format markdown
 
@@ -87,5 +92,5 @@ $(LAB): $(APP)
 	touch $@
 
 $(TEST): $(APP)
-	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,oauth,dev]'
+	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,oauth,docs,oracles,dev]'
 	touch $@

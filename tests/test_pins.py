@@ -20,6 +20,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.pages import code_cells
+
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT, CONDA, MAKEFILE = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "environment.yml", "Makefile")
@@ -185,7 +187,7 @@ def sources() -> Iterator[tuple[Path, str]]:
             code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
             yield file.relative_to(ROOT), "\n".join(code)
         for file in sorted((ROOT / folder).glob("*.md")):
-            code = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```$", file.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+            code = code_cells(file.read_text(encoding="utf-8"))
             yield file.relative_to(ROOT), "\n".join(code)
 
 

@@ -7,6 +7,7 @@
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
 # make bench-served [BEFORE=...]  what 40 visitors feel of one server, in the same way
 # make docs     builds the pages of docs/ into build/docs, runs their code, and fails on any warning
+#               and on a page that would load anything from elsewhere
 # make licences lists the licence of everything that is installed
 # make pins     writes requirements/*.txt anew: the newest versions that pyproject.toml allows with UPGRADE=--upgrade
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
@@ -69,6 +70,7 @@ demo-data: $(APP)
 
 docs: $(TEST)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+	! grep --recursive --extended-regexp '<(script|link|img)[^>]+(src|href)="?https?:' --include '*.html' build/docs
 
 licences: $(TEST)
 	$(BIN)/pip-licenses --with-urls --order license --format markdown

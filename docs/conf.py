@@ -29,5 +29,6 @@ html_title = "predspace_widgets"
 html_copy_source = False
 html_show_sourcelink = False
 # plotly.js from the package that is installed: no page loads anything from elsewhere.
-html_static_path = [str(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")]
+html_static_path = ["pages.css", str(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")]
+html_css_files = ["pages.css"]
 html_js_files = ["plotly.min.js"]

@@ -26,6 +26,7 @@ from predspace_widgets.trajectories.selection import CurveKey, Selection
 from predspace_widgets.trajectories.temperature import at_temperature
 
 if TYPE_CHECKING:
+    from predspace_widgets.analysis.uncertainty import Over
     from predspace_widgets.explorers.explorer import Explorer
 
 
@@ -167,17 +168,49 @@ class PredspaceAccessor:
         """
         return at_temperature(self._ds, temperature)
 
-    def inpca(self, n_components: int = 3) -> xr.Dataset:
-        """InPCA picture; see `Analysis.picture`.
+    def inpca(
+        self,
+        n_components: int = 3,
+        *,
+        bootstrap: int | None = None,
+        over: Over = "samples",
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """InPCA picture, with error bars where `bootstrap` says of how many draws.
+
+        See `Analysis.picture` for the result, and `predspace_widgets.analysis.uncertainty.bootstrap` for what error
+        bars add to it, for the parameters and for the errors.
+
+        Parameters
+        ----------
+        n_components : int
+        bootstrap : int, optional
+            Number of draws.
+        over : {"samples", "seeds", "runs"}
+            What is drawn anew.
+        seed : int
+            Of the draws.
 
         Raises
         ------
         ValueError
             Fewer checkpoints than axes, or no axis at all.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.inpca(bootstrap=20, over="seeds").spread.sizes
+        Frozen({'checkpoint': 48, 'component': 3})
         """
         n_checkpoints = self._ds.sizes["checkpoint"]
         if not 1 <= n_components <= n_checkpoints:
             raise ValueError(f"n_components={n_components}: {n_checkpoints} checkpoints have 1 to {n_checkpoints} axes")
+        if bootstrap is not None:
+            from predspace_widgets.analysis import uncertainty  # late: it brings scikit-learn along
+
+            return uncertainty.bootstrap(
+                self.analysis, n_components=n_components, n_draws=bootstrap, over=over, seed=seed
+            )
         return self.analysis.picture(n_components=n_components).copy(deep=True)  # the analysis keeps its own
 
     def distances(

@@ -369,6 +369,10 @@ class Analysis:
             picture.attrs["landmarks"] = len(axes.frame.landmarks)
         return picture
 
+    def mean_points(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of the means over seeds, as a picture of some checkpoints has them, each of these counts in, (n,)."""
+        return np.asarray(self._curves.by_step(rows, {}).ngroup())
+
     def axes_of_everything(self, n_components: int = 3) -> Axes:
         """The axes of the picture of all checkpoints.
 

@@ -271,6 +271,11 @@ class Measurements:
         of_block = partial(distances_of_block, rows=rows, columns=columns)
         return self._mean("", of_block, (len(rows), len(columns)), keep=False)
 
+    def weighted_distances(self, rows: _Rows, weights: Array) -> Array:
+        """Bhattacharyya distances among some checkpoints, of several weightings (B, N) of the samples, (B, pairs)."""
+        of_block = partial(_weighted_distances, rows=rows, weights=weights)
+        return self._mean("", of_block, (len(weights), len(rows) * (len(rows) - 1) // 2), keep=False)
+
     def distances_from(self, points: NDArray[Any], columns: _Rows) -> Array:
         """Bhattacharyya distances from points (n, N, C), of the same samples, to some checkpoints, (n, m)."""
         of_block = partial(_distances_from, points=points, columns=columns)
@@ -557,6 +562,15 @@ def distances_of_block(
     chosen = block if rows is None else block[rows]
     others = None if columns is None else block[columns]
     return pairwise(chosen, others, metric=metric, device=device, threads=threads_of_a_task())
+
+
+def _weighted_distances(block: NDArray[Any], samples: slice, rows: _Rows, weights: Array) -> Array:
+    from predspace_widgets.geometry.bootstrap import weighted_distances  # late: scikit-learn takes a while to import
+
+    every = len(rows) == len(block)  # all checkpoints are not copied
+    # Means over blocks are added by how many samples they have.
+    shares = weights[:, samples] * (weights.shape[1] / block.shape[1])
+    return weighted_distances(block if every else block[rows], shares, threads_of_a_task())
 
 
 def _distances_from(block: NDArray[Any], samples: slice, points: NDArray[Any], columns: _Rows) -> Array:

@@ -101,8 +101,8 @@ def _add_sums(
     read, sum_over_samples, largest = _choose(metric, dtype, device, n_classes=p.shape[2])
     rows, columns = (_tiles(len(points), largest, n_threads) for points in (p, p if q is None else q))
     # Within P rows and columns are the same tiles, and half of the pairs of them are enough.
-    row_points = _map(lambda tile: read(p[tile], "P"), rows, n_threads)
-    column_points = row_points if q is None else _map(lambda tile: read(q[tile], "Q"), columns, n_threads)
+    row_points = map_threads(lambda tile: read(p[tile], "P"), rows, n_threads)
+    column_points = row_points if q is None else map_threads(lambda tile: read(q[tile], "Q"), columns, n_threads)
 
     def add(pair: tuple[int, int]) -> None:
         i, j = pair
@@ -118,7 +118,7 @@ def _add_sums(
 
     pairs = [(i, j) for i in range(len(rows)) for j in range(i if q is None else 0, len(columns))]
     pairs.sort(key=lambda pair: q is None and pair[0] == pair[1])  # the halves last, when threads run out of work
-    _map(add, pairs, n_threads)
+    map_threads(add, pairs, n_threads)
 
 
 def _choose(
@@ -139,7 +139,7 @@ def _is_for_kernel(metric: str, dtype: torch.dtype, device: str, n_classes: int)
     return (metric, dtype, device) == ("bhattacharyya", torch.float32, "cpu") and n_classes <= kernel.MOST_CLASSES
 
 
-def _map(work: Callable[[_Task], _Result], tasks: Sequence[_Task], n_threads: int) -> list[_Result]:
+def map_threads(work: Callable[[_Task], _Result], tasks: Sequence[_Task], n_threads: int) -> list[_Result]:
     """Results of all tasks, done by a pool of threads, in each of which torch runs on one thread."""
     if n_threads == 1 or len(tasks) < 2:
         return [work(task) for task in tasks]
@@ -152,6 +152,11 @@ def _map(work: Callable[[_Task], _Result], tasks: Sequence[_Task], n_threads: in
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(before)
+
+
+def read_roots(P: ArrayLike) -> torch.Tensor:
+    """Square roots of probabilities (T, N, C), sample first and in float32: (N, T, C)."""
+    return _read(_as_checkpoints(P, "P"), "P", "bhattacharyya", torch.float32, "cpu")
 
 
 def _as_checkpoints(predictions: ArrayLike, name: str) -> torch.Tensor:

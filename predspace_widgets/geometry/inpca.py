@@ -186,7 +186,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self._axes = self._fit_axes(of_landmarks)
         self._fit_points = None if are_distances else values[self.landmarks_]
         projected = self._axes.project(distances)  # (T, k'), of more axes than are wanted
-        self.eigenvalues_, turn = _turned(projected, self._axes.eigenvalues, self.n_components, _rounding(distances))
+        self.eigenvalues_, turn = _turned(projected, self._axes.eigenvalues, self.n_components, rounding_of(distances))
         self.embedding_ = turn(projected)
         self._turn = turn
 
@@ -279,14 +279,14 @@ def _fit_axes(distances: Array, k: int) -> _Axes:
     # All large products are by scipy: numpy's threads and scipy's would wait for each other.
     total = float(scipy.linalg.blas.ddot(centred.ravel(), centred.ravel()))
     eigenvalues, vectors = _largest_eigenpairs(centred, k)
-    rounding = _rounding(distances)
+    rounding = rounding_of(distances)
     eigenvalues[np.abs(eigenvalues) <= rounding] = 0.0
     explained = np.cumsum(eigenvalues**2) / total if np.sqrt(total) > rounding else np.ones(k)
     stress = 1 - np.sqrt(np.clip(1 - explained, 0.0, 1.0))
     return _Axes(row_means, eigenvalues, vectors * _signs(vectors), stress)
 
 
-def _rounding(distances: Array) -> float:
+def rounding_of(distances: Array) -> float:
     """What rounding of distances (T, m) can make, at most, of the norm of W (T, T) and of its eigenvalues."""
     return _ROUNDING * len(distances) * _largest(distances)
 
@@ -356,7 +356,7 @@ def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: Arra
     X = X - X.mean(axis=0)
     # |W - XSX'|^2 = |W|^2 - 2 tr(S X'WX) + |XSX'|^2, whose last two terms are sums over axes and over pairs of them.
     total = float(np.square(W).sum())
-    if np.sqrt(total) <= _rounding(D):  # all points coincide
+    if np.sqrt(total) <= rounding_of(D):  # all points coincide
         return np.ones(len(signs))
     crossed = np.cumsum(signs * np.einsum("nk,nk->k", X, W @ X))
     squares = np.square(X.T @ X) * np.outer(signs, signs)

@@ -123,15 +123,19 @@ def bootstrap(
     means = _means(analysis.mean_points(shown), coordinates, often)  # (B, mean_point, k)
     k = slice(n_components)
     dims = ("component", "other_component")
-    return picture.copy(deep=True).assign(
-        spread=(("checkpoint", "component"), coordinates.std(axis=0, ddof=1)),
-        covariance=(("checkpoint", *dims), _covariance(coordinates)),
-        mean_covariance=(("mean_point", *dims), _covariance(means)),
-        drawn_eigenvalue=(("draw", "component"), np.stack([d.eigenvalues[k] for d in draws])),
-        drawn_explained_stress=(("draw", "component"), np.stack([d.explained_stress[k] for d in draws])),
-        drawn_participation_ratio=("draw", np.array([d.participation_ratio for d in draws])),
-        participation_ratio=((), whole.participation_ratio),
-    ).assign_attrs(picture.attrs, over=over, n_draws=n_draws, seed=seed)
+    return (
+        picture.copy(deep=True)
+        .assign(
+            spread=(("checkpoint", "component"), coordinates.std(axis=0, ddof=1)),
+            covariance=(("checkpoint", *dims), _covariance(coordinates)),
+            mean_covariance=(("mean_point", *dims), _covariance(means)),
+            drawn_eigenvalue=(("draw", "component"), np.stack([d.eigenvalues[k] for d in draws])),
+            drawn_explained_stress=(("draw", "component"), np.stack([d.explained_stress[k] for d in draws])),
+            drawn_participation_ratio=("draw", np.array([d.participation_ratio for d in draws])),
+            participation_ratio=((), whole.participation_ratio),
+        )
+        .assign_attrs(picture.attrs, over=over, n_draws=n_draws, seed=seed)
+    )
 
 
 def check_draws(over: str, n_draws: int) -> None:

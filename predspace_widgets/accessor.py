@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -212,6 +212,23 @@ class PredspaceAccessor:
                 self.analysis, n_components=n_components, n_draws=bootstrap, over=over, seed=seed
             )
         return self.analysis.picture(n_components=n_components).copy(deep=True)  # the analysis keeps its own
+
+    def samples_needed(
+        self,
+        sizes: Sequence[int] | None = None,
+        *,
+        selection: Selection | None = None,
+        n_draws: int = 10,
+        n_components: int = 3,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """How many samples are enough: what pictures and distances of fewer change by, beside what other seeds do.
+
+        See `predspace_widgets.analysis.sample_size.samples_needed` for the parameters, the result and the errors.
+        """
+        from predspace_widgets.analysis.sample_size import samples_needed  # late: it brings scikit-learn along
+
+        return samples_needed(self.analysis, selection or Selection(), sizes, n_draws, n_components, seed)
 
     def distances(
         self,

@@ -337,7 +337,7 @@ def test_a_new_dependency_is_noticed_in_both() -> None:
         ("predspace_widgets/training/dev.py", "import pytest", "imports pytest"),
         ("predspace_widgets/cli.py", "import hypothesis", "imports hypothesis"),
         ("predspace_widgets/cli.py", "import Flask_Like", "imports flask-like"),
-        ("benchmarks/bench.py", "import threadpoolctl", "imports threadpoolctl"),
+        ("benchmarks/bench.py", "import numcodecs", "imports numcodecs"),
         ("notebooks/01_first_picture.ipynb", "import matplotlib", "must name it in dependencies or notebook"),
         ("tests/test_cli.py", "import requests", "must name it in dependencies or dev"),
         ("tests/test_cli.py", "import geomstats", "must name it in dependencies or dev"),

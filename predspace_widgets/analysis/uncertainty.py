@@ -93,49 +93,91 @@ def bootstrap(
     """
     check_draws(over, n_draws)
     picture = analysis.picture(selection, n_components, fitted_on)
-    shown = picture["row"].values
-    fitted = shown if fitted_on is None else fitted_on.rows(analysis.ds)
-    rows = np.union1d(shown, fitted)
-    if len(rows) > MOST_EXACT:
-        raise ValueError(
-            f"error bars need all distances of each draw, and {len(rows):,} checkpoints have too many: choose at most "
-            f"{MOST_EXACT:,}"
-        )
-    analysis.measured.check_predictions()
+    resampled = Resampled(analysis, picture, fitted_on)
     generator = np.random.default_rng(seed)
-    distances = _distances_among(analysis.measured, rows)
-    counts = np.isin(rows, fitted).astype(float)  # (n,), of each checkpoint in the axes
-    times = np.ones((n_draws, len(rows)))  # of each checkpoint, by how often its run was drawn
-    of_draws: Iterable[Array] = itertools.repeat(distances, n_draws)
     if over == "samples":
-        weights = draw_samples(analysis.ds.sizes["sample"], n_draws, generator)
-        of_draws = _distances_of_draws(analysis.measured, rows, weights)
+        coordinates, draws = resampled.of_weights(draw_samples(analysis.ds.sizes["sample"], n_draws, generator))
+        often = np.ones(coordinates.shape[:2])  # (B, n)
     else:
-        times = _draw_runs(analysis, rows, over, n_draws, generator)
-    whole = embed(distances, counts, n_components)
-    places = np.searchsorted(rows, shown)
-    like = whole.coordinates * align_signs(whole.coordinates[places], picture["embedding"].values)
-    n_axes = min(n_components + N_CANDIDATES, len(fitted))
-    draws = _embed_all(of_draws, counts * times, n_axes, whole.vectors)
-    signature = np.sign(whole.eigenvalues)
-    coordinates = np.stack([align(d.coordinates, np.sign(d.eigenvalues), like, signature)[places] for d in draws])
-    often = times[:, places] if over == "seeds" else np.ones((n_draws, len(places)))
-    means = _means(analysis.mean_points(shown), coordinates, often)  # (B, mean_point, k)
+        times = _draw_runs(analysis, resampled.rows, over, n_draws, generator)
+        coordinates, draws = resampled.of_times(times)
+        often = times[:, resampled.shown] if over == "seeds" else np.ones(coordinates.shape[:2])
+    means = means_of_groups(analysis.mean_points(picture["row"].values), coordinates, often)  # (B, mean_point, k)
     k = slice(n_components)
     dims = ("component", "other_component")
-    return (
-        picture.copy(deep=True)
-        .assign(
-            spread=(("checkpoint", "component"), coordinates.std(axis=0, ddof=1)),
-            covariance=(("checkpoint", *dims), _covariance(coordinates)),
-            mean_covariance=(("mean_point", *dims), _covariance(means)),
-            drawn_eigenvalue=(("draw", "component"), np.stack([d.eigenvalues[k] for d in draws])),
-            drawn_explained_stress=(("draw", "component"), np.stack([d.explained_stress[k] for d in draws])),
-            drawn_participation_ratio=("draw", np.array([d.participation_ratio for d in draws])),
-            participation_ratio=((), whole.participation_ratio),
-        )
-        .assign_attrs(picture.attrs, over=over, n_draws=n_draws, seed=seed)
-    )
+    error_bars = {
+        "spread": (("checkpoint", "component"), coordinates.std(axis=0, ddof=1)),
+        "covariance": (("checkpoint", *dims), _covariance(coordinates)),
+        "mean_covariance": (("mean_point", *dims), _covariance(means)),
+        "drawn_eigenvalue": (("draw", "component"), np.stack([d.eigenvalues[k] for d in draws])),
+        "drawn_explained_stress": (("draw", "component"), np.stack([d.explained_stress[k] for d in draws])),
+        "drawn_participation_ratio": ("draw", np.array([d.participation_ratio for d in draws])),
+        "participation_ratio": ((), resampled.whole.participation_ratio),
+    }
+    return picture.copy(deep=True).assign(error_bars).assign_attrs(over=over, n_draws=n_draws, seed=seed)
+
+
+class Resampled:
+    """Pictures of what is drawn from that of a picture, turned onto it.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    picture : xarray.Dataset
+        From `Analysis.picture`.
+    fitted_on : Selection, optional
+        What its axes are fitted on, by default the checkpoints that it shows.
+
+    Attributes
+    ----------
+    rows : array of int, shape (n,)
+        The checkpoints that it shows or is fitted on.
+    shown : array of int
+        Places among these of those that it shows.
+    whole : Embedding
+        Of all that is drawn from.
+
+    Raises
+    ------
+    NoPredictionsError
+    ValueError
+        More than 8,000 checkpoints.
+    """
+
+    def __init__(self, analysis: Analysis, picture: xr.Dataset, fitted_on: Selection | None = None) -> None:
+        analysis.measured.check_predictions()
+        shown = picture["row"].values
+        fitted = shown if fitted_on is None else fitted_on.rows(analysis.ds)
+        self.rows: NDArray[np.intp] = np.union1d(shown, fitted)
+        if len(self.rows) > MOST_EXACT:
+            raise ValueError(
+                f"error bars need all distances of each draw, and {len(self.rows):,} checkpoints have too many: choose "
+                f"at most {MOST_EXACT:,}"
+            )
+        self.shown = np.searchsorted(self.rows, shown)
+        self._measured = analysis.measured
+        self._fitted = np.isin(self.rows, fitted).astype(float)  # (n,), how often each counts in the axes
+        self._distances = _distances_among(self._measured, self.rows)
+        self._n_components = picture.sizes["component"]
+        self.whole = embed(self._distances, self._fitted, self._n_components)
+        signs = align_signs(self.whole.coordinates[self.shown], picture["embedding"].values)
+        self._like = self.whole.coordinates * signs  # (n, k)
+
+    def of_weights(self, weights: Array) -> tuple[Array, list[Embedding]]:
+        """Coordinates (B, shown, k) for several weightings (B, N) of the samples, and what they were before a turn."""
+        distances = _distances_of_draws(self._measured, self.rows, weights)
+        return self._turned(distances, np.broadcast_to(self._fitted, (len(weights), len(self.rows))))
+
+    def of_times(self, times: Array) -> tuple[Array, list[Embedding]]:
+        """The same where checkpoints count so often, (B, n)."""
+        return self._turned(itertools.repeat(self._distances, len(times)), self._fitted * times)
+
+    def _turned(self, distances: Iterable[Array], times: Array) -> tuple[Array, list[Embedding]]:
+        n_axes = min(self._n_components + N_CANDIDATES, int(self._fitted.sum()))
+        draws = _embed_all(distances, times, n_axes, self.whole.vectors)
+        signature = np.sign(self.whole.eigenvalues)
+        turned = (align(d.coordinates, np.sign(d.eigenvalues), self._like, signature)[self.shown] for d in draws)
+        return np.stack(list(turned)), draws
 
 
 def check_draws(over: str, n_draws: int) -> None:
@@ -218,7 +260,7 @@ def _draw_runs(
     return times
 
 
-def _means(groups: NDArray[np.intp], coordinates: Array, often: Array) -> Array:
+def means_of_groups(groups: NDArray[np.intp], coordinates: Array, often: Array) -> Array:
     """Means (B, group, k) of coordinates (B, n, k) over points of a group, each counted so often (B, n).
 
     NaN where a draw has none of a group.

@@ -13,12 +13,19 @@ from predspace_widgets.analysis import inspection
 from predspace_widgets.analysis.analysis import Analysis, analysis_of, dataset_of_samples
 from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.analysis.frechet import frechet
+from predspace_widgets.analysis.inpca_of_trajectories import PointOf, inpca_of_trajectories
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
+from predspace_widgets.analysis.mean_trajectory import distance_to_mean, mean_trajectory
 from predspace_widgets.analysis.outliers import FAR, outliers
+from predspace_widgets.analysis.tangents import tangents
+from predspace_widgets.analysis.tree import Over, tree
+from predspace_widgets.analysis.tube import tube
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
 from predspace_widgets.geometry.geodesic import ProgressMetric
+from predspace_widgets.geometry.mean import Mean
 from predspace_widgets.trajectories.attributes import check_known_attribute
 from predspace_widgets.trajectories.samples import Samples
 from predspace_widgets.trajectories.schema import validate
@@ -398,6 +405,116 @@ class PredspaceAccessor:
         False
         """
         return matrix(self.analysis, of, by, selection, n_points, metric, progress_range, with_p)
+
+    def mean_trajectory(
+        self,
+        curve: str | CurveKey,
+        mean: Mean = "arithmetic",
+        *,
+        selection: Selection | None = None,
+        n_points: int = 51,
+        metric: ProgressMetric = "bhattacharyya",
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """Predictions of a curve along progress: its runs, reindexed by progress, then averaged.
+
+        See `predspace_widgets.analysis.mean_trajectory.mean_trajectory` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.mean_trajectory("red", "bhattacharyya", n_points=5).attrs["n_runs"]
+        2
+        """
+        return mean_trajectory(self.analysis, curve, mean, selection, n_points, metric, progress_range)
+
+    def distance_to_mean(
+        self,
+        by: By = "curve",
+        mean: Mean = "arithmetic",
+        *,
+        selection: Selection | None = None,
+        n_points: int = 51,
+        metric: ProgressMetric = "bhattacharyya",
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """How far each curve, or each run, is from the mean trajectory of all of them, at equal progress.
+
+        See `predspace_widgets.analysis.mean_trajectory.distance_to_mean` for the parameters, the result and the errors.
+        """
+        return distance_to_mean(self.analysis, by, mean, selection, n_points, metric, progress_range)
+
+    def tangents(
+        self,
+        by: By = "curve",
+        mean: Mean = "arithmetic",
+        *,
+        selection: Selection | None = None,
+        n_points: int = 51,
+        metric: ProgressMetric = "bhattacharyya",
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """Speed of curves or runs along progress, and the angles between their tangents at equal progress.
+
+        See `predspace_widgets.analysis.tangents.tangents` for the parameters, the result and the errors.
+        """
+        return tangents(self.analysis, by, mean, selection, n_points, metric, progress_range)
+
+    def inpca_of_trajectories(
+        self,
+        point: PointOf = "trajectory",
+        by: By = "curve",
+        n_components: int = 3,
+        *,
+        mean: Mean = "arithmetic",
+        selection: Selection | None = None,
+        n_points: int = 51,
+        metric: ProgressMetric = "bhattacharyya",
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """InPCA of trajectories at equal progress: a point is a whole one, or one at a value of progress.
+
+        See `predspace_widgets.analysis.inpca_of_trajectories.inpca_of_trajectories` for the parameters, the result and
+        the errors.
+        """
+        return inpca_of_trajectories(
+            self.analysis, point, by, n_components, mean, selection, n_points, metric, progress_range
+        )
+
+    def frechet(self, by: By = "run", *, selection: Selection | None = None) -> xr.Dataset:
+        """The discrete Frechet distance of runs, or its mean over runs of curves: a second opinion to d_traj.
+
+        See `predspace_widgets.analysis.frechet.frechet` for the parameters, the result and the errors.
+        """
+        return frechet(self.analysis, by, selection)
+
+    def tube(self, *, selection: Selection | None = None) -> xr.Dataset:
+        """d_B of each checkpoint to the geodesic from ignorance to truth, and how wide a tube each run needs.
+
+        See `predspace_widgets.analysis.tube.tube` for the result and the errors.
+        """
+        return tube(self.analysis, selection)
+
+    def tree(
+        self,
+        of: Of = "progress",
+        by: By = "curve",
+        *,
+        n_draws: int = 1000,
+        over: Over = "samples",
+        seed: int = 0,
+        mean: Mean = "arithmetic",
+        selection: Selection | None = None,
+        n_points: int = 51,
+        metric: ProgressMetric = "bhattacharyya",
+        progress_range: tuple[float, float] | None = None,
+    ) -> xr.Dataset:
+        """The tree of curves or runs by average linkage, each split with its support by bootstrap.
+
+        See `predspace_widgets.analysis.tree.tree` for the parameters, the result and the errors; drawn by
+        `predspace_widgets.views.tree.tree_figure`.
+        """
+        return tree(self.analysis, of, by, n_draws, over, seed, mean, selection, n_points, metric, progress_range)
 
     def transfer(
         self,

@@ -599,7 +599,7 @@ class Analysis:
             raise ValueError(f"choose two different curves to compare, both are {self.curve_names[one]!r}")
         return one, other, self._runs_of(one, selection), self._runs_of(other, selection)
 
-    def find_curve(self, curve: str | tuple[str, str]) -> int:
+    def find_curve(self, curve: str | CurveKey) -> int:
         """Place of a curve in `curve_names`, by its label, its task and method, or a task that has one method.
 
         Raises

@@ -149,7 +149,7 @@ def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared, with
         values = in_threads([partial(spread, runs) for runs in groups])
         if not relabels:
             means = np.stack([points[runs].mean(axis=0) for runs in places_of])  # (M, K, n, C)
-            return np.concatenate([*values, _all_pairs(means, weights)])
+            return np.concatenate([*values, all_pairs(means, weights)])
         values += in_threads([partial(relabelled, *task) for task in zip(pairs, splits, strict=True)])
         return np.concatenate(values)
 
@@ -168,8 +168,8 @@ def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared, with
     return _Measured(distance, _floors(taking, spread, groups, places_of), p)
 
 
-def _all_pairs(points: Array, weights: Array) -> Array:
-    """Mean distances between all pairs of runs, those above the diagonal, of predictions (R, K, n, C)."""
+def all_pairs(points: Array, weights: Array) -> Array:
+    """Weighted sums over K of d_B between all pairs of runs, those above the diagonal, of predictions (R, K, n, C)."""
     from predspace_widgets.geometry import kernel  # late: numba takes a while to import
 
     def of_some(some: NDArray[np.intp]) -> Array:

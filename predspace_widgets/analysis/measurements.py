@@ -369,16 +369,23 @@ class Measurements:
             results.append(ComparedCurves(distance, floor if has_floor else None, relabelled, split.exact))
         return results
 
-    def mean_at(self, places: Places, of_points: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
-        """The mean over samples of what a function gives for predictions (R, K, n, C) of runs at some places."""
-        return self._mean("", self._of_places(places, of_points), shape, keep=False)
+    def mean_at(
+        self, places: Places, of_points: Callable[..., Array], shape: tuple[int, ...], with_labels: bool = False
+    ) -> Array:
+        """The mean over samples of what a function gives for predictions (R, K, n, C) of runs at some places.
 
-    def _of_places(self, places: Places, of_points: Callable[[Array], Array]) -> OfBlock:
+        It may be given the labels (n,) of the samples, too.
+        """
+        return self._mean("", self._of_places(places, of_points, with_labels), shape, keep=False)
+
+    def _of_places(self, places: Places, of_points: Callable[..., Array], with_labels: bool = False) -> OfBlock:
         """What is computed of a block, a few samples at a time: all may need more memory than all checkpoints."""
         n_rows = len(places.runs) * places.size * self.ds.sizes["class"]
         return partial(
             in_slices,
-            of_block=partial(_of_points, places=places, of_points=of_points),
+            of_block=partial(
+                _of_points, places=places, of_points=of_points, labels=self.labels() if with_labels else None
+            ),
             n_samples=max(1, _PROBABILITIES_AT_A_TIME // n_rows),
         )
 
@@ -564,7 +571,7 @@ def distances_of_block(
     return pairwise(chosen, others, metric=metric, device=device, threads=threads_of_a_task())
 
 
-def _weighted_distances(block: NDArray[Any], samples: slice, rows: _Rows, weights: Array) -> Array:
+def _weighted_distances(block: NDArray[Any], samples: slice, rows: _Rows, weights: Array) -> NDArray[Any]:
     from predspace_widgets.geometry.bootstrap import weighted_distances  # late: scikit-learn takes a while to import
 
     every = len(rows) == len(block)  # all checkpoints are not copied
@@ -642,8 +649,15 @@ def _squared_steps(block: NDArray[Any], samples: slice, before: _Rows, after: _R
     return np.concatenate([squared_step_lengths(*pair, method) for pair in pairs])
 
 
-def _of_points(block: NDArray[Any], samples: slice, places: Places, of_points: Callable[[Array], Array]) -> Array:
-    return of_points(places.read(block))
+def _of_points(
+    block: NDArray[Any],
+    samples: slice,
+    places: Places,
+    of_points: Callable[..., Array],
+    labels: NDArray[Any] | None = None,
+) -> Array:
+    points = places.read(block)
+    return of_points(points) if labels is None else of_points(points, labels[samples])
 
 
 def _concatenated(block: NDArray[Any], samples: slice, of_blocks: Sequence[OfBlock]) -> Array:

@@ -19,8 +19,10 @@ from predspace_widgets.geometry.distance import (
     symmetric_kl,
 )
 from predspace_widgets.geometry.floor import matched_floor, seed_floor
+from predspace_widgets.geometry.frechet import discrete_frechet
 from predspace_widgets.geometry.geodesic import distance_to_geodesic, geodesic, progress
 from predspace_widgets.geometry.landmarks import choose_landmarks
+from predspace_widgets.geometry.mean import bhattacharyya_mean, mean_prediction
 from predspace_widgets.geometry.probabilities import FLOOR, as_probabilities, ignorance, truth
 
 if TYPE_CHECKING:
@@ -34,14 +36,17 @@ __all__ = [
     "angles",
     "as_probabilities",
     "bhattacharyya",
+    "bhattacharyya_mean",
     "choose_landmarks",
     "contributions",
+    "discrete_frechet",
     "distance_to_geodesic",
     "explained_stress",
     "geodesic",
     "great_circle",
     "ignorance",
     "matched_floor",
+    "mean_prediction",
     "overlaps",
     "pairwise",
     "progress",

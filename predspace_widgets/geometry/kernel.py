@@ -1,6 +1,7 @@
 """The innermost loops, compiled by numba: of `pairwise`, the log product of the overlaps of all pairs of two tiles; of
 `progress`, the overlaps with two ends; of `contributions`, the overlaps of each sample; of runs at equal progress, the
-points between checkpoints and all distances; of relabellings, the distances between means of runs.
+points between checkpoints and all distances; of relabellings, the distances between means of runs; the steps of
+`bhattacharyya_mean` and of `discrete_frechet`.
 
 A Bhattacharyya distance is a mean of logarithms, hence one logarithm of a product. The overlaps are multiplied where
 they arise, in the registers of the processor, and never written: with few classes, writing them would be most of the
@@ -375,3 +376,79 @@ def _add_squares(values, first, second, runs, one, other, to):  # type: ignore[n
             b += second[run, s] * values[run]
         difference = math.sqrt(a) - math.sqrt(b)
         to[s] += difference * difference
+
+
+@_compile
+def mean_of_roots(roots, weights, tolerance, max_iterations):  # type: ignore[no-untyped-def]
+    """Roots (S, C) of the Bhattacharyya means of M points, by their roots (M, S, C), and their gradients' lengths (S,).
+
+    See `predspace_widgets.geometry.bhattacharyya_mean`, whose steps these are, from the arithmetic mean.
+    """
+    n_points, n_samples, n_classes = roots.shape
+    mean, left = np.zeros((n_samples, n_classes)), np.empty(n_samples)
+    towards = np.empty(n_classes)
+    for n in range(n_samples):
+        root = mean[n]
+        for m in range(n_points):
+            for c in range(n_classes):
+                root[c] += weights[m] * roots[m, n, c] ** 2
+        for c in range(n_classes):
+            root[c] = math.sqrt(root[c])
+        for iteration in range(max_iterations + 1):
+            towards[:] = 0
+            for m in range(n_points):
+                overlap = 0.0
+                for c in range(n_classes):
+                    overlap += roots[m, n, c] * root[c]
+                for c in range(n_classes):
+                    towards[c] += weights[m] / overlap * roots[m, n, c]
+            square = 0.0
+            for c in range(n_classes):
+                square += (towards[c] - root[c]) ** 2
+            left[n] = math.sqrt(square)
+            if left[n] <= tolerance or iteration == max_iterations:
+                break
+            total = 0.0
+            for c in range(n_classes):
+                root[c] = math.sqrt(root[c] * towards[c])
+                total += root[c] ** 2
+            for c in range(n_classes):  # which sums to 1 but for rounding
+                root[c] /= math.sqrt(total)
+    return mean, left
+
+
+@_compile
+def longest_leash(distances):  # type: ignore[no-untyped-def]
+    """The discrete Frechet distance from distances (n, m): of each cell, what it takes to come there."""
+    taken = np.empty(distances.shape[1])
+    for i in range(distances.shape[0]):
+        before = np.inf  # of the cell one row and one column before
+        for j in range(distances.shape[1]):
+            here = before
+            if i > 0:
+                here = min(here, taken[j])
+                before = taken[j]
+            if j > 0:
+                here = min(here, taken[j - 1])
+            taken[j] = distances[i, j] if i == 0 and j == 0 else max(distances[i, j], here)
+    return taken[-1]
+
+
+@_compile
+def distances_of_each_sample(roots, weights):  # type: ignore[no-untyped-def]
+    """Sums over K of weighted -log overlaps of all pairs of R points, (R (R - 1) / 2, N), of roots (K, N, C, R)."""
+    n_points, n_samples, n_classes, n_runs = roots.shape
+    total, overlap = np.zeros((n_runs * (n_runs - 1) // 2, n_samples)), np.empty(n_runs)
+    for n in range(n_samples):
+        for k in range(n_points):
+            pair = 0
+            for row in range(n_runs):
+                overlap[row + 1 :] = 0
+                for c in range(n_classes):
+                    value, others = roots[k, n, c, row], roots[k, n, c]
+                    for column in range(row + 1, n_runs):
+                        overlap[column] += value * others[column]
+                for column in range(row + 1, n_runs):
+                    total[pair, n] -= weights[k] * math.log(min(max(overlap[column], FLOOR), 1.0))
+                    pair += 1
+    return total

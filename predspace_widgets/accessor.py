@@ -13,14 +13,19 @@ from predspace_widgets.analysis import inspection
 from predspace_widgets.analysis.analysis import Analysis, analysis_of, dataset_of_samples
 from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.analysis.dimension import spectrum, stress_by_metric
 from predspace_widgets.analysis.frechet import frechet
+from predspace_widgets.analysis.group_comparison import compare
 from predspace_widgets.analysis.inpca_of_trajectories import PointOf, inpca_of_trajectories
 from predspace_widgets.analysis.large.tiles import save_distances
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.mean_trajectory import distance_to_mean, mean_trajectory
+from predspace_widgets.analysis.nulls import N_DRAWS
 from predspace_widgets.analysis.outliers import FAR, outliers
+from predspace_widgets.analysis.run_values import Asked, Number
 from predspace_widgets.analysis.tangents import tangents
-from predspace_widgets.analysis.tree import Over, tree
+from predspace_widgets.analysis.temperature_band import TEMPERATURES, stress_band, temperature_band
+from predspace_widgets.analysis.tree import Drawn, tree
 from predspace_widgets.analysis.tube import tube
 from predspace_widgets.geometry.curves import LengthMethod
 from predspace_widgets.geometry.distance import Metric
@@ -178,6 +183,7 @@ class PredspaceAccessor:
     def inpca(
         self,
         n_components: int = 3,
+        metric: Metric = "bhattacharyya",
         *,
         bootstrap: int | None = None,
         over: Over = "samples",
@@ -191,8 +197,10 @@ class PredspaceAccessor:
         Parameters
         ----------
         n_components : int
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
+            Of the distances that are embedded, great-circle distances squared.
         bootstrap : int, optional
-            Number of draws.
+            Number of draws, of Bhattacharyya distances only.
         over : {"samples", "seeds", "runs"}
             What is drawn anew.
         seed : int
@@ -201,7 +209,8 @@ class PredspaceAccessor:
         Raises
         ------
         ValueError
-            Fewer checkpoints than axes, or no axis at all.
+            Fewer checkpoints than axes, no axis at all, a metric that is unknown or not to be had, or error bars of
+            another metric than Bhattacharyya's.
 
         Examples
         --------
@@ -215,10 +224,48 @@ class PredspaceAccessor:
         if bootstrap is not None:
             from predspace_widgets.analysis import uncertainty  # late: it brings scikit-learn along
 
+            if metric != "bhattacharyya":
+                raise ValueError(f"there are error bars by metric 'bhattacharyya' only, not by {metric!r}")
             return uncertainty.bootstrap(
                 self.analysis, n_components=n_components, n_draws=bootstrap, over=over, seed=seed
             )
-        return self.analysis.picture(n_components=n_components).copy(deep=True)  # the analysis keeps its own
+        picture = self.analysis.picture(n_components=n_components, metric=metric)
+        return picture.copy(deep=True)  # the analysis keeps its own
+
+    def spectrum(
+        self,
+        n_draws: int = N_DRAWS,
+        null: str = "samples within a class",
+        *,
+        selection: Selection | None = None,
+        metric: Metric = "bhattacharyya",
+        n_axes: int = 50,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """All eigenvalues of InPCA beside those of a null, and what they say of the dimension.
+
+        See `predspace_widgets.analysis.dimension.spectrum` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories(n_seeds=4, n_samples=60).predspace.spectrum().attrs["n_axes_above_null"]
+        3
+        """
+        return spectrum(self.analysis, selection or Selection(), n_draws, null, metric, n_axes, seed)
+
+    def stress_by_metric(self, *, selection: Selection | None = None, n_axes: int = 50) -> xr.Dataset:
+        """What the first axes explain in each metric, beside each other.
+
+        See `predspace_widgets.analysis.dimension.stress_by_metric` for the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> random_trajectories().predspace.stress_by_metric().metric.values.tolist()
+        ['bhattacharyya', 'great_circle', 'symmetric_kl', 'euclidean']
+        """
+        return stress_by_metric(self.analysis, selection or Selection(), n_axes=n_axes)
 
     def samples_needed(
         self,
@@ -253,7 +300,7 @@ class PredspaceAccessor:
 
         Parameters
         ----------
-        metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
         device : str
             Where torch computes: "cpu" or "cuda".
         keep : bool, optional
@@ -292,7 +339,7 @@ class PredspaceAccessor:
         ----------
         path : path or address
             A new directory whose name ends in .zarr, or the one that an earlier call has begun.
-        metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
         device : str
         show_progress : bool
 
@@ -406,6 +453,69 @@ class PredspaceAccessor:
         """
         return matrix(self.analysis, of, by, selection, n_points, metric, progress_range, with_p)
 
+    def temperature_band(
+        self,
+        of: Number | Literal["stress"] = "end_progress",
+        temperatures: Sequence[float] = TEMPERATURES,
+        by: str = "curve",
+        *,
+        selection: Selection | None = None,
+        reference: str | CurveKey | None = None,
+        at: Literal["progress", "end"] = "progress",
+        classes: Collection[str] | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+        n_components: int = 3,
+    ) -> xr.Dataset:
+        """A number, or the stress that axes explain, at several temperatures of imprinting, and whose order changes.
+
+        See `predspace_widgets.analysis.temperature_band.temperature_band` for the parameters, the result and the
+        errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> ds = random_trajectories().assign_attrs(imprint_temperature=0.03)
+        >>> ds.predspace.temperature_band(temperatures=[0.02, 0.04]).low.sel(curve="red").round(2).item()
+        0.81
+        """
+        if of == "stress":
+            return stress_band(self.analysis, temperatures, selection or Selection(), n_components)
+        asked = Asked(of, reference, at, classes, metric, n_points, progress_range)
+        return temperature_band(self.analysis, asked, temperatures, by, selection or Selection())
+
+    def compare(
+        self,
+        of: Number = "end_progress",
+        by: str = "curve",
+        *,
+        groups: Sequence[str] | None = None,
+        against: str | None = None,
+        selection: Selection | None = None,
+        reference: str | CurveKey | None = None,
+        at: Literal["progress", "end"] = "progress",
+        classes: Collection[str] | None = None,
+        metric: ProgressMetric = "bhattacharyya",
+        n_points: int = 51,
+        progress_range: tuple[float, float] | None = None,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """One number a run between all pairs of groups of runs: spread, p by relabelling, Holm's correction.
+
+        See `predspace_widgets.analysis.group_comparison.compare` for the parameters, the result and the errors.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> compared = random_trajectories(n_seeds=3).predspace.compare("length")
+        >>> print(*compared.attrs["says"].split(": "), sep="\\n")
+        3 runs against 3 cannot give p below .1, after Holm's correction over 3 pairs not below .3
+        nothing here can be decided at .05. 5 against 5 could (.024).
+        """
+        asked = Asked(of, reference, at, classes, metric, n_points, progress_range)
+        return compare(self.analysis, asked, by, groups, against, selection or Selection(), seed)
+
     def mean_trajectory(
         self,
         curve: str | CurveKey,
@@ -501,7 +611,7 @@ class PredspaceAccessor:
         by: By = "curve",
         *,
         n_draws: int = 1000,
-        over: Over = "samples",
+        over: Drawn = "samples",
         seed: int = 0,
         mean: Mean = "arithmetic",
         selection: Selection | None = None,

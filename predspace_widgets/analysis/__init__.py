@@ -5,6 +5,8 @@
 - run against run: `runs` (distances between runs, to a reference, between groups), `lengths`
 - sample by sample: `inspection` (why two predictions differ, what a checkpoint gets wrong), read by `points`
 - which differ: `matrix` (all pairs over one range, see `common_range`, with floors and p), `outliers`
+- groups of runs: `run_values` (one number a run), `group_comparison` (spread, p by relabelling, Holm's correction),
+  `temperature_band` (the same numbers at several temperatures of imprinting)
 - the shape of trajectories: `reindexed` (curves at equal progress), `mean_trajectory`, `tangents`, `tube`, `frechet`,
   `inpca_of_trajectories` (a point a trajectory), `tree` (of curves, with support)
 - within classes: `classes` (progress on classes not trained on), `overlap` (of the class sets of tasks)

@@ -33,7 +33,7 @@ from predspace_widgets.analysis.groups import Curves
 from predspace_widgets.analysis.measurements import ComparedCurves, Measurements, PartOf, Places, Sides, digest
 from predspace_widgets.analysis.points import Points
 from predspace_widgets.geometry.curves import LengthMethod
-from predspace_widgets.geometry.distance import Metric
+from predspace_widgets.geometry.distance import Metric, check_metric
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
@@ -297,7 +297,11 @@ class Analysis:
     # -- on a selection ------------------------------------------------------------------------------------------------
 
     def picture(
-        self, selection: Selection = _EVERYTHING, n_components: int = 3, fitted_on: Selection | None = None
+        self,
+        selection: Selection = _EVERYTHING,
+        n_components: int = 3,
+        fitted_on: Selection | None = None,
+        metric: Metric = "bhattacharyya",
     ) -> xr.Dataset:
         """InPCA of the selected checkpoints, with ignorance, truth and the geodesic between them projected into it.
 
@@ -309,6 +313,8 @@ class Analysis:
         fitted_on : Selection, optional
             The checkpoints that the axes come from, by default those that are shown. Others that are shown are
             projected, so that axes can stay while curves come and go.
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
+            Of the distances that are embedded, great-circle distances squared; see `InPCA`. Its name is an attribute.
 
         Returns
         -------
@@ -319,14 +325,17 @@ class Analysis:
             from, whose number is the attribute `fitted_on`. In a dataset of more than `frame.MOST_EXACT` checkpoints
             the axes come from landmarks, whose number is the attribute `landmarks`, and the stress is estimated on up
             to 1,000 checkpoints drawn from all. Signs of axes are those of the picture of the whole dataset on the
-            checkpoints that the axes come from: the same selections are the same picture, whatever was looked at
-            before. An embedding-only dataset has its stored axes whatever is asked for: no attribute `fitted_on`, for
-            what they were fitted on is not recorded.
+            checkpoints that the axes come from, and that of another metric has those of the default one: the same
+            selections are the same picture, whatever was looked at before. An embedding-only dataset has its stored
+            axes whatever is asked for: no attribute `fitted_on`, for what they were fitted on is not recorded.
 
         Raises
         ------
         ValueError
-            The selection is empty, or the axes would come from no or a single checkpoint.
+            The selection is empty, the axes would come from no or a single checkpoint, the metric is unknown, or is
+            another one than Bhattacharyya's in a dataset of more than `frame.MOST_EXACT` checkpoints.
+        NoPredictionsError
+            Another metric of an embedding-only dataset.
 
         Examples
         --------
@@ -336,6 +345,9 @@ class Analysis:
         (16, 48)
         """
         rows = selection.rows(self.ds)
+        check_metric(metric)
+        if metric != "bhattacharyya":
+            self.measured.check_predictions()
         if not self.has_predictions:
             return self._selections.get(
                 ("stored", digest(rows), n_components),
@@ -343,7 +355,8 @@ class Analysis:
             )
         fitted = rows if fitted_on is None else self._fitted_rows(fitted_on)
         return self._selections.get(
-            ("picture", digest(rows), digest(fitted), n_components), lambda: self._picture(rows, fitted, n_components)
+            ("picture", digest(rows), digest(fitted), n_components, metric),
+            lambda: self._picture(rows, fitted, n_components, metric),
         )
 
     def _fitted_rows(self, fitted_on: Selection) -> NDArray[np.intp]:
@@ -352,19 +365,21 @@ class Analysis:
         except EmptySelectionError as error:
             raise EmptySelectionError(f"the axes have nothing to be fitted on: {error}") from error
 
-    def _picture(self, rows: NDArray[np.intp], fitted: NDArray[np.intp], n_components: int) -> xr.Dataset:
+    def _picture(
+        self, rows: NDArray[np.intp], fitted: NDArray[np.intp], n_components: int, metric: Metric
+    ) -> xr.Dataset:
         if len(fitted) < 2:
             what = "is chosen: a picture needs" if fitted is rows else "is what the axes are fitted on: they need"
             raise EmptySelectionError(f"only one checkpoint {what} at least two")
-        key = (digest(fitted), n_components)
-        axes = self._axes_of(fitted, n_components)
+        key = (digest(fitted), n_components, metric)
+        axes = self._axes_of(fitted, n_components, metric)
         if np.isin(rows, fitted).all():
             embedding = axes.fitted[np.searchsorted(fitted, rows)]
         else:  # of all at once, so that whatever is shown next is there
             embedding = self._axes.get(("coordinates", *key), lambda: axes.of_all(self.measured))[rows]
         eigenvalues = axes.frame.inpca.eigenvalues_
         picture = make_picture(self.ds, self._curves, rows, embedding, eigenvalues, axes.explained_stress, axes.line)
-        picture.attrs["fitted_on"] = len(fitted)
+        picture.attrs |= {"fitted_on": len(fitted), "metric": metric}
         if axes.frame.landmarks is not None:
             picture.attrs["landmarks"] = len(axes.frame.landmarks)
         return picture
@@ -383,24 +398,31 @@ class Analysis:
         """
         return self._axes_of(np.arange(self.ds.sizes["checkpoint"]), n_components)
 
-    def _axes_of(self, fitted: NDArray[np.intp], n_components: int) -> Axes:
+    def _axes_of(self, fitted: NDArray[np.intp], n_components: int, metric: Metric = "bhattacharyya") -> Axes:
         def compute() -> Axes:
-            whole = self._whole_embedding(max(n_components, _SIGNED_AXES))
-            return axes_of(self.measured, fitted, n_components, whole)
+            whole = self._whole_embedding(max(n_components, _SIGNED_AXES), metric)
+            return axes_of(self.measured, fitted, n_components, whole, metric)
 
-        return self._axes.get(("axes", digest(fitted), n_components), compute)
+        return self._axes.get(("axes", digest(fitted), n_components, metric), compute)
 
-    def _whole_embedding(self, n_components: int) -> Array:
-        """Coordinates of all checkpoints, (T, component), with signs by the rule of `InPCA` or those of `like`."""
+    def _whole_embedding(self, n_components: int, metric: Metric = "bhattacharyya") -> Array:
+        """Coordinates of all checkpoints, (T, component), with signs by the rule of `InPCA` or those of `like`.
+
+        Of another metric, with those of Bhattacharyya distances.
+        """
         every = np.arange(self.ds.sizes["checkpoint"])
 
         def compute() -> Array:
-            embedding = fit(self.measured, every, n_components).inpca.embedding_
-            if self._like is None:
+            embedding = fit(self.measured, every, n_components, metric).inpca.embedding_
+            if self._like is not None:
+                whole = self._like._whole_embedding(n_components, metric)
+            elif metric != "bhattacharyya":
+                whole = self._whole_embedding(n_components)
+            else:
                 return embedding
-            return np.asarray(embedding * signs_like(embedding, every, self._like._whole_embedding(n_components)))
+            return np.asarray(embedding * signs_like(embedding, every, whole))
 
-        return self._whole.get(n_components, compute)
+        return self._whole.get((n_components, metric), compute)
 
     def progress_curves(
         self, selection: Selection = _EVERYTHING, metric: ProgressMetric = "bhattacharyya"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis.groups import Curves
 from predspace_widgets.analysis.measurements import N_GEODESIC_POINTS, Measurements
+from predspace_widgets.geometry.distance import Metric, squared_intervals
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
 from predspace_widgets.trajectories.selection import EmptySelectionError
@@ -44,11 +45,14 @@ class Frame:
         Fitted to their precomputed distances.
     landmarks : array of int, or None
         Rows that the axes come from; None where all of the checkpoints are measured with each other.
+    metric : str
+        Of these distances.
     """
 
     rows: NDArray[np.intp]
     inpca: InPCA
     landmarks: NDArray[np.intp] | None
+    metric: Metric = "bhattacharyya"
 
     @property
     def measured_from(self) -> NDArray[np.intp]:
@@ -107,19 +111,28 @@ def measure_for_frames(measured: Measurements) -> None:
     measured.geodesic_distances()
 
 
-def fit(measured: Measurements, rows: NDArray[np.intp], n_components: int) -> Frame:
+def fit(measured: Measurements, rows: NDArray[np.intp], n_components: int, metric: Metric = "bhattacharyya") -> Frame:
     """Axes of some checkpoints.
 
     Raises
     ------
     EmptySelectionError
         Too many checkpoints with fewer than two landmarks among them.
+    ValueError
+        Another metric than Bhattacharyya's in a dataset of too many checkpoints.
     """
     from predspace_widgets.geometry import InPCA  # late: scikit-learn takes a second to import
 
     exact = InPCA(min(n_components, len(rows)), metric="precomputed")
-    if measured.ds.sizes["checkpoint"] <= MOST_EXACT:
-        return Frame(rows, exact.fit(measured.distances()[np.ix_(rows, rows)]), None)
+    n_checkpoints = measured.ds.sizes["checkpoint"]
+    if n_checkpoints <= MOST_EXACT:
+        distances = squared_intervals(measured.distances(metric)[np.ix_(rows, rows)], metric)
+        return Frame(rows, exact.fit(distances), None, metric)
+    if metric != "bhattacharyya":
+        raise ValueError(
+            f"of {n_checkpoints:,} checkpoints there are pictures by metric 'bhattacharyya' only, from landmarks: "
+            f"select at most {MOST_EXACT:,} for {metric!r}"
+        )
     landmarks, distances = measured.landmark_distances(N_LANDMARKS)
     _, among, columns = np.intersect1d(rows, landmarks, assume_unique=True, return_indices=True)
     if len(among) < _ENOUGH_LANDMARKS and len(rows) <= MOST_EXACT:
@@ -135,16 +148,18 @@ def fit(measured: Measurements, rows: NDArray[np.intp], n_components: int) -> Fr
 
 
 def distances_to(frame: Frame, measured: Measurements, rows: NDArray[np.intp]) -> Array:
-    """Distances from some checkpoints to those that a frame projects by, (n, m)."""
+    """Squared intervals from some checkpoints to those that a frame projects by, (n, m)."""
     if measured.ds.sizes["checkpoint"] <= MOST_EXACT:
-        return measured.distances()[np.ix_(rows, frame.measured_from)]
+        return squared_intervals(measured.distances(frame.metric)[np.ix_(rows, frame.measured_from)], frame.metric)
     if frame.landmarks is None:
         return measured.distances_between(rows, frame.measured_from)
     landmarks, distances = measured.landmark_distances(N_LANDMARKS)
     return distances[np.ix_(rows, np.searchsorted(landmarks, frame.landmarks))]
 
 
-def axes_of(measured: Measurements, rows: NDArray[np.intp], n_components: int, whole: Array) -> Axes:
+def axes_of(
+    measured: Measurements, rows: NDArray[np.intp], n_components: int, whole: Array, metric: Metric = "bhattacharyya"
+) -> Axes:
     """Axes fitted to some checkpoints, with the signs of the embedding (T, k') of the whole dataset.
 
     Raises
@@ -152,9 +167,10 @@ def axes_of(measured: Measurements, rows: NDArray[np.intp], n_components: int, w
     EmptySelectionError
         See `fit`.
     """
-    frame = fit(measured, rows, n_components)
+    frame = fit(measured, rows, n_components, metric)
     signs = signs_like(frame.inpca.embedding_, rows, whole)
-    line = frame.inpca.transform(measured.geodesic_distances()[:, frame.measured_from])  # (point, k)
+    to_geodesic = squared_intervals(measured.geodesic_distances(metric)[:, frame.measured_from], metric)
+    line = frame.inpca.transform(to_geodesic)  # (point, k)
     return Axes(frame, signs, explained_stress_of(frame, measured), line * signs)
 
 

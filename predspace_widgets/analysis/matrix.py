@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.common_range import By, Member, Of, Shared, members_of, share
+from predspace_widgets.analysis.group_comparison import what_so_few_decide
 from predspace_widgets.analysis.large.blocks import in_threads
 from predspace_widgets.analysis.measurements import digest
 from predspace_widgets.geometry.floor import (
+    MOST_RELABELLINGS,
     one_against_others,
     p_value,
     relabelled_distances,
@@ -24,6 +26,7 @@ from predspace_widgets.geometry.floor import (
 )
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.geometry.relabelling import holm
 from predspace_widgets.trajectories.selection import Selection
 
 #: Leaves of a tree that are put into their best order; more would take too long.
@@ -72,15 +75,17 @@ def matrix(
         (curve, other) or (run, other), symmetric: `distance`, d_B, 0 on the diagonal; `floor`, what chance between
         seeds makes of it, for means of as many runs, on the diagonal of two such means of the one curve (see
         `predspace_widgets.geometry.matched_floor`); `within_floor`, whether the distance is no larger; and of curves
-        `p_value` by relabelling runs, as `Analysis.comparison` has it. NaN where a curve is left out, or where no side
-        has two runs.
+        `p_value` by relabelling runs, as `Analysis.comparison` has it, `p_holm`, after Holm's correction over all pairs
+        that have one, and `smallest_p`, the smallest that so few runs can give. NaN where a curve is left out, or where
+        no side has two runs.
 
         `order` (place), in which neighbours are near, those left out last, and `linkage` (merge, part), the tree that
         it is from, as scipy has it: average linkage, its leaves those that are compared, in the order of the dataset.
         `n_runs` and `compared` tell of each how many runs it has and whether it takes part.
 
         Attributes: `of`, `by`, `n_points`, `metric`; `progress_range`, or `steps`; `bounded_by`, where the range was
-        chosen, the labels with which it starts and ends; `note`, all this in words.
+        chosen, the labels with which it starts and ends; `note`, all this in words; `says`, where there is a p, what so
+        few runs can and cannot decide.
 
     Raises
     ------
@@ -120,11 +125,12 @@ def matrix(
 
 @dataclass(frozen=True)
 class _Measured:
-    """Of the M members that take part: distances, floors and p-values, (M, M) each."""
+    """Of the M members that take part: distances, floors and p-values, (M, M) each; and the smallest of a pair."""
 
     distance: Array
     floor: Array
     p_value: Array | None
+    smallest_p: Array | None
 
 
 def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared, with_p: bool) -> _Measured:
@@ -165,7 +171,9 @@ def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared, with
         ps = [p_value(of_pair) if is_known else np.nan for of_pair, is_known in zip(relabelled, known, strict=True)]
         p = _square(ps, len(taking))
         np.fill_diagonal(p, np.nan)
-    return _Measured(distance, _floors(taking, spread, groups, places_of), p)
+    n_splits = [len(is_first) for is_first in splits] if relabels else [1] * len(pairs)
+    smallest = None if p is None else _square(1 / np.array(n_splits), len(taking))
+    return _Measured(distance, _floors(taking, spread, groups, places_of), p, smallest)
 
 
 def all_pairs(points: Array, weights: Array) -> Array:
@@ -239,9 +247,16 @@ def _labelled(
         "n_runs": (by, np.array([len(member.runs) for member in members])),
         "compared": (by, shared.taking_part),
     }
-    if by == "curve" and measured.p_value is not None:
-        variables["p_value"] = ((by, "other"), whole(measured.p_value))
     places, attrs = shared.places, {**options, "note": shared.note, "bounded_by": shared.bounded_by}
+    if by == "curve" and measured.p_value is not None and measured.smallest_p is not None:
+        above = np.triu_indices(len(inside), 1)
+        corrected = _square(holm(measured.p_value[above]), len(inside))
+        for name, square in (("p_value", measured.p_value), ("p_holm", corrected), ("smallest_p", measured.smallest_p)):
+            np.fill_diagonal(square, np.nan)
+            variables[name] = ((by, "other"), whole(square))
+        sizes = [len(members[place].runs) for place in inside.tolist()]
+        of_pairs = list(itertools.combinations(sizes, 2))
+        attrs["says"] = what_so_few_decide(of_pairs, measured.smallest_p[above], MOST_RELABELLINGS)
     if places.grid is not None:
         attrs["progress_range"] = (float(places.grid[0]), float(places.grid[-1]))
     if places.each:

@@ -281,11 +281,12 @@ class Measurements:
         of_block = partial(_distances_from, points=points, columns=columns)
         return self._mean("", of_block, (len(points), len(columns)), keep=False, show_progress=False)
 
-    def geodesic_distances(self) -> Array:
+    def geodesic_distances(self, metric: Metric = "bhattacharyya") -> Array:
         """Distances from points of the geodesic from ignorance to truth to all checkpoints, (point, T)."""
         shape = (N_GEODESIC_POINTS, self.ds.sizes["checkpoint"])
-        of_block = partial(_geodesic_distances, labels=self.labels())
-        return self._cache.get(("geodesic",), lambda: self._mean("distances-to-geodesic", of_block, shape))
+        of_block = partial(_geodesic_distances, labels=self.labels(), metric=metric)
+        name = "distances-to-geodesic" + ("" if metric == "bhattacharyya" else f"-{metric}")
+        return self._cache.get(("geodesic", metric), lambda: self._mean(name, of_block, shape))
 
     def progress(self, metric: ProgressMetric = "bhattacharyya") -> Array:
         """Geometric progress of all checkpoints from ignorance to truth, (T,)."""
@@ -602,8 +603,8 @@ def _squareform(distances: Array) -> Array:
     return np.asarray(squareform(distances, checks=False))
 
 
-def _geodesic_distances(block: NDArray[Any], samples: slice, labels: NDArray[Any]) -> Array:
-    return pairwise(_line(labels[samples], block.shape[2]), block, threads=threads_of_a_task())
+def _geodesic_distances(block: NDArray[Any], samples: slice, labels: NDArray[Any], metric: Metric) -> Array:
+    return pairwise(_line(labels[samples], block.shape[2]), block, metric=metric, threads=threads_of_a_task())
 
 
 def _line(labels: NDArray[Any], n_classes: int) -> Array:

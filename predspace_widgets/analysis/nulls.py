@@ -8,16 +8,24 @@ therefore not that they all lead from ignorance to truth, nor how they progress.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import analysis_of
-from predspace_widgets.geometry import InPCA, pairwise
+from predspace_widgets.geometry import pairwise
 from predspace_widgets.geometry.floor import p_value
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.selection import rows_of_runs
+
+if TYPE_CHECKING:
+    from predspace_widgets.geometry import InPCA
+
+Shuffle = Callable[[NDArray[np.floating], NDArray[np.integer], np.random.Generator], NDArray[np.floating]]
 
 #: Draws of each null: 19 can show p = 1/20.
 N_DRAWS = 19
@@ -111,7 +119,20 @@ def shuffle_wrong_classes(
 
 
 #: The nulls, by what is shuffled for each run by itself.
-NULLS = {"samples within a class": shuffle_samples, "wrong classes": shuffle_wrong_classes}
+NULLS: dict[str, Shuffle] = {"samples within a class": shuffle_samples, "wrong classes": shuffle_wrong_classes}
+
+
+def shuffle_runs(
+    shuffle: Shuffle,
+    probs: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    runs: Iterable[NDArray[np.integer]],
+    generator: np.random.Generator,
+    to: NDArray[np.floating],
+) -> None:
+    """One draw of a null, written to an array (T, N, C): each run, given by its rows, shuffled by itself."""
+    for rows in runs:
+        to[rows] = shuffle(probs[rows], labels, generator)
 
 
 def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = N_DRAWS, seed: int = 0) -> pd.DataFrame:
@@ -144,8 +165,7 @@ def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = N_DRAWS, see
     records = []
     for draw in range(n_draws):
         for name, shuffle in NULLS.items():
-            for rows in runs.values():
-                shuffled[rows] = shuffle(probs[rows], labels, generator)
+            shuffle_runs(shuffle, probs, labels, runs.values(), generator, shuffled)
             stress = float(_fit(pairwise(shuffled), n_axes).explained_stress_[-1])
             records.append({"shuffled": name, "draw": draw, "explained_stress": stress})
     return pd.DataFrame.from_records(records)
@@ -177,4 +197,6 @@ def p_of_stress(measured: float, draws: pd.DataFrame) -> pd.Series:
 
 def _fit(distances: Array, n_axes: int) -> InPCA:
     """The axes alone, without what a picture shows beside them."""
+    from predspace_widgets.geometry import InPCA  # late: scikit-learn takes a second to import
+
     return InPCA(n_axes, metric="precomputed").fit(distances)

@@ -20,7 +20,7 @@ from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.selection import Selection
 
 #: What is drawn anew: the samples that distances are means over, or the runs of each curve.
-Over = Literal["samples", "seeds"]
+Drawn = Literal["samples", "seeds"]
 
 _DRAWS_AT_A_TIME = 256
 
@@ -30,7 +30,7 @@ def tree(
     of: Of = "progress",
     by: By = "curve",
     n_draws: int = 1000,
-    over: Over = "samples",
+    over: Drawn = "samples",
     seed: int = 0,
     mean: Mean = "arithmetic",
     selection: Selection | None = None,
@@ -106,8 +106,8 @@ def tree(
 
 
 def _check_options(over: str, by: str, n_draws: int, mean: str) -> None:
-    if over not in get_args(Over):
-        raise ValueError(f"over must be one of {', '.join(get_args(Over))}, not {over!r}")
+    if over not in get_args(Drawn):
+        raise ValueError(f"over must be one of {', '.join(get_args(Drawn))}, not {over!r}")
     if n_draws < 0:
         raise ValueError(f"n_draws must be 0 or more, got {n_draws}")
     if over == "seeds" and by == "run":

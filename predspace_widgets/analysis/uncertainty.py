@@ -8,7 +8,6 @@ difference between pictures.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Literal
@@ -17,11 +16,10 @@ import numpy as np
 import psutil
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.frame import MOST_EXACT
-from predspace_widgets.analysis.large.blocks import in_threads
+from predspace_widgets.analysis.large.blocks import blas_on_one_thread, in_threads
 from predspace_widgets.analysis.measurements import Measurements
 from predspace_widgets.geometry.bootstrap import N_CANDIDATES, Embedding, align, embed
 from predspace_widgets.geometry.inpca import align_signs
@@ -36,7 +34,6 @@ N_DRAWS = 200
 # Of all distances of several draws, which are held at a time.
 _BYTES_AT_A_TIME = 2**31
 _DRAWS_AT_A_TIME = 20
-_ONE_AT_A_TIME = threading.Lock()
 
 
 def bootstrap(
@@ -219,7 +216,7 @@ def _distances_of_draws(measured: Measurements, rows: NDArray[np.intp], weights:
 
 
 def _embed_all(distances: Iterable[Array], times: Array, n_components: int, start: Array) -> list[Embedding]:
-    """Pictures of several draws, each on one thread: those of matrix products would wait for each other."""
+    """Pictures of several draws."""
     from scipy.spatial.distance import squareform  # late: it takes a while to import
 
     def picture(of_draw: Array, counts: Array) -> Embedding:
@@ -229,8 +226,7 @@ def _embed_all(distances: Iterable[Array], times: Array, n_components: int, star
     draws = zip(distances, times, strict=True)
     pictures: list[Embedding] = []
     while some := list(itertools.islice(draws, _DRAWS_AT_A_TIME)):
-        # The number of threads is one for the whole process: two calls at a time would restore each other's.
-        with _ONE_AT_A_TIME, threadpool_limits(1, user_api="blas"):
+        with blas_on_one_thread():
             pictures += in_threads([partial(picture, *draw) for draw in some])
     return pictures
 

@@ -10,9 +10,11 @@ from predspace_widgets.geometry.curves import (
     riemann_length,
     trajectory_distance,
 )
+from predspace_widgets.geometry.dimension import participation_ratio, sloppiness
 from predspace_widgets.geometry.distance import (
     angles,
     bhattacharyya,
+    euclidean,
     great_circle,
     overlaps,
     pairwise,
@@ -24,9 +26,10 @@ from predspace_widgets.geometry.geodesic import distance_to_geodesic, geodesic, 
 from predspace_widgets.geometry.landmarks import choose_landmarks
 from predspace_widgets.geometry.mean import bhattacharyya_mean, mean_prediction
 from predspace_widgets.geometry.probabilities import FLOOR, as_probabilities, ignorance, truth
+from predspace_widgets.geometry.relabelling import holm, relabelled_difference
 
 if TYPE_CHECKING:
-    from predspace_widgets.geometry.inpca import InPCA, align_signs, explained_stress
+    from predspace_widgets.geometry.inpca import InPCA, align_signs, explained_stress, spectrum
 
 __all__ = [
     "FLOOR",
@@ -41,19 +44,25 @@ __all__ = [
     "contributions",
     "discrete_frechet",
     "distance_to_geodesic",
+    "euclidean",
     "explained_stress",
     "geodesic",
     "great_circle",
+    "holm",
     "ignorance",
     "matched_floor",
     "mean_prediction",
     "overlaps",
     "pairwise",
+    "participation_ratio",
     "progress",
     "progress_records",
     "reindex",
+    "relabelled_difference",
     "riemann_length",
     "seed_floor",
+    "sloppiness",
+    "spectrum",
     "symmetric_kl",
     "trajectory_distance",
     "truth",
@@ -62,7 +71,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # scikit-learn takes a second to import: a page or a command can answer before it.
-    if name in ("InPCA", "align_signs", "explained_stress"):
+    if name in ("InPCA", "align_signs", "explained_stress", "spectrum"):
         from predspace_widgets.geometry import inpca
 
         return getattr(inpca, name)

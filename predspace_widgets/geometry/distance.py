@@ -14,13 +14,21 @@ from numpy.typing import ArrayLike
 
 from predspace_widgets.geometry.probabilities import FLOOR, Array, as_probabilities, check_same_space
 
-Metric = Literal["bhattacharyya", "great_circle", "symmetric_kl"]
+Metric = Literal["bhattacharyya", "great_circle", "symmetric_kl", "euclidean"]
 
 
 def check_metric(metric: str) -> None:
     """Raise ValueError, naming the known ones, unless `metric` is a distance of this module."""
     if metric not in get_args(Metric):
         raise ValueError(f"unknown metric {metric!r}: choose one of {', '.join(get_args(Metric))}")
+
+
+def squared_intervals(distances: Array, metric: str) -> Array:
+    """What InPCA embeds of distances in a metric: of great-circle distances, which are lengths, the squares.
+
+    All other distances here are squared intervals as they are, and are given back uncopied.
+    """
+    return np.square(distances) if metric == "great_circle" else distances
 
 
 def overlaps(P: ArrayLike, Q: ArrayLike) -> Array:
@@ -140,6 +148,34 @@ def symmetric_kl(P: ArrayLike, Q: ArrayLike) -> Array:
     return ((p - q) * (np.log(p) - np.log(q))).sum(axis=-1).mean(axis=-1) / 2  # (..., N, C) -> (...)
 
 
+def euclidean(P: ArrayLike, Q: ArrayLike) -> Array:
+    """Squared Euclidean distance between square roots, (1/N) sum_nc (sqrt(P_nc) - sqrt(Q_nc))^2 = 2 - 2 mean_n b_n.
+
+    Its InPCA is the principal component analysis of the roots. It is twice the squared Hellinger distance.
+
+    Parameters
+    ----------
+    P, Q : array, shape (..., N, C)
+        Probabilities; the leading dimensions broadcast.
+
+    Returns
+    -------
+    array, shape (...)
+        In [0, 2]. Twice `bhattacharyya` where P and Q are close; its root is a metric.
+
+    Raises
+    ------
+    ValueError
+        P or Q are no probabilities, or differ in samples or classes.
+
+    Examples
+    --------
+    >>> float(euclidean([[0.5, 0.5]], [[1.0, 0.0]]).round(6))  # 2 - sqrt(2)
+    0.585786
+    """
+    return 2 * _overlap_deficits(P, Q).mean(axis=-1)  # (..., N) -> (...)
+
+
 def angles(P: ArrayLike, Q: ArrayLike) -> Array:
     """Angle arccos(b_n) between the predictions of each sample, shape (..., N), in radians (see `great_circle`)."""
     return angles_of_deficits(_overlap_deficits(P, Q))
@@ -184,11 +220,11 @@ def pairwise(
         Probabilities of T checkpoints. float16 and float32 are read tile by tile, never copied whole to float64.
     Q : array, shape (S, N, C), optional
         Probabilities in the same prediction space. Left out, distances are within P, and only half are computed.
-    metric : {"bhattacharyya", "great_circle", "symmetric_kl"}
+    metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
         Which distance; see the functions of these names.
     dtype : {"float32", "float64"}, optional
         Precision of the arithmetic. By default float32 for "bhattacharyya" and float64 for the others: an arc cosine
-        near 1 and a difference of logarithms lose too many digits in float32 (see Notes).
+        near 1 and differences of overlaps from 1 or of logarithms lose too many digits in float32 (see Notes).
     device : str
         Where torch computes: "cpu" or "cuda".
     threads : int, optional
@@ -210,12 +246,13 @@ def pairwise(
     -----
     The largest errors measured on a CPU, of pairs near and far: of "bhattacharyya" in float32 6e-7 up to 100 classes,
     1.1e-6 up to 200, 1.1e-5 from there to 2,000; in float64 1e-13, and 2e-11 of "symmetric_kl". Of "great_circle" in
-    float64 1e-8, but for angles that are smaller than what counts as 0.
+    float64 1e-8, but for angles that are smaller than what counts as 0. Of "euclidean" in float64 1e-14.
 
     Points that coincide are 0 apart, with Q given too: what rounding can make of coinciding points counts as 0. With
     eps the last digit of the precision, and r(n) = (4 + n / 4) eps in float64, (4 + sqrt(n)) eps in float32, these are
     distances below r(C) of "bhattacharyya" (in float32 up to 200 classes below 4 eps, 5e-7), distances below
-    -log(FLOOR) r(N C) of "symmetric_kl", and angles of a sample below sqrt(2 r(C)) of "great_circle".
+    -log(FLOOR) r(N C) of "symmetric_kl" and 2 r(N C) of "euclidean", and angles of a sample below sqrt(2 r(C)) of
+    "great_circle".
 
     Examples
     --------

@@ -122,7 +122,7 @@ class Relabellings(NamedTuple):
     exact: bool
 
 
-def relabellings(n_first: int, n_second: int, seed: int = 0) -> Relabellings:
+def relabellings(n_first: int, n_second: int, seed: int = 0, most: int = MOST_RELABELLINGS) -> Relabellings:
     """Ways to split n + m runs into n and m: all of them if they can be counted, else some drawn at random.
 
     Where n equals m a split and its mirror image give the same distance, and one of the two is left out.
@@ -133,6 +133,8 @@ def relabellings(n_first: int, n_second: int, seed: int = 0) -> Relabellings:
         At least 1.
     seed : int
         Of the draws.
+    most : int
+        So many are all tried; of more, this many are drawn.
 
     Returns
     -------
@@ -145,14 +147,14 @@ def relabellings(n_first: int, n_second: int, seed: int = 0) -> Relabellings:
     """
     n_runs, mirrored = n_first + n_second, n_first == n_second
     given = np.arange(n_runs) < n_first
-    if math.comb(n_runs, n_first) // (1 + mirrored) <= MOST_RELABELLINGS:
+    if math.comb(n_runs, n_first) // (1 + mirrored) <= most:
         chosen = itertools.combinations(range(n_runs), n_first)  # the given one comes first
         splits = [members for members in chosen if not mirrored or members[0] == 0]
         is_first = np.zeros((len(splits), n_runs), dtype=bool)
         np.put_along_axis(is_first, np.array(splits), True, axis=1)
         return Relabellings(is_first, True)
     random = np.random.default_rng(seed)
-    drawn = [random.permutation(given) for _ in range(MOST_RELABELLINGS - 1)]
+    drawn = [random.permutation(given) for _ in range(most - 1)]
     return Relabellings(np.stack([given, *drawn]), False)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from predspace_widgets.geometry.distance import check_metric, pairwise
+from predspace_widgets.geometry.distance import check_metric, pairwise, squared_intervals
 from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 
@@ -48,15 +48,16 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     sqrt(abs(lambda_i)) U_i, the largest abs(lambda_i) first. An axis with lambda_i < 0 is imaginary: squared intervals
     add with the sign of lambda_i. Signs are fixed: the coordinate of largest magnitude of each axis is positive.
 
-    D holds squared intervals. Bhattacharyya distances and symmetrised divergences are such; great-circle distances are
-    lengths, and are squared, so that a geodesic is a straight line. An eigenvalue that may come from the rounding of D,
-    which is relative to the largest distance, counts as 0: a factor of D changes no stress.
+    D holds squared intervals. Bhattacharyya distances and symmetrised divergences are such, and so are "euclidean"
+    distances, between square roots of probabilities, whose picture is their principal component analysis. Great-circle
+    distances are lengths, and are squared, so that a geodesic is a straight line. An eigenvalue that may come from the
+    rounding of D, which is relative to the largest distance, counts as 0: a factor of D changes no stress.
 
     Parameters
     ----------
     n_components : int
         Number of axes, at most the number of points.
-    metric : {"bhattacharyya", "great_circle", "symmetric_kl", "precomputed"}
+    metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean", "precomputed"}
         Distance between points; "great_circle" embeds its square. With "precomputed", `fit` takes D (T, T) and
         `transform` (n, T), squared distances that are embedded as they are.
     landmarks : int or array of int, shape (m,), optional
@@ -200,8 +201,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
     def _squared_distances(self, P: ArrayLike, Q: ArrayLike | None = None) -> Array:
         """The distances (T, T) or (T, S) that are embedded: squared intervals, whatever the metric."""
-        distances = pairwise(P, Q, metric=self.metric)  # type: ignore[arg-type]
-        return np.square(distances, out=distances) if self.metric == "great_circle" else distances
+        return squared_intervals(pairwise(P, Q, metric=self.metric), self.metric)  # type: ignore[arg-type]
 
     def fit_transform(self, X: ArrayLike, y: Any = None, **fit_params: Any) -> Array:
         """`fit`, and the coordinates of the fitted points, shape (T, n_components)."""
@@ -362,6 +362,36 @@ def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: Arra
     squares = np.square(X.T @ X) * np.outer(signs, signs)
     own = np.array([squares[:k, :k].sum() for k in range(1, len(signs) + 1)])
     return 1 - np.sqrt(np.maximum(total - 2 * crossed + own, 0) / total)
+
+
+def spectrum(distances: ArrayLike) -> Array:
+    """All eigenvalues of W, of which `InPCA` gives the first: signed, by magnitude.
+
+    Parameters
+    ----------
+    distances : array, shape (T, T)
+        Squared intervals, as InPCA embeds them with metric="precomputed".
+
+    Returns
+    -------
+    array, shape (T,)
+        What may come from the rounding of the distances is 0.
+
+    Raises
+    ------
+    ValueError
+        They are not square, not finite or not symmetric.
+
+    Examples
+    --------
+    >>> points = np.array([0.0, 3.0, 6.0])
+    >>> spectrum(np.square(points[:, None] - points)).round(6)
+    array([18.,  0.,  0.])
+    """
+    D = _check_distances(distances)
+    eigenvalues = scipy.linalg.eigvalsh(_double_centre(D, D.mean(axis=1)), overwrite_a=True)
+    eigenvalues[np.abs(eigenvalues) <= rounding_of(D)] = 0.0
+    return np.asarray(eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")])
 
 
 def align_signs(embedding: ArrayLike, reference: ArrayLike) -> Array:

@@ -132,7 +132,8 @@ def _said(differ: xr.Dataset, order: NDArray[np.intp], row: int, column: int) ->
         return f"{first}<br>chance between seeds: {floor}"
     lines = [f"{first} | {second}", f"{differ['distance'].values[i, j]:.3f}, chance between seeds {floor}"]
     if "p_value" in differ and np.isfinite(differ["p_value"].values[i, j]):
-        lines.append(f"p = {differ['p_value'].values[i, j]:.2g}")
+        p, corrected = (differ[name].values[i, j] for name in ("p_value", "p_holm"))
+        lines.append(f"p = {p:.2g}, after Holm's correction {corrected:.2g}")
     return "<br>".join(lines)
 
 
@@ -150,7 +151,7 @@ def _numbers(result: Differ) -> pd.DataFrame:
     labels = differ["other"].values
     i, j = np.triu_indices(len(labels), 1)
     table = pd.DataFrame({"first": labels[i], "second": labels[j]})
-    for name in ("distance", "floor", "p_value", "within_floor"):
+    for name in ("distance", "floor", "p_value", "p_holm", "within_floor"):
         if name in differ:
             table[name] = differ[name].values[i, j]
     if not len(far):

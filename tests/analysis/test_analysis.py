@@ -77,7 +77,7 @@ def assert_checkpoints_named(labelled: xr.DataArray | xr.Dataset, rows: Any) -> 
 # -- distances --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle", "symmetric_kl"])
+@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle", "symmetric_kl", "euclidean"])
 def test_distances_are_labelled(analysis: Analysis, metric: Any) -> None:
     distances = analysis.distances(metric)
     assert distances.dims == ("checkpoint", "other")

@@ -13,6 +13,7 @@ from predspace_widgets.analysis.common_range import widest_range
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.runs import compare_ends, distances_of_runs, mean_over_progress
 from predspace_widgets.geometry import bhattacharyya
+from predspace_widgets.geometry.relabelling import holm
 from predspace_widgets.trajectories import Selection
 from predspace_widgets.trajectories.testing import geodesic_run, random_trajectories
 from tests.trajectories.samples import embedding_only
@@ -36,8 +37,29 @@ def test_it_equals_comparisons_pair_by_pair() -> None:
 def test_without_p_the_rest_is_the_same() -> None:
     for of in ("progress", "end", "step"):
         differ, without = (TRAININGS.predspace.matrix(of=of, n_points=11, with_p=with_p) for with_p in (True, False))
-        xr.testing.assert_allclose(differ.drop_vars("p_value"), without, rtol=1e-9, atol=1e-12)
+        xr.testing.assert_allclose(
+            differ.drop_vars(["p_value", "p_holm", "smallest_p"]), without, rtol=1e-9, atol=1e-12
+        )
         assert "p_value" not in without
+        assert "says" not in without.attrs
+
+
+def test_p_is_corrected_over_the_pairs() -> None:
+    differ = random_trajectories(("a", "b", "c", "d"), n_seeds=3, n_checkpoints=4).predspace.matrix(of="end")
+    above = np.triu_indices(4, 1)
+    np.testing.assert_array_equal(differ.p_holm.values[above], holm(differ.p_value.values[above]))
+    np.testing.assert_array_equal(differ.p_holm, differ.p_holm.T)
+    assert (differ.smallest_p.values[above] == 0.1).all()
+    assert np.isnan([differ[name].values.diagonal() for name in ("p_value", "p_holm", "smallest_p")]).all()
+    assert "over 6 pairs not below .6: nothing here can be decided" in differ.attrs["says"]
+
+
+def test_a_curve_that_is_left_out_is_in_no_family() -> None:
+    differ = TRAININGS.predspace.matrix(n_points=5, progress_range=(0.2, 0.4))
+    assert differ.compared.values.tolist() == [True, True, False]
+    assert np.isfinite(differ.p_holm).sum() == 2
+    xr.testing.assert_equal(differ.p_holm.drop_vars("curve"), differ.p_value.drop_vars("curve"))
+    assert "pairs" not in differ.attrs["says"]
 
 
 def test_at_the_end_it_equals_comparisons_of_ends() -> None:

@@ -28,7 +28,7 @@ from tests.trajectories.samples import KINDS
 
 TRAININGS = random_trajectories(n_seeds=1, n_checkpoints=6)  # 18 checkpoints, 30 samples, 5 classes
 N_BLOCKS = 8  # of four samples at most
-METRICS = ("bhattacharyya", "great_circle", "symmetric_kl")
+METRICS = ("bhattacharyya", "great_circle", "symmetric_kl", "euclidean")
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,7 @@ def strips(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return computed
 
 
-@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle", "symmetric_kl"])
+@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle", "symmetric_kl", "euclidean"])
 @pytest.mark.parametrize("strip_bytes", [1, STRIPS_OF_5, 2**20])
 def test_the_distances_are_those_in_memory(
     metric: Any, strip_bytes: int, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -161,8 +161,8 @@ def test_another_ending(tmp_path: Path) -> None:
 
 
 def test_an_unknown_metric(path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown metric 'euclidean'"):
-        TRAININGS.predspace.save_distances(path, "euclidean")
+    with pytest.raises(ValueError, match="unknown metric 'euclid'"):
+        TRAININGS.predspace.save_distances(path, "euclid")
     assert not path.exists()
 
 

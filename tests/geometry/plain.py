@@ -43,10 +43,19 @@ def symmetric_kl(P: Point, Q: Point) -> float:
     return total / (2 * len(P))
 
 
+def euclidean(P: Point, Q: Point) -> float:
+    total = 0.0
+    for p, q in zip(P, Q, strict=True):
+        for a, b in zip(p, q, strict=True):
+            total += (math.sqrt(a) - math.sqrt(b)) ** 2
+    return total / len(P)
+
+
 METRICS: dict[str, Callable[[Point, Point], float]] = {
     "bhattacharyya": bhattacharyya,
     "great_circle": great_circle,
     "symmetric_kl": symmetric_kl,
+    "euclidean": euclidean,
 }
 
 

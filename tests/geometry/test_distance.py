@@ -17,9 +17,10 @@ DISTANCES = {
     "bhattacharyya": geometry.bhattacharyya,
     "great_circle": geometry.great_circle,
     "symmetric_kl": geometry.symmetric_kl,
+    "euclidean": geometry.euclidean,
 }
 # The arc cosine of the plain formula loses half of the digits near overlap 1; the others lose none.
-PLAIN_ERROR = {"bhattacharyya": 1e-13, "great_circle": 5e-8, "symmetric_kl": 1e-13}
+PLAIN_ERROR = {"bhattacharyya": 1e-13, "great_circle": 5e-8, "symmetric_kl": 1e-13, "euclidean": 1e-14}
 
 every_distance = pytest.mark.parametrize("metric", DISTANCES)
 

@@ -23,7 +23,7 @@ from predspace_widgets.geometry import InPCA, align_signs, explained_stress, inp
 from tests.geometry import plain
 from tests.geometry.strategies import points, seeds, shapes
 
-METRICS = ["bhattacharyya", "great_circle", "symmetric_kl"]
+METRICS = ["bhattacharyya", "great_circle", "symmetric_kl", "euclidean"]
 
 every_metric = pytest.mark.parametrize("metric", METRICS)
 
@@ -110,6 +110,21 @@ def test_of_squared_euclidean_distances_is_pca(n_points: int, n_features: int) -
     np.testing.assert_allclose(model.transform(d) * signs, pca.transform(new), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(8, 3, 4), (5, 10, 2), (60, 7, 250)])
+def test_of_euclidean_distances_is_pca_of_the_roots(shape: tuple[int, int, int]) -> None:
+    """Up to the signs of axes; new points too. No axis is imaginary."""
+    rng = np.random.default_rng(0)
+    P, new = (rng.dirichlet(np.full(shape[2], 0.3), (n, shape[1])) for n in (shape[0], 4))
+    roots, new_roots = (np.sqrt(points / shape[1]).reshape(len(points), -1) for points in (P, new))  # (T, N * C)
+    pca, model = PCA(n_components=4, svd_solver="full").fit(roots), InPCA(n_components=4, metric="euclidean").fit(P)
+    expected = pca.transform(roots)
+    np.testing.assert_allclose(up_to_signs(model.embedding_, expected), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(model.eigenvalues_, pca.explained_variance_ * (shape[0] - 1), rtol=1e-10)
+    np.testing.assert_array_equal(model.signature_, 1)
+    signs = np.where((model.embedding_ * expected).sum(axis=0) < 0, -1, 1)
+    np.testing.assert_allclose(model.transform(new) * signs, pca.transform(new_roots), rtol=0, atol=1e-10)
+
+
 @given(spectrum=spectra, seed=seeds)
 def test_finds_a_known_spectrum(spectrum: np.ndarray, seed: int) -> None:
     """Signed eigenvalues by magnitude; the largest stays first if it is imaginary; axes are the eigenvectors."""
@@ -124,6 +139,18 @@ def test_finds_a_known_spectrum(spectrum: np.ndarray, seed: int) -> None:
         np.testing.assert_allclose(
             model.explained_stress_, plain.explained_stress(spectrum[order], k), rtol=0, atol=1e-7
         )
+
+
+@given(spectrum=spectra, seed=seeds)
+def test_the_whole_spectrum_is_that_of_the_fit(spectrum: np.ndarray, seed: int) -> None:
+    """And ends in zeros, with nothing that rounding made."""
+    D, _ = distances_with_spectrum(spectrum, n_points=len(spectrum) + 3, seed=seed)
+    order = np.argsort(-np.abs(spectrum))
+    found = geometry.spectrum(D)
+    np.testing.assert_allclose(found[: len(spectrum)], spectrum[order], rtol=1e-10)
+    np.testing.assert_array_equal(found[len(spectrum) :], 0.0)
+    with pytest.raises(ValueError, match="symmetric"):
+        geometry.spectrum(np.triu(D + 1))
 
 
 def test_the_largest_imaginary_axis_is_not_dropped() -> None:
@@ -553,7 +580,7 @@ def test_a_fitted_checkpoint_lands_on_itself(metric: str, n_points: int) -> None
     """From predictions; some of the axes are imaginary."""
     P = np.random.default_rng(1).dirichlet(np.full(3, 0.2), (n_points, 1))
     model = InPCA(n_components=11, metric=metric).fit(P)
-    assert metric == "great_circle" or -1 in model.signature_
+    assert metric in ("great_circle", "euclidean") or -1 in model.signature_
     np.testing.assert_allclose(model.transform(P), model.embedding_, rtol=0, atol=1e-5)
     np.testing.assert_allclose(model.transform(P[3:5]), model.embedding_[3:5], rtol=0, atol=1e-5)
 

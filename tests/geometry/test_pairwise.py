@@ -22,11 +22,13 @@ ERROR = {
     ("bhattacharyya", "float32"): 2e-6,
     ("great_circle", "float32"): 2e-3,
     ("symmetric_kl", "float32"): 2e-5,
+    ("euclidean", "float32"): 3e-6,
     ("bhattacharyya", "float64"): 1e-13,
     ("great_circle", "float64"): 1e-7,
     ("symmetric_kl", "float64"): 1e-12,
+    ("euclidean", "float64"): 1e-14,
 }
-DEFAULT = {"bhattacharyya": "float32", "great_circle": "float64", "symmetric_kl": "float64"}
+DEFAULT = {"bhattacharyya": "float32", "great_circle": "float64", "symmetric_kl": "float64", "euclidean": "float64"}
 
 every_metric = pytest.mark.parametrize("metric", METRICS)
 
@@ -99,7 +101,7 @@ def test_distances_that_are_rounding_in_float32_count_as_zero(size: float, is_se
     assert float(geometry.bhattacharyya(P[0], P[1])) == pytest.approx(size, rel=1e-3)
     assert geometry.pairwise(P)[0, 1] == pytest.approx(size if is_seen else 0.0, abs=1.5e-7 if is_seen else 0.0)
     assert geometry.pairwise(P, dtype="float64")[0, 1] == pytest.approx(size, rel=1e-3)
-    for metric in ("great_circle", "symmetric_kl"):
+    for metric in ("great_circle", "symmetric_kl", "euclidean"):
         expected = plain.METRICS[metric](P[0].tolist(), P[1].tolist())
         assert geometry.pairwise(P, metric=metric)[0, 1] == pytest.approx(expected, rel=1e-3)
 
@@ -413,7 +415,7 @@ def test_permutations(metric: str, P: np.ndarray, seed: int) -> None:
 def test_disjoint_certainties_are_held_by_the_floor(metric: str) -> None:
     """The same floor as in the formulas, in float32 too."""
     P = np.stack([geometry.truth([0] * 5, 3), geometry.truth([1] * 5, 3)])
-    expected = math.pi / 2 if metric == "great_circle" else -math.log(1e-9)
+    expected = {"great_circle": math.pi / 2, "euclidean": 2.0}.get(metric, -math.log(1e-9))
     assert geometry.pairwise(P, metric=metric)[0, 1] == pytest.approx(expected, abs=3e-6)
 
 
@@ -484,7 +486,7 @@ def test_other_shapes_are_errors(P, Q, message: str) -> None:
 
 def test_an_unknown_metric_is_an_error_that_names_the_known_ones() -> None:
     """All of them."""
-    with pytest.raises(ValueError, match=r"'euclid'.*bhattacharyya, great_circle, symmetric_kl"):
+    with pytest.raises(ValueError, match=r"'euclid'.*bhattacharyya, great_circle, symmetric_kl, euclidean"):
         geometry.pairwise(dirichlet(2, 3, 2), metric="euclid")
 
 

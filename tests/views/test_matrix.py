@@ -95,6 +95,12 @@ def test_it_says_what_is_compared_over_which_range(analysis: Analysis) -> None:
     assert "Compared at the end." in of_ends.caption
 
 
+def test_the_tip_tells_p_and_what_becomes_of_it_in_the_family() -> None:
+    figure = matrix_figure(random_trajectories(n_seeds=3, n_checkpoints=3).predspace.matrix(of="end"))
+    assert heat(figure)["text"][0][1].endswith("p = 0.1, after Holm's correction 0.3")
+    assert "p = " not in heat(figure)["text"][0][0]
+
+
 def test_names_are_no_markup() -> None:
     ds = random_trajectories(("<b>red</b>", "blue"), n_checkpoints=3)
     figure = figure_of(ds, "matrix", matrix_of="end")

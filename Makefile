@@ -67,6 +67,7 @@ bench-served: $(TEST)
 
 demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
+	$(BIN)/predspace record sweep --out data/sweep.zarr.zip --overwrite
 
 docs: $(TEST)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs

@@ -16,6 +16,7 @@ from predspace_widgets.trajectories import (
     make_trajectories,
     open_trajectories,
     save_trajectories,
+    sloppy_family,
     validate,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "make_trajectories",
     "open_trajectories",
     "save_trajectories",
+    "sloppy_family",
     "trajectories",
     "validate",
 ]

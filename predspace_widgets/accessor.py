@@ -133,6 +133,7 @@ class PredspaceAccessor:
         classes: str | Iterable[str] | None = None,
         samples: Iterable[Any] | None = None,
         among: Iterable[str] | None = None,
+        subset: str | None = None,
     ) -> xr.Dataset:
         """The dataset of all checkpoints on some samples only: their geometry is that of these samples.
 
@@ -146,6 +147,8 @@ class PredspaceAccessor:
             Ids of samples.
         among : iterable of str, optional
             Samples of these classes, predicted among these classes only.
+        subset : str, optional
+            Samples of one set, "train" or "test", of a dataset that has a coordinate `subset` (sample).
 
         Returns
         -------
@@ -156,7 +159,7 @@ class PredspaceAccessor:
         ------
         NoPredictionsError
         ValueError
-            An unknown class or id, fewer than two classes to predict among, or no sample is left.
+            An unknown class, id or subset, fewer than two classes to predict among, or no sample is left.
 
         Examples
         --------
@@ -164,7 +167,7 @@ class PredspaceAccessor:
         >>> random_trajectories().predspace.of_samples(classes="class 4").predspace.progress().sizes
         Frozen({'checkpoint': 48})
         """
-        return dataset_of_samples(self._ds, Samples.of(self._ds, classes, samples, among))
+        return dataset_of_samples(self._ds, Samples.of(self._ds, classes, samples, among, subset))
 
     def at_temperature(self, temperature: float) -> xr.Dataset:
         """The dataset that imprinting at another temperature would have recorded, lazy where this one is.

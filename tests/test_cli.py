@@ -355,7 +355,7 @@ def test_info_of_a_single_checkpoint(
 def test_record_lists_recipes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "record", "--list") == 0
     printed = capsys.readouterr().out
-    for name in ("digits", "digits-methods", "cifar10-tasks", "cifar10-methods", "imagenet-tasks"):
+    for name in ("digits", "digits-methods", "cifar10-tasks", "cifar10-methods", "imagenet-tasks", "sweep"):
         assert f"\n{name} " in f"\n{printed}"
 
 

@@ -97,6 +97,10 @@ def bootstrap(
         often = np.ones(coordinates.shape[:2])  # (B, n)
     else:
         times = _draw_runs(analysis, resampled.rows, over, n_draws, generator)
+        if resampled.fewest(times) < 2:
+            raise ValueError(
+                f"a draw of {over} has less than two checkpoints that axes are fitted on: fit them on more runs"
+            )
         coordinates, draws = resampled.of_times(times)
         often = times[:, resampled.shown] if over == "seeds" else np.ones(coordinates.shape[:2])
     means = means_of_groups(analysis.mean_points(picture["row"].values), coordinates, often)  # (B, mean_point, k)
@@ -169,6 +173,10 @@ class Resampled:
         """The same where checkpoints count so often, (B, n)."""
         return self._turned(itertools.repeat(self._distances, len(times)), self._fitted * times)
 
+    def fewest(self, times: Array) -> int:
+        """How many of the checkpoints that axes are fitted on count at least, where they count so often, (B, n)."""
+        return int((self._fitted * times > 0).sum(axis=1).min())
+
     def _turned(self, distances: Iterable[Array], times: Array) -> tuple[Array, list[Embedding]]:
         n_axes = min(self._n_components + N_CANDIDATES, int(self._fitted.sum()))
         draws = _embed_all(distances, times, n_axes, self.whole.vectors)
@@ -221,7 +229,7 @@ def _embed_all(distances: Iterable[Array], times: Array, n_components: int, star
 
     def picture(of_draw: Array, counts: Array) -> Embedding:
         square = of_draw if of_draw.ndim == 2 else squareform(of_draw.astype(np.float64), checks=False)
-        return embed(square, counts, n_components, start)
+        return _with_axes(embed(square, counts, min(n_components, int((counts > 0).sum())), start), n_components)
 
     draws = zip(distances, times, strict=True)
     pictures: list[Embedding] = []
@@ -229,6 +237,16 @@ def _embed_all(distances: Iterable[Array], times: Array, n_components: int, star
         with blas_on_one_thread():
             pictures += in_threads([partial(picture, *draw) for draw in some])
     return pictures
+
+
+def _with_axes(picture: Embedding, n_components: int) -> Embedding:
+    """With axes on which all points are 0, as many as a picture of few points lacks."""
+    missing = (0, n_components - len(picture.eigenvalues))
+    return picture._replace(
+        coordinates=np.pad(picture.coordinates, ((0, 0), missing)),
+        eigenvalues=np.pad(picture.eigenvalues, missing),
+        explained_stress=np.pad(picture.explained_stress, missing, mode="edge"),
+    )
 
 
 def _distances_among(measured: Measurements, rows: NDArray[np.intp]) -> Array:

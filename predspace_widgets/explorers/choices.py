@@ -17,6 +17,7 @@ import numpy as np
 from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.trajectories.attributes import text_of
 from predspace_widgets.views.comparison import SIDES
+from predspace_widgets.views.error_bars import OVER
 from predspace_widgets.views.inpca import COLORINGS
 from predspace_widgets.views.tables import N_AXES
 
@@ -25,6 +26,7 @@ DIMENSIONS = ("3-D", "2-D", "pairs")
 PROGRESS_METRICS = ("bhattacharyya", "great_circle")
 TIMES = ("epoch", "step", "progress")
 SPECTRA = ("share", "eigenvalues")
+UNCERTAINTIES = ("none", *OVER)
 #: Curves or runs that are compared at a time.
 MOST_COMPARED = len(SIDES)
 
@@ -39,6 +41,7 @@ OPTIONS: dict[str, Collection[Any]] = {
     "matrix_of": get_args(Of),
     "matrix_by": get_args(By),
     "spectrum": SPECTRA,
+    "uncertainty": UNCERTAINTIES,
 }
 
 # Of a name that somebody sent: the most characters that a message repeats.
@@ -361,4 +364,5 @@ READERS: dict[str, Callable[[Any, Known, list[Problem]], Any]] = {
     "matrix_of": _one_of("matrix_of"),
     "matrix_by": _one_of("matrix_by"),
     "spectrum": _one_of("spectrum"),
+    "uncertainty": _one_of("uncertainty"),
 }

@@ -16,7 +16,7 @@ from predspace_widgets.trajectories import DamagedError
 
 _log = logging.getLogger(__name__)
 # What may take long, or must not wait for what takes long.
-_HOLDS_NOBODY_UP = ("ahead", "news", "refit", "payload", "training")
+_HOLDS_NOBODY_UP = ("ahead", "news", "refit", "payload", "training", "error bars")
 Send = Callable[[dict[str, Any], bytes | None], None]
 
 

@@ -22,7 +22,7 @@ _MOST = 2 * (os.cpu_count() or 1) + 2
 _MOST_OF_ONE = 2  # of them for one visitor
 _MOST_BYTES = 2**26  # of the answers to a dataset's questions that are held
 # What is the same for everybody who asks the same, as long as the dataset is.
-_KEPT = ("view", "picture", "quantity", "samples")
+_KEPT = ("view", "picture", "quantity", "samples", "error bars")
 # What all visitors want of a dataset at first, and wait for: none of them uses up his turn.
 _WANTED_BY_ALL = ("ahead",)
 # What is asked for every second and never waits for a computation.

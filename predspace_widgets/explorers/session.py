@@ -27,12 +27,12 @@ from predspace_widgets.trajectories.demo import demo_path
 from predspace_widgets.trajectories.selection import CurveKey
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
+from predspace_widgets.views.error_bars import N_SPECTRUM, error_bars
 from predspace_widgets.views.style import Style, curve_styles, faint, next_style, plain, short, tint
 from predspace_widgets.views.tables import (
     LABELS,
     N_AXES,
     N_PUBLISHED,
-    N_SPECTRUM,
     PROGRESS,
     QUANTITIES,
     axes_info,
@@ -102,13 +102,15 @@ class Session:
         self._kept: dict[str, Any] = {}
         self._locks = {name: threading.Lock() for name in ("numbers", "ahead")}  # who comes meanwhile waits for it
 
-    def payload(self, ahead: bool = False) -> bytes:
+    def payload(self, ahead: bool = False, settings: Mapping[str, Any] | None = None) -> bytes:
         """What a stage is sent first, packed and compressed.
 
         Parameters
         ----------
         ahead : bool
             With all results that are measured ahead, which may take a while: for a stage that cannot ask.
+        settings : mapping, optional
+            What is chosen there: the error bars of these choices are sent along.
         """
         prepared = self._prepared
         measure = self._arrays if prepared is None else lambda: prepared.numbers(self._arrays)
@@ -117,8 +119,17 @@ class Session:
         about |= {"live": self.news is not None and not ahead, "generation": self._generation}
         about |= {"can_train": self.trainings is not None and not ahead}
         if ahead:
+            about["bars"] = self._bars(settings or {})
             return compress(pack(about, numbers))
         return bytes(self._once("numbers", lambda: compress(pack(about, numbers)), "payload"))
+
+    def _bars(self, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+        state = ExplorerState(self.analysis, **settings)
+        try:
+            bars = error_bars(state.on_samples, state)
+        except ValueError:  # the stage says why when it asks
+            return []
+        return [] if bars is None else [{"choices": state.choices(), "bars": bars}]
 
     def ahead(self) -> dict[str, list[dict[str, Any]]]:
         """Results that are measured before anyone asks, by view: drawings and the choices that they are of."""
@@ -214,7 +225,8 @@ class Session:
         Parameters
         ----------
         request : mapping
-            `kind` is "view" (with `view` and the `choices` it depends on), "picture" or "samples" (with `choices`),
+            `kind` is "view" (with `view` and the `choices` it depends on), "picture", "error bars" or "samples" (with
+            `choices`),
             "quantity" (with `name`, and `choices` of samples), "ahead", or "news" and "refit" (with `since`, the number
             of new checkpoints that the stage knows, and its `generation`).
         state : ExplorerState, optional
@@ -243,6 +255,8 @@ class Session:
             return Answer(content=pack({}, {name: _number(quantity(choices.on_samples, name))}), packed=True)
         if kind == "samples":
             return Answer(content=self._of_samples(choices), packed=True)
+        if kind == "error bars":
+            return Answer(plain=error_bars(choices.on_samples, choices))
         if kind == "picture":
             return Answer(content=self._picture(choices), packed=True)
         view = next((view for view in self.views if view.name == request.get("view")), None)
@@ -300,6 +314,7 @@ class Session:
         axes = [*range(1, min(N_AXES, ds.sizes["component"]) + 1)]
         return {
             "axes_fitted_on": ["everything"],
+            "uncertainty": ["none"],
             "horizontal": axes,
             "vertical": axes,
             "time_by": ["epoch", "step"],

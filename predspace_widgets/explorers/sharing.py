@@ -268,7 +268,7 @@ def one_file(session: Session, settings: dict[str, Any]) -> str:
         style=style(),
         choices=_for_script(json.dumps(settings, allow_nan=False)),
         plotly=base64.b64encode(plotly_script()).decode(),
-        payload=base64.b64encode(session.payload(ahead=True)).decode(),
+        payload=base64.b64encode(session.payload(ahead=True, settings=settings)).decode(),
         module=module().replace("</script", "<\\/script"),
     )
 

@@ -102,6 +102,7 @@ class ExplorerState(param.Parameterized):
     matrix_of: Any = _Choice("progress", doc="Where all pairs are compared: at equal progress, the end, equal steps.")
     matrix_by: Any = _Choice("curve", doc="What all pairs are of: curves, or runs.")
     spectrum: Any = _Choice("share", doc="Of each axis, the stress that it explains, or its eigenvalue.")
+    uncertainty: Any = _Choice("none", doc="What is drawn anew for error bars: samples, seeds, runs, or none.")
 
     def __init__(self, data: xr.Dataset | Analysis, **choices: Any) -> None:
         self._learn(data if isinstance(data, Analysis) else analysis_of(data))
@@ -263,7 +264,8 @@ class ExplorerState(param.Parameterized):
     def _which_samples(self) -> Samples | None:
         if self.samples is None:
             return None
-        return Samples(**{name: tuple(members) for name, members in self.samples.items()})
+        chosen: dict[str, Any] = {name: tuple(members) for name, members in self.samples.items()}
+        return Samples(**chosen)
 
     @property
     def tasks(self) -> list[str]:

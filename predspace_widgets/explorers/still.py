@@ -38,7 +38,7 @@ def still(analysis: Analysis, state: ExplorerState) -> str:
     >>> still(analysis, ExplorerState(analysis)).count("<polyline")  # six runs, three means, and the geodesic
     10
     """
-    flat = {"dimensions": "2-D", "color_by": "curve"}
+    flat = {"dimensions": "2-D", "color_by": "curve", "uncertainty": "none"}  # error bars would be waited for
     axes = {} if state.dimensions == "2-D" else {"horizontal": 1, "vertical": 2}
     drawing = VIEWS["inpca"].draw(analysis, ExplorerState(analysis, **(state.settings() | flat | axes)))
     if drawing.figure is None:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -32,9 +32,12 @@ class LabelledImages:
         Index of the true class of each image.
     class_names : tuple of str, length C
     sample_ids : array of int64, shape (N,)
-        Numbers of the images in their dataset; they stay with them in every selection.
+        Numbers of the images in their dataset; they stay with them in every selection. Of training and test images
+        together, where both are numbered from 0: texts, "train 17".
     source : str
         Where the images come from.
+    subset : array of str, shape (N,), optional
+        Of training and test images together: "train" or "test" of each.
 
     Raises
     ------
@@ -50,8 +53,9 @@ class LabelledImages:
     images: NDArray[np.uint8] | MappedImages
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
-    sample_ids: NDArray[np.int64]
+    sample_ids: NDArray[np.int64] | NDArray[np.str_]
     source: str = ""
+    subset: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim not in (3, 4) or self.images.dtype != np.uint8:
@@ -77,7 +81,8 @@ class LabelledImages:
         """The images at some positions, in the order of these."""
         at = np.asarray(index, dtype=np.intp)
         images = self.images.take(at) if isinstance(self.images, MappedImages) else self.images[at]
-        return LabelledImages(images, self.labels[at], self.class_names, self.sample_ids[at], self.source)
+        subset = None if self.subset is None else self.subset[at]
+        return LabelledImages(images, self.labels[at], self.class_names, self.sample_ids[at], self.source, subset)
 
     def tensor(self, index: ArrayLike | slice = slice(None)) -> torch.Tensor:
         """Images as a network reads them: shape (n, channels, rows, columns), float32 from 0 to 1.
@@ -87,6 +92,10 @@ class LabelledImages:
         images = self.images[index if isinstance(index, slice) else np.asarray(index, dtype=np.intp)]
         channels_last = images.reshape(*images.shape[:3], self.n_channels)  # (n, rows, columns, channels)
         return torch.from_numpy(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2)) / np.float32(255))
+
+
+#: Parts of a dataset that networks can be evaluated on.
+Part = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -109,11 +118,16 @@ class DatasetSettings:
         Where the dataset is; by default in the folder that `dataset_folder` names.
     image_size : int, optional
         Rows and columns of the images of "image-folder", which needs it.
+    evaluate_on : tuple of {"train", "test"}
+        Whether networks are evaluated on test images, or on images that they may be trained on, or on both.
+    n_train_evaluated : int, optional
+        How many of the training images they are evaluated on, the same share of every class; by default all.
 
     Raises
     ------
     ValueError
-        An unknown name, a number below 1, or one that this dataset needs or has no use for.
+        An unknown name, a number below 1, or one that this dataset needs or has no use for; nothing to evaluate on, or
+        a part of it twice.
 
     Examples
     --------
@@ -127,10 +141,19 @@ class DatasetSettings:
     split_seed: int = 0
     folder: str | None = None
     image_size: int | None = None
+    evaluate_on: tuple[Part, ...] = ("test",)
+    n_train_evaluated: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, DATASETS, "dataset")
-        for key in ("n_train", "n_evaluation", "image_size"):
+        for part in self.evaluate_on:
+            check_name(part, get_args(Part), "value", "evaluate_on")
+        if not self.evaluate_on or len(set(self.evaluate_on)) < len(self.evaluate_on):
+            raise ValueError(f"evaluate_on needs train or test or both, none twice, got {list(self.evaluate_on)}")
+        for part, key in (("train", "n_train_evaluated"), ("test", "n_evaluation")):
+            if part not in self.evaluate_on and getattr(self, key) is not None:
+                raise ValueError(f"{key} is for evaluate_on: [{part}]")
+        for key in ("n_train", "n_evaluation", "image_size", "n_train_evaluated"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ValueError(f"{key} must be at least 1, got {value}")
@@ -193,7 +216,9 @@ def load_split(settings: DatasetSettings) -> tuple[LabelledImages, LabelledImage
     Returns
     -------
     train, evaluation : LabelledImages
-        In the order of the dataset. Their sample ids are positions in the official part; of "digits" in the whole.
+        In the order of the dataset. Their sample ids are positions in the official part; of "digits" in the whole. With
+        `evaluate_on` the images for evaluation are those of each part that it names, one part after the other; their
+        `subset` says which, and training images among them are trained on all the same.
 
     Raises
     ------
@@ -208,7 +233,29 @@ def load_split(settings: DatasetSettings) -> tuple[LabelledImages, LabelledImage
     >>> len(train), len(evaluation)
     (1100, 100)
     """
-    return DATASETS[settings.name](settings)
+    train, test = DATASETS[settings.name](settings)
+    return train, _evaluated(settings, train, test)
+
+
+def _evaluated(settings: DatasetSettings, train: LabelledImages, test: LabelledImages) -> LabelledImages:
+    """The images to be evaluated on: of the test part, or of the parts that the settings name."""
+    if settings.evaluate_on == ("test",):
+        return test
+    what = f"training images of {settings.name} to be evaluated on"
+    drawn = _draw(train.labels, settings.n_train_evaluated, settings.split_seed, what)
+    of_parts = {"train": train.take(drawn), "test": test}
+    parts = {part: of_parts[part] for part in settings.evaluate_on}
+    ids = np.concatenate([images.sample_ids for images in parts.values()])
+    if len(np.unique(ids)) < len(ids):  # each part has numbers of its own
+        ids = np.array([f"{part} {number}" for part, images in parts.items() for number in images.sample_ids])
+    return LabelledImages(
+        np.concatenate([images.images[:] for images in parts.values()]),
+        np.concatenate([images.labels for images in parts.values()]),
+        train.class_names,
+        ids,
+        " + ".join(dict.fromkeys(images.source for images in parts.values())),
+        np.repeat(list(parts), [len(images) for images in parts.values()]),
+    )
 
 
 def dataset_folder(name: str, folder: str | Path | None = None) -> Path:

@@ -72,12 +72,12 @@ class Launcher:
         -------
         list of dict
             `recipe`, `task`, `method`, and `seed`, the first one with which there is no such run. Recipes whose images
-            are not on this machine are left out.
+            are not on this machine are left out, and so are methods with a grid.
         """
         there = self._runs_there(ds)
         offers: dict[tuple[str, str], dict[str, Any]] = {}
         for recipe in _recipes_of(ds):
-            for run in plan_runs(replace(recipe, seeds=(0,))):
+            for run in _startable(recipe, 0):
                 seed = 0
                 while replace(run, seed=seed).name in there:
                     seed += 1
@@ -101,14 +101,7 @@ class Launcher:
                 raise ValueError(f"no recipe {str(recipe)[:60]!r} has the samples and classes of this dataset")
             if type(seed) is not int or not 0 <= seed < 2**31:
                 raise ValueError("a seed must be a whole number, not negative")
-            run = next(
-                (
-                    run
-                    for run in plan_runs(replace(plan, seeds=(seed,)))
-                    if (run.task.name, run.method) == (task, method)
-                ),
-                None,
-            )
+            run = _run_of(plan, task, method, seed)
             if run is None:
                 raise ValueError(f"the recipe {recipe!r} does not train {str(task)[:60]!r} by {str(method)[:60]!r}")
             if run.name in self._runs_there(ds):
@@ -174,8 +167,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _run_of(recipe: Recipe, task: str, method: str, seed: int) -> Run | None:
-    runs = plan_runs(replace(recipe, seeds=(seed,)))
-    return next((run for run in runs if (run.task.name, run.method) == (task, method)), None)
+    return next((run for run in _startable(recipe, seed) if (run.task.name, run.method) == (task, method)), None)
+
+
+def _startable(recipe: Recipe, seed: int) -> list[Run]:
+    """Runs of a recipe that task and method name: none of a grid, of which these name many."""
+    return [run for run in plan_runs(replace(recipe, seeds=(seed,))) if not run.names]
 
 
 def _created(job: _Job) -> float:

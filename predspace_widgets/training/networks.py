@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import nn
 
 from predspace_widgets.training.datasets import LabelledImages
@@ -76,6 +77,40 @@ class SmallCNN(Network):
         super().__init__(backbone, 4 * width, n_classes)
 
 
+class MLP(Network):
+    """Two hidden layers with batch norm and ReLU, all pixels to all units: for images of 8 x 8.
+
+    Larger images are averaged to 8 x 8 first.
+
+    Parameters
+    ----------
+    n_channels : int
+        Of the images.
+    n_classes : int
+    width : int
+        Units of each hidden layer.
+
+    Examples
+    --------
+    >>> network = MLP(n_channels=1, n_classes=10)
+    >>> network.features(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 64])
+    """
+
+    def __init__(self, n_channels: int, n_classes: int, width: int = 64) -> None:
+        backbone = nn.Sequential(
+            nn.AdaptiveAvgPool2d(8),  # leaves images of 8 x 8 as they are
+            nn.Flatten(),
+            *_dense(64 * n_channels, width),
+            *_dense(width, width),
+        )
+        super().__init__(backbone, width, n_classes)
+
+
+def _dense(n_in: int, n_out: int) -> list[nn.Module]:
+    return [nn.Linear(n_in, n_out, bias=False), nn.BatchNorm1d(n_out), nn.ReLU()]
+
+
 def _convolution(n_in: int, n_out: int) -> list[nn.Module]:
     return [nn.Conv2d(n_in, n_out, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
 
@@ -142,6 +177,40 @@ class _PreActivationBlock(nn.Module):
         return total
 
 
+class SmallResNet(Network):
+    """A convolution and two residual blocks, the second at half the resolution: for images of 8 x 8.
+
+    The blocks are those of `WideResNet`.
+
+    Parameters
+    ----------
+    n_channels : int
+        Of the images.
+    n_classes : int
+    width : int
+        Channels of the first convolution and block; the second block has twice as many.
+
+    Examples
+    --------
+    >>> network = SmallResNet(n_channels=1, n_classes=10)
+    >>> network.features(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 32])
+    """
+
+    def __init__(self, n_channels: int, n_classes: int, width: int = 16) -> None:
+        backbone = nn.Sequential(
+            nn.Conv2d(n_channels, width, kernel_size=3, padding=1, bias=False),
+            _PreActivationBlock(width, width, stride=1),
+            _PreActivationBlock(width, 2 * width, stride=2),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        _initialise_convolutions(backbone)
+        super().__init__(backbone, 2 * width, n_classes)
+
+
 class ResNet18(Network):
     """The ResNet-18 of He et al. (CVPR 2016, arXiv:1512.03385), with the start that suits images of about 32 x 32.
 
@@ -197,6 +266,8 @@ def _initialise_convolutions(module: nn.Module) -> None:
 #: The networks that have a name of their own; `check_network` knows torchvision's as well.
 NETWORKS: dict[str, Callable[..., Network]] = {
     "small-cnn": SmallCNN,
+    "mlp": MLP,
+    "small-resnet": SmallResNet,
     "wide-resnet-16-4": WideResNet,
     "resnet-18": ResNet18,
 }
@@ -243,9 +314,9 @@ def make_network(name: str, n_channels: int, n_classes: int, seed: int, width: i
     Parameters
     ----------
     name : str
-        "small-cnn", for images of 8 x 8; "wide-resnet-16-4" and "resnet-18", for 32 x 32; or "torchvision/NAME", any
-        of torchvision's networks that classify images and have a linear last layer, such as "torchvision/resnet50":
-        most are for images of 224 x 224, and all for three channels.
+        "small-cnn", "mlp" and "small-resnet", for images of 8 x 8; "wide-resnet-16-4" and "resnet-18", for 32 x 32; or
+        "torchvision/NAME", any of torchvision's networks that classify images and have a linear last layer, such as
+        "torchvision/resnet50": most are for images of 224 x 224, and all for three channels.
     n_channels, n_classes : int
         Of the images; of the task.
     seed : int
@@ -323,7 +394,6 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-@torch.no_grad()
 def extract_features(network: Network, images: LabelledImages, batch_size: int = 1024) -> NDArray[np.float64]:
     """Features of images in evaluation mode: batch norm uses its running statistics, as it will when deployed.
 
@@ -347,11 +417,50 @@ def extract_features(network: Network, images: LabelledImages, batch_size: int =
     >>> extract_features(network, load_images("digits")).shape
     (1797, 32)
     """
+    return _evaluate(network, network.features, images, batch_size)
+
+
+def log_probabilities(network: Network, images: LabelledImages, batch_size: int = 1024) -> NDArray[np.float64]:
+    """Logarithms of a network's own predictions, the softmax of its last layer, in evaluation mode.
+
+    Parameters
+    ----------
+    network, images, batch_size
+        See `extract_features`.
+
+    Returns
+    -------
+    array of float64, shape (N, C)
+
+    Raises
+    ------
+    FloatingPointError
+        They are not finite.
+
+    Examples
+    --------
+    >>> from predspace_widgets.training.datasets import load_images
+    >>> network = make_network("small-cnn", n_channels=1, n_classes=10, seed=0, width=8)
+    >>> log_probabilities(network, load_images("digits")).shape
+    (1797, 10)
+    """
+    logits = _evaluate(network, network, images, batch_size)  # (N, C)
+    if not np.isfinite(logits).all():
+        raise FloatingPointError("predictions are not finite: the network has diverged")
+    log_probs: NDArray[np.float64] = log_softmax(logits, axis=1)
+    return log_probs
+
+
+@torch.no_grad()
+def _evaluate(
+    network: Network, layer: Callable[[torch.Tensor], torch.Tensor], images: LabelledImages, batch_size: int
+) -> NDArray[np.float64]:
+    """What a layer of a network gives for images, shape (N, units), in evaluation mode."""
     training = network.training
     network.eval()
     try:
         starts = range(0, len(images), batch_size)
-        parts = [network.features(images.tensor(slice(at, at + batch_size)).to(network.device)) for at in starts]
+        parts = [layer(images.tensor(slice(at, at + batch_size)).to(network.device)) for at in starts]
     finally:
         network.train(training)
     return torch.cat(parts).cpu().numpy().astype(np.float64)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
 
 from predspace_widgets.training.datasets import DatasetSettings
+from predspace_widgets.training.grid import Block, combinations, read_grid, to_plain
 from predspace_widgets.training.imprint import ImprintSettings
 from predspace_widgets.training.methods import METHODS
+from predspace_widgets.training.methods.corner import CornerSettings
 from predspace_widgets.training.networks import check_network
 from predspace_widgets.training.settings import check_name, read_settings
 from predspace_widgets.training.snapshots import CheckpointSchedule
@@ -22,7 +25,13 @@ from predspace_widgets.trajectories.attributes import of_one_run
 from predspace_widgets.trajectories.storage import Store
 from predspace_widgets.trajectories.text_files import BoundedLoader, load_yaml, read_text, shown
 
-_PLAN_KEYS = ("method", "tasks", "source", "source_method", "attrs")
+_PLAN_KEYS = ("method", "tasks", "source", "source_method", "attrs", "initialization", "corner")
+
+#: Where in prediction space a training starts: near ignorance, with weights as they are drawn, or at a corner, a
+#: network that has learned random labels.
+Initialization = Literal["ignorance", "corner"]
+#: What the predictions of a checkpoint are: of prototypes of all classes, or of the network's own last layer.
+Predictions = Literal["imprinted", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,10 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         check_network(self.name, self.width)
+
+
+# Methods that teach the last layer nothing.
+_WITHOUT_HEAD = ("simclr", "barlow-twins", "prototypical")
 
 
 @dataclass(frozen=True)
@@ -56,11 +69,20 @@ class MethodPlan:
         Name of the method by which it was.
     attrs : mapping of str to str, number or bool, optional
         Attributes of its runs in the dataset, such as {"augmented": true}; they change no training.
+    initialization : {"ignorance", "corner"}
+        At a corner the network first learns random labels of the images of its task, the same for all runs of a seed,
+        and goes on from there, last layer included (as in arXiv:2305.01604).
+    corner : CornerSettings
+        How it learns these.
+    grid : tuple of mappings
+        What runs differ in, see `predspace_widgets.training.grid`: hyper-parameters of the method, "architecture"
+        (values are networks) and "initialization". Each becomes an attribute of the runs.
 
     Raises
     ------
     ValueError
-        Fine-tuning without a source, or a source for another method; an attribute that cannot be stored.
+        Fine-tuning without a source, or a source for another method; fine-tuning that starts at a corner; an attribute
+        that cannot be stored, or that the grid gives too.
     """
 
     name: str
@@ -70,9 +92,20 @@ class MethodPlan:
     source: str | None = None
     source_method: str = "supervised"
     attrs: Mapping[str, Any] | None = field(default=None, hash=False)
+    initialization: Initialization = "ignorance"
+    corner: CornerSettings = field(default_factory=CornerSettings)
+    grid: tuple[Block, ...] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         of_one_run(self.attrs)
+        check_name(self.initialization, get_args(Initialization), "initialization")
+        factors = dict.fromkeys(factor for block in self.grid for factor in block)
+        of_one_run(dict.fromkeys(factors, 0))
+        twice = [factor for factor in factors if factor in (self.attrs or {})]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is in the grid, which makes it an attribute: leave it out of attrs")
+        if self.source is not None and (self.initialization == "corner" or "initialization" in factors):
+            raise ValueError(f"{self.name!r} starts from its source: it has no other initialization")
         if (self.method == "fine-tuning") != (self.source is not None):
             raise ValueError(
                 f"{self.name!r} needs a source, the task that its network was trained on before"
@@ -88,8 +121,53 @@ class MethodPlan:
             "source": self.source,
             "attrs": None if self.attrs is None else dict(self.attrs),
             "source_method": self.source_method if self.source and self.source_method != "supervised" else None,
+            "initialization": self.initialization if self.initialization != "ignorance" else None,
+            "corner": asdict(self.corner) if self._has_corners else None,
+            "grid": to_plain(self.grid) if self.grid else None,
         }
         return {key: value for key, value in optional.items() if value is not None} | asdict(self.settings)
+
+    @property
+    def _has_corners(self) -> bool:
+        started = {self.initialization}.union(*(block.get("initialization", ()) for block in self.grid))
+        return "corner" in started or self.corner != CornerSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One combination of the grid of a method; of a method without a grid, the method itself.
+
+    Attributes
+    ----------
+    names : dict of str to str or number
+        What the values of the grid's factors are called: attributes of its runs.
+    network : NetworkSettings
+    initialization : {"ignorance", "corner"}
+    settings
+        Hyper-parameters of the method.
+    """
+
+    names: dict[str, Any]
+    network: NetworkSettings
+    initialization: Initialization
+    settings: Any
+
+
+def _variants(plan: MethodPlan, network: NetworkSettings) -> list[Variant]:
+    """All combinations of a method's grid, for networks of this kind where it does not vary them."""
+    if not plan.grid:
+        return [Variant({}, network, plan.initialization, plan.settings)]
+    of_method = {field.name: getattr(plan.settings, field.name) for field in fields(plan.settings)}
+    own = {**of_method, "architecture": network, "initialization": plan.initialization}
+    return [
+        Variant(
+            names,
+            values.get("architecture", network),
+            values.get("initialization", plan.initialization),
+            replace(plan.settings, **{name: value for name, value in values.items() if name in of_method}),
+        )
+        for names, values in combinations(plan.grid, own)
+    ]
 
 
 @dataclass(frozen=True)
@@ -116,12 +194,15 @@ class Recipe:
     store : {"log_probs", "probs"}
         Whether predictions are recorded as float16 logarithms or probabilities. Logarithms are never 0, and can be read
         at another imprint temperature (`ds.predspace.at_temperature`).
+    predictions : {"imprinted", "softmax"}
+        Of prototypes of all classes (see `predspace_widgets.training.imprint`), or of the network's own last layer,
+        for which every task must have all classes, and no method may be without labels.
 
     Raises
     ------
     ValueError
-        No task, method or seed, one of them twice, a method of a task or a source that there is not, or fewer than
-        one thread.
+        No task, method or seed, one of them twice, a method of a task or a source that there is not, a combination of a
+        grid that the method refuses, a method that has no last layer to read, or fewer than one thread.
     """
 
     name: str
@@ -136,6 +217,7 @@ class Recipe:
     threads: int = 1
     device: str = "cpu"
     store: Store = "log_probs"
+    predictions: Predictions = "imprinted"
 
     def __post_init__(self) -> None:
         tasks, methods = [task.name for task in self.tasks], [plan.name for plan in self.methods]
@@ -149,9 +231,14 @@ class Recipe:
                 check_name(task, tasks, "task", f"method {plan.name!r}")
             if plan.source is not None:
                 check_name(plan.source, tasks, "task", f"the source of method {plan.name!r}")
-                others = [other.name for other in self.methods if other.source is None]
+                others = [other.name for other in self.methods if other.source is None and not other.grid]
                 check_name(plan.source_method, others, "method", f"the source of method {plan.name!r}")
         check_name(self.store, get_args(Store), "form of predictions", "store")
+        check_name(self.predictions, get_args(Predictions), "kind of predictions", "predictions")
+        headless = [plan.name for plan in self.methods if plan.method in _WITHOUT_HEAD]
+        if self.predictions == "softmax" and headless:
+            raise ValueError(f"method {headless[0]!r} trains no last layer: its predictions can only be imprinted")
+        _ = self._variants  # a combination that a method refuses is found here
         if self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}")
 
@@ -162,6 +249,32 @@ class Recipe:
     def plan(self, name: str) -> MethodPlan:
         """The method of a name."""
         return next(plan for plan in self.methods if plan.name == name)
+
+    def variants(self, method: str) -> list[Variant]:
+        """All combinations of the grid of a method, in its order; one where it has none.
+
+        Examples
+        --------
+        >>> [variant.network.width for variant in load_recipe("digits").variants("supervised")]
+        [16]
+        """
+        return list(self._variants[method].values())
+
+    def variant(self, method: str, names: tuple[tuple[str, Any], ...] = ()) -> Variant:
+        """The combination of a method's grid whose values are called so."""
+        return self._variants[method][names]
+
+    @cached_property
+    def _variants(self) -> dict[str, dict[tuple[tuple[str, Any], ...], Variant]]:
+        """Of each method: combinations of its grid by the names of their values."""
+        of_methods = {}
+        for plan in self.methods:
+            try:
+                variants = _variants(plan, self.network)
+            except ValueError as error:
+                raise ValueError(f"method {plan.name!r}, grid: {error}") from None
+            of_methods[plan.name] = {tuple(variant.names.items()): variant for variant in variants}
+        return of_methods
 
     def to_yaml(self) -> str:
         """The recipe as the text of a YAML file, with every hyper-parameter that it leaves at its default."""
@@ -177,6 +290,7 @@ class Recipe:
             "threads": self.threads,
             "device": self.device,
             "store": self.store,
+            "predictions": self.predictions,
         }
         return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
 
@@ -294,10 +408,14 @@ def _read_method(name: str, entry: Any, where: str) -> MethodPlan:
     method = str(entry.get("method", name))
     check_name(method, METHODS, "method", where if "method" in entry else where.removesuffix(f", {name}"))
     own = {key: value for key, value in entry.items() if key in _PLAN_KEYS}
-    settings = read_settings(
-        METHODS[method].settings, {key: value for key, value in entry.items() if key not in _PLAN_KEYS}, where
-    )
-    return read_settings(MethodPlan, {**own, "method": method}, where, name=name, settings=settings)
+    kind = METHODS[method].settings
+    of_method = {key: value for key, value in entry.items() if key not in (*_PLAN_KEYS, "grid")}
+    settings = read_settings(kind, of_method, where)
+    grid: tuple[Block, ...] = ()
+    if "grid" in entry:
+        kinds = {"architecture": NetworkSettings, "initialization": Initialization, **get_type_hints(kind)}
+        grid = read_grid(entry["grid"], kinds, f"{where}, grid")
+    return read_settings(MethodPlan, {**own, "method": method}, where, name=name, settings=settings, grid=grid)
 
 
 def _task_settings(task: Task) -> dict[str, Any]:

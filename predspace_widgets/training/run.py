@@ -8,15 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from predspace_widgets.training.datasets import DatasetSettings, LabelledImages, load_split
+from predspace_widgets.training.grid import suffix
 from predspace_widgets.training.imprint import imprint_log_probabilities
 from predspace_widgets.training.methods import METHODS
-from predspace_widgets.training.networks import Network, extract_features, make_network, replace_head
+from predspace_widgets.training.methods.corner import go_to_corner
+from predspace_widgets.training.networks import (
+    Network,
+    extract_features,
+    log_probabilities,
+    make_network,
+    replace_head,
+)
 from predspace_widgets.training.recipe import Recipe
 from predspace_widgets.training.snapshots import Snapshot, TrainingDiverged
 from predspace_widgets.training.tasks import Task
@@ -35,16 +44,19 @@ class Run:
     method : str
         The recipe's name of it.
     seed : int
+    names : tuple of (str, str or number)
+        Which combination of the method's grid, by the names of its values; empty where it has none.
     """
 
     task: Task
     method: str
     seed: int
+    names: tuple[tuple[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
-        """Unique name within a recipe, task/method/seed."""
-        return f"{self.task.name}/{self.method}/{self.seed}"
+        """Unique name within a recipe, task/method/seed, and after it what the grid has: /optimizer=adam."""
+        return f"{self.task.name}/{self.method}/{self.seed}{suffix(dict(self.names))}"
 
     def derived_seed(self, purpose: str) -> int:
         """A seed for one purpose of this run. It is made from the name, so it does not depend on any other run."""
@@ -62,11 +74,11 @@ class FinishedRun:
     step : array of int, shape (T,)
     epoch : array of float, shape (T,)
     probs : array of float32, shape (T, N, C)
-        Imprinted.
-    accuracy : array of float, shape (T,)
-        Share of samples whose most probable class is the true one.
-    loss : array of float, shape (T,)
-        Mean negative logarithm of the imprinted probability of the true class, in nats.
+        Of the kind that the recipe asks for.
+    metrics : dict of str to array of float, shape (T,)
+        "accuracy", the share of samples whose most probable class is the true one, and "loss", the mean negative
+        logarithm of the probability of the true class, in nats. Of training and test samples together also those of
+        each: "train_accuracy" ...
     diverged : str, optional
         Why the training ended early; it is recorded up to there.
     """
@@ -75,9 +87,18 @@ class FinishedRun:
     step: NDArray[np.int64]
     epoch: NDArray[np.float64]
     probs: NDArray[np.float32]
-    accuracy: NDArray[np.float64]
-    loss: NDArray[np.float64]
+    metrics: dict[str, NDArray[np.float64]]
     diverged: str | None = None
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """That of all samples."""
+        return self.metrics["accuracy"]
+
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """That of all samples."""
+        return self.metrics["loss"]
 
 
 def load_data(recipe: Recipe) -> tuple[LabelledImages, LabelledImages]:
@@ -125,11 +146,26 @@ def train_run(recipe: Recipe, run: Run) -> FinishedRun:
         np.array(step, dtype=np.int64),
         np.array(epoch, dtype=np.float64),
         probs,
-        # Measured before predictions are stored as float16, whose rounding makes ties near ignorance.
-        accuracy=(probs.argmax(axis=-1) == evaluation.labels).mean(axis=-1),
-        loss=-logs[:, np.arange(len(evaluation)), evaluation.labels].mean(axis=-1),
-        diverged=diverged,
+        _metrics(logs, probs, evaluation),
+        diverged,
     )
+
+
+def _metrics(
+    logs: NDArray[np.float64], probs: NDArray[np.float32], evaluation: LabelledImages
+) -> dict[str, NDArray[np.float64]]:
+    """Accuracies and losses (T,) of predictions (T, N, C): of all samples, and of those of each subset."""
+    # Measured before predictions are stored as float16, whose rounding makes ties near ignorance.
+    right = probs.argmax(axis=-1) == evaluation.labels  # (T, N)
+    losses = -logs[:, np.arange(len(evaluation)), evaluation.labels]  # (T, N)
+    metrics = {"accuracy": right.mean(axis=-1), "loss": losses.mean(axis=-1)}
+    for name in dict.fromkeys([] if evaluation.subset is None else evaluation.subset.tolist()):
+        inside = evaluation.subset == name
+        metrics |= {
+            f"{name}_accuracy": right[:, inside].mean(axis=-1),
+            f"{name}_loss": losses[:, inside].mean(axis=-1),
+        }
+    return metrics
 
 
 def imprinted_checkpoints(recipe: Recipe, run: Run) -> Iterator[tuple[int, float, NDArray[np.float64]]]:
@@ -140,7 +176,7 @@ def imprinted_checkpoints(recipe: Recipe, run: Run) -> Iterator[tuple[int, float
     step : int
     epoch : float
     log_probs : array, shape (N, C)
-        Logarithms of the imprinted predictions on the evaluation samples.
+        Logarithms of the predictions on the evaluation samples.
 
     Raises
     ------
@@ -152,14 +188,18 @@ def imprinted_checkpoints(recipe: Recipe, run: Run) -> Iterator[tuple[int, float
     train, evaluation = load_data(recipe)
     with _ONE_AT_A_TIME, _reproducible(recipe), _about(run):
         for snapshot in train_network(recipe, run, train):
-            log_probs = imprint_log_probabilities(
-                extract_features(snapshot.network, train),
-                train.labels,
-                extract_features(snapshot.network, evaluation),
-                len(train.class_names),
-                recipe.imprint,
-            )  # (N, C)
-            yield snapshot.step, snapshot.epoch, log_probs
+            yield snapshot.step, snapshot.epoch, _predict(recipe, snapshot.network, train, evaluation)
+
+
+def _predict(
+    recipe: Recipe, network: Network, train: LabelledImages, evaluation: LabelledImages
+) -> NDArray[np.float64]:
+    """Logarithms (N, C) of the predictions of a network, of the kind that a recipe asks for."""
+    if recipe.predictions == "softmax":
+        return log_probabilities(network, evaluation)
+    features = extract_features(network, train)
+    of_evaluated = extract_features(network, evaluation)
+    return imprint_log_probabilities(features, train.labels, of_evaluated, len(train.class_names), recipe.imprint)
 
 
 def check_device(device: str) -> None:
@@ -194,15 +234,18 @@ def train_network(recipe: Recipe, run: Run, train: LabelledImages) -> Iterator[S
     TrainingDiverged
     """
     plan, images = recipe.plan(run.method), run.task.training_set(train)
+    variant = recipe.variant(run.method, run.names)
     weights, n_classes = run.derived_seed("weights"), len(images.class_names)
     if plan.source is None:
-        network = make_network(recipe.network.name, train.n_channels, n_classes, weights, recipe.network.width)
+        network = make_network(variant.network.name, train.n_channels, n_classes, weights, variant.network.width)
         network.to(recipe.device)
     else:
         network = _trained(recipe, Run(recipe.task(plan.source), plan.source_method, run.seed), train)
         replace_head(network, n_classes, weights)
-    checkpoints = recipe.checkpoints.steps(plan.settings.steps)
-    yield from METHODS[plan.method].train(network, images, checkpoints, run.derived_seed("training"), plan.settings)
+    if variant.initialization == "corner":
+        go_to_corner(network, images, run.seed, run.derived_seed("corner"), plan.corner)
+    checkpoints = recipe.checkpoints.steps(variant.settings.steps)
+    yield from METHODS[plan.method].train(network, images, checkpoints, run.derived_seed("training"), variant.settings)
 
 
 def _trained(recipe: Recipe, run: Run, train: LabelledImages) -> Network:

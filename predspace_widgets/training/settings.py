@@ -91,28 +91,28 @@ def read_settings(kind: type[Settings], values: Any, where: str, **given: Any) -
         if key not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"the key {key!r} is missing in {where}")
     types = get_type_hints(kind)
-    converted = {key: _convert(value, types[key], f"{where}, {key}") for key, value in values.items()}
+    converted = {key: convert(value, types[key], f"{where}, {key}") for key, value in values.items()}
     try:
         return kind(**converted, **given)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _convert(value: Any, kind: Any, where: str) -> Any:
+def convert(value: Any, kind: Any, where: str) -> Any:
     """The value as the type of its field: number, text, choice, settings, tuple of them, or None where that may be."""
     origin, parts = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return value if isinstance(value, cast(type, kind)) else read_settings(cast(type, kind), value, where)
     if origin is UnionType:
         wanted = next(part for part in parts if part is not NoneType)
-        return None if value is None else _convert(value, wanted, where)
+        return None if value is None else convert(value, wanted, where)
     if origin is Literal:
         check_name(value, parts, "value", where)
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ValueError(f"{where} must be a list, got {shown(value)}")
-        return tuple(_convert(item, parts[0], where) for item in value)
+        return tuple(convert(item, parts[0], where) for item in value)
     if origin is Mapping:
         return value
     if kind is float and not isinstance(value, bool):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def plan_runs(recipe: Recipe) -> list[Run]:
-    """All trainings of a recipe: every task, by the methods for it, with every seed.
+    """All trainings of a recipe: every task, by the methods for it, in every combination of a grid, with every seed.
 
     Parameters
     ----------
@@ -57,10 +57,11 @@ def plan_runs(recipe: Recipe) -> list[Run]:
     'all digits/supervised/0'
     """
     return [
-        Run(task, plan.name, seed)
+        Run(task, plan.name, seed, tuple(variant.names.items()))
         for plan in recipe.methods
         for task in recipe.tasks
         if plan.tasks is None or task.name in plan.tasks
+        for variant in recipe.variants(plan.name)
         for seed in recipe.seeds
     ]
 
@@ -116,11 +117,15 @@ def _check_fits(recipe: Recipe, runs: Sequence[Run]) -> None:
     """Raise ValueError if a task does not fit the dataset, or methods do not fit their tasks: all of them are named."""
     train, _ = load_data(recipe)
     tasks = {run.task.name: run.task for run in runs}
-    labels = {name: task.training_set(train).labels for name, task in tasks.items()}
+    sets = {name: task.training_set(train) for name, task in tasks.items()}
+    labels = {name: images.labels for name, images in sets.items()}
+    other = [name for name, images in sets.items() if images.class_names != train.class_names]
+    if recipe.predictions == "softmax" and other:
+        raise ValueError(f"task {other[0]!r} has other classes than the dataset: its predictions can only be imprinted")
     unfit = {}
-    for task, method in dict.fromkeys((run.task.name, run.method) for run in runs):
+    for task, method, names in dict.fromkeys((run.task.name, run.method, run.names) for run in runs):
         try:
-            recipe.plan(method).settings.check_fits(labels[task])
+            recipe.variant(method, names).settings.check_fits(labels[task])
         except ValueError as error:
             unfit[f"{task}/{method}"] = f"method {method!r} does not fit task {task!r}: {error}"
     if unfit:
@@ -335,9 +340,10 @@ def fingerprint(recipe: Recipe, run: Run) -> str:
     >>> fingerprint(recipe, run) == fingerprint(replace(recipe, threads=2), run)
     False
     """
-    plan = recipe.plan(run.method)
+    variant = recipe.variant(run.method, run.names)
+    plan = replace(recipe.plan(run.method), settings=variant.settings, initialization=variant.initialization, grid=())
     source = (recipe.task(plan.source), recipe.plan(plan.source_method)) if plan.source is not None else ()
-    shared = (recipe.dataset, recipe.network, recipe.checkpoints, recipe.imprint)
+    shared = (recipe.dataset, variant.network, recipe.checkpoints, recipe.imprint)
     known = load_data(recipe)[0].class_names
     tasks = [run.task] if plan.source is None else [run.task, recipe.task(plan.source)]
     parts = [
@@ -347,6 +353,7 @@ def fingerprint(recipe: Recipe, run: Run) -> str:
         _versions(),
         recipe.threads,
         recipe.device,
+        recipe.predictions,
         *(asdict(part) for part in (*shared, run.task, plan, *source)),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -365,8 +372,10 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
     Returns
     -------
     xarray.Dataset
-        Trajectories with the metrics `accuracy` and `loss`, the images, and the recipe as YAML in the attribute
-        `recipe`; which runs diverged and why is in the attributes `diverged` and `diverged_because`, if any did.
+        Trajectories with the metrics `accuracy` and `loss`, and each also of the subsets if there are any
+        (`train_accuracy`); the images; and the recipe as YAML in the attribute `recipe`. Which runs diverged and why is
+        in the attributes `diverged` and `diverged_because`, if any did. What a grid varies tells curves apart
+        (`curves_by`).
     """
     _, evaluation = load_data(recipe)
     checkpoints = [(done, index) for done in finished for index in range(len(done.step))]
@@ -382,24 +391,25 @@ def to_trajectories(recipe: Recipe, finished: Sequence[FinishedRun], created_by:
         sample=evaluation.sample_ids,
         classes=evaluation.class_names,
         image=evaluation.images,
-        metrics={
-            "accuracy": np.concatenate([done.accuracy for done in finished]),
-            "loss": np.concatenate([done.loss for done in finished]),
-        },
+        subset=evaluation.subset,
+        metrics={name: np.concatenate([done.metrics[name] for done in finished]) for name in finished[0].metrics},
         attrs=_attributes(recipe, [done.run for done, _ in checkpoints]),
         title=recipe.title or recipe.name,
         source=evaluation.source,
         recipe=recipe.to_yaml(),
         created_by=created_by or f"{_versions()}: predspace record {recipe.name}",
     )
+    factors = dict.fromkeys(name for run in plan_runs(recipe) for name, _ in run.names)
+    ds = ds.assign_attrs(curves_by=list(factors)) if factors else ds
     return ds.assign_attrs(diverged_attrs({done.run.name: done.diverged for done in finished if done.diverged}))
 
 
 def _attributes(recipe: Recipe, runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """The attributes that tasks and methods of a recipe give to runs, all of them for each run; "" or NaN for none."""
+    """What tasks, methods and grids of a recipe give to runs as attributes, all for each run; "" or NaN for none."""
     given = [*(task.attrs or {} for task in recipe.tasks), *(plan.attrs or {} for plan in recipe.methods)]
+    given += [variant.names for plan in recipe.methods for variant in recipe.variants(plan.name)]
     texts = {name for attrs in given for name, value in attrs.items() if isinstance(value, str | bool)}
-    of_runs = [{**(run.task.attrs or {}), **(recipe.plan(run.method).attrs or {})} for run in runs]
+    of_runs = [{**(run.task.attrs or {}), **(recipe.plan(run.method).attrs or {}), **dict(run.names)} for run in runs]
     return {
         name: [text_of(attrs.get(name)) if name in texts else attrs.get(name, math.nan) for attrs in of_runs]
         for name in dict.fromkeys(name for attrs in given for name in attrs)

@@ -14,6 +14,7 @@ from predspace_widgets.trajectories.storage import (
     save_trajectories,
     verify_trajectories,
 )
+from predspace_widgets.trajectories.synthetic import sloppy_family
 from predspace_widgets.trajectories.temperature import at_temperature, retemper
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "restrict_classes",
     "retemper",
     "save_trajectories",
+    "sloppy_family",
     "validate",
     "verify_trajectories",
 ]

@@ -22,7 +22,18 @@ SOURCE = "source"
 
 # Names that mean something else in a dataset, or in what is measured on it.
 _TAKEN = (
-    *(*CHECKPOINT_COORDS, SOURCE, "probs", "log_probs", "label", "sample", "class", "checkpoint", "embedding"),
+    *(
+        *CHECKPOINT_COORDS,
+        SOURCE,
+        "probs",
+        "log_probs",
+        "label",
+        "sample",
+        "class",
+        "subset",
+        "checkpoint",
+        "embedding",
+    ),
     *(
         "eigenvalue",
         "spectrum",

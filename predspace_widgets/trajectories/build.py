@@ -29,6 +29,7 @@ def make_trajectories(
     sample: ArrayLike | None = None,
     classes: Sequence[str] | None = None,
     image: ArrayLike | None = None,
+    subset: ArrayLike | None = None,
     metrics: Mapping[str, ArrayLike] | None = None,
     attrs: Mapping[str, Any] | None = None,
     title: str = "",
@@ -56,6 +57,8 @@ def make_trajectories(
         By default numbers.
     image : array of uint8, shape (N, rows, columns[, channels]), optional
         Thumbnails.
+    subset : N names, optional
+        Which of several sets each sample is from, such as "train" and "test": for `of_samples(subset="train")`.
     metrics : mapping of str to array of shape (T,), optional
         For example {"accuracy": ..., "loss": ...} on these samples.
     attrs : mapping of str to a value for all checkpoints, or T of them, optional
@@ -120,6 +123,7 @@ def make_trajectories(
             "label": ("sample", _column(label, n_samples, "label", None)),
             "sample": _names(sample, n_samples, "sample"),
             "class": _names(classes, n_classes, "classes"),
+            **({} if subset is None else {"subset": ("sample", _names(_texts(subset), n_samples, "subset"))}),
         },
         attrs={
             "schema_version": SCHEMA_VERSION,

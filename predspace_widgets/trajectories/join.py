@@ -64,8 +64,8 @@ def join(
     TrajectoriesError
         One of them is not valid; its name is in the message.
     ValueError
-        Samples, labels, classes or images differ, or one has no predictions; the message says how, with counts and the
-        first names.
+        Samples, labels, classes, subsets or images differ, or one has no predictions; the message says how, with counts
+        and the first names.
 
     Examples
     --------
@@ -85,6 +85,7 @@ def join(
     ids = _common_samples(parts) if samples == "common" else _same_samples(parts)
     aligned = [_aligned(part, ids, *parts[0]) for part in parts]
     _check_labels(titles, aligned)
+    _check_subsets(titles, aligned)
     _check_images(titles, aligned)
     sources = _sources([ds for _, ds in parts], titles, given=names is not None)
     runs = _names_of_runs([ds["run"].values for _, ds in parts], sources)
@@ -236,6 +237,21 @@ def _check_labels(titles: list[str], aligned: list[xr.Dataset]) -> None:
             raise ValueError(
                 f"{different.size:,} of {len(ids):,} labels differ, first: sample {ids[place]} is {one!r} in "
                 f"{titles[0]!r} and {two!r} in {title!r}"
+            )
+
+
+def _check_subsets(titles: list[str], aligned: list[xr.Dataset]) -> None:
+    told = {title: ds["subset"].values.tolist() for title, ds in zip(titles, aligned, strict=True) if "subset" in ds}
+    ids = _names_along(aligned[0], "sample")
+    for title, subsets in told.items():
+        mine, before = next(iter(told.items()))
+        different = [place for place, subset in enumerate(subsets) if subset != before[place]]
+        if different:
+            place = different[0]
+            raise ValueError(
+                f"{len(different):,} of {len(ids):,} samples are of another subset, first: sample {ids[place]} is of "
+                f"{before[place]!r} in {mine!r} and of {subsets[place]!r} in {title!r}; drop those of one with "
+                "ds.drop_vars('subset')"
             )
 
 

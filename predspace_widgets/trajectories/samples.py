@@ -32,6 +32,8 @@ class Samples:
         Places of samples. With `classes` those that are in both.
     among : tuple of str, optional
         Samples of these classes, predicted among these only (see `restrict_classes`); with the others those in all.
+    subset : str, optional
+        Samples of this set, "train" or "test", of a dataset whose coordinate `subset` says so.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Samples:
     classes: tuple[str, ...] | None = None
     rows: tuple[int, ...] | None = None
     among: tuple[str, ...] | None = None
+    subset: str | None = None
 
     @classmethod
     def of(
@@ -54,8 +57,9 @@ class Samples:
         classes: str | Iterable[str] | None = None,
         samples: Iterable[Any] | None = None,
         among: Iterable[str] | None = None,
+        subset: str | None = None,
     ) -> Samples:
-        """The choice by names of classes and ids of samples.
+        """The choice by names of classes, ids of samples and the name of their set.
 
         Raises
         ------
@@ -70,12 +74,12 @@ class Samples:
             if unknown:
                 raise ValueError(f"no sample {unknown[0]!r} in this dataset of {len(places):,} samples")
             rows = tuple(places[name] for name in wanted)
-        return cls(_names(classes), rows, _names(among))
+        return cls(_names(classes), rows, _names(among), subset)
 
     @property
     def by_class_alone(self) -> bool:
         """Whether whole classes are chosen, and nothing else about the predictions changes."""
-        return self.classes is not None and self.rows is None and self.among is None
+        return self.classes is not None and self.rows is None and self.among is None and self.subset is None
 
     def places(self, ds: xr.Dataset) -> NDArray[np.intp]:
         """Places of the chosen samples, in the order of the dataset.
@@ -84,11 +88,14 @@ class Samples:
         ------
         NoPredictionsError
         ValueError
-            An unknown class, a place that is not there, fewer than two classes to predict among, or no sample left.
+            An unknown class or subset, a place that is not there, fewer than two classes to predict among, or no sample
+            left.
         """
         check_predictions(ds)
         labels = ds["label"].values
         chosen = np.ones(len(labels), dtype=bool)
+        if self.subset is not None:
+            chosen &= _is_in_subset(ds, self.subset)
         if self.classes is not None:
             chosen &= np.isin(labels, _places(ds, self.classes))
         if self.among is not None:
@@ -135,11 +142,14 @@ class Samples:
             See `places`.
         """
         n = len(self.places(ds))
-        number = f"{n:,} {'chosen ' if self.rows is not None else ''}sample{'s' if n > 1 else ''}"
+        chosen = "chosen " if self.rows is not None else ""
+        of_subset = f"{self.subset} " if self.subset is not None else ""
+        number = f"{n:,} {chosen}{of_subset}sample{'s' if n > 1 else ''}"
         if self.classes is not None:
             number += f" of {_and(self.classes)}"
         if self.among is None:
-            return number if self.classes is not None or self.rows is not None else f"all {number}"
+            of_some = (self.classes, self.rows, self.subset) != (None, None, None)
+            return number if of_some else f"all {number}"
         return f"among {', '.join(self.among)} ({number})"
 
     def _conditions(self) -> str:
@@ -150,6 +160,8 @@ class Samples:
             parts.append(f"of the class {' or '.join(self.classes)}")
         if self.among is not None:
             parts.append(f"predicted among {', '.join(self.among)}")
+        if self.subset is not None:
+            parts.append(f"of the subset {self.subset}")
         return ", ".join(parts)
 
 
@@ -278,6 +290,28 @@ def _places(ds: xr.Dataset, classes: Collection[str], at_least: int = 1) -> list
         needed = "at least two classes are needed to tell apart" if at_least > 1 else "at least one class is needed"
         raise ValueError(f"{needed}, got {len(kept)}")
     return kept
+
+
+def subsets_of(ds: xr.Dataset) -> list[str]:
+    """Names of the sets that the samples of a dataset are from, such as "train" and "test"; empty where it says none.
+
+    Examples
+    --------
+    >>> from predspace_widgets.trajectories.testing import constant_run
+    >>> subsets_of(constant_run(n_samples=2).assign_coords(subset=("sample", ["train", "test"])))
+    ['train', 'test']
+    """
+    there = "subset" in ds.coords and ds["subset"].dims == ("sample",)
+    return list(dict.fromkeys(map(str, ds["subset"].values.tolist()))) if there else []
+
+
+def _is_in_subset(ds: xr.Dataset, subset: str) -> NDArray[np.bool_]:
+    """Which samples (N,) are of a set."""
+    known = subsets_of(ds)
+    if subset not in known:
+        there = f"it has {', '.join(known)}" if known else "its samples have no coordinate 'subset'"
+        raise ValueError(f"no subset {subset!r} in this dataset; {there}")
+    return np.array([str(name) == subset for name in ds["subset"].values.tolist()])
 
 
 def _names(given: Any) -> tuple[str, ...] | None:

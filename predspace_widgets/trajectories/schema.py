@@ -26,6 +26,7 @@ PREDICTIONS = ("probs", "log_probs")
 _EXPECTED_DIMS = {
     **dict.fromkeys(PREDICTIONS, ("checkpoint", "sample", "class")),
     "label": ("sample",),
+    "subset": ("sample",),
     "embedding": ("checkpoint", "component"),
     "eigenvalue": ("component",),
     "spectrum": ("axis",),
@@ -34,7 +35,7 @@ _EXPECTED_DIMS = {
 }
 _FLOATING = (*PREDICTIONS, "embedding", "eigenvalue", "spectrum")
 _NUMERIC = ("seed", "epoch", "step")
-_NAMES = ("run", "task", "method", "sample", "class")
+_NAMES = ("run", "task", "method", "sample", "class", "subset")
 # How far the sum of squared coordinates may be from the eigenvalue of its axis, relative to it: float16 rounds each
 # coordinate by up to 2**-11 of itself, and published numbers are rounded to some decimals.
 _SQUARE_SUM_TOLERANCE = 5e-3
@@ -182,7 +183,9 @@ def _known(ds: xr.Dataset, predictions: str) -> list[str]:
         needed += ["label"]
     if "embedding" in ds:
         needed += ["embedding", "eigenvalue"]
-    return needed + [name for name in ("label", "image", "spectrum") if name in ds.variables and name not in needed]
+    return needed + [
+        name for name in ("label", "image", "spectrum", "subset") if name in ds.variables and name not in needed
+    ]
 
 
 def _problem_of_variable(ds: xr.Dataset, name: str) -> str | None:
@@ -200,6 +203,8 @@ def _problem_of_variable(ds: xr.Dataset, name: str) -> str | None:
         return f"{name!r} must hold floating-point numbers, holds {variable.dtype}"
     if name in _NUMERIC and not np.issubdtype(variable.dtype, np.number):
         return f"{name!r} must hold numbers, holds {variable.dtype}"
+    if name == "subset" and (variable.dtype.kind not in "UOT" or name not in ds.coords):
+        return "'subset' must be a coordinate of text: the name of the set that a sample is from"
     if name == "label" and not np.issubdtype(variable.dtype, np.integer):
         return f"'label' must hold whole numbers (the index of the true class), holds {variable.dtype}"
     return None

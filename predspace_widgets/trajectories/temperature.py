@@ -149,6 +149,10 @@ def _imprint_settings(recipe: Any) -> Mapping[str, Any]:
         content = load_yaml(recipe) if isinstance(recipe, str) else None
     except ValueError:
         content = None
+    if isinstance(content, Mapping) and content.get("predictions") == "softmax":
+        raise ValueError(
+            "its predictions are not imprinted (predictions: softmax): there is no temperature of imprinting"
+        )
     imprint = content.get("imprint") or {} if isinstance(content, Mapping) else None
     if not isinstance(imprint, Mapping):
         raise ValueError(

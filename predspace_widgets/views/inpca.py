@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from predspace_widgets.views.error_bars import OVER
 from predspace_widgets.views.marks import Mark, When
 from predspace_widgets.views.style import COLOR_SCALE, FONT, GRID, INK, MUTED, axis, common_layout
 from predspace_widgets.views.tables import N_AXES
@@ -18,6 +19,9 @@ PAIRS = ((1, 2), (1, 3), (2, 3))
 # What `fill` makes of the choice `color_by`: attributes of runs are known with the dataset only.
 _BY_CURVE: When = {"coloring": ("curve",)}
 _BY_VALUE: When = {"coloring": ("number", "text")}
+_WITH_BARS: When = {"uncertainty": OVER}
+# Error bars are small: lines and dots beside them are too.
+_WIDTHS = ((1.0, {"uncertainty": ("none",)}), (0.5, _WITH_BARS))
 
 
 def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
@@ -34,27 +38,34 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
 
     hover = "<b>%{fullData.name}</b><br>seed %{customdata[0]}, epoch %{customdata[1]:.3g}<extra></extra>"
     runs = {"mode": "lines", "name": "@name", "hovertemplate": hover}
-    width = 2 if in_space else 1.5
+    width = 2.0 if in_space else 1.5
     mean = {
         "mode": "lines",
         "name": "@name",
         "hovertemplate": "<b>%{fullData.name}</b>, mean of seeds<br>epoch %{customdata[0]:.3g}<extra></extra>",
     }
     marks = [
-        mark("runs", "checkpoints", {**runs, "line": {"color": color, "width": width}}, also, hover=("seed", "epoch"))
+        mark(
+            "runs", "checkpoints", {**runs, "line": {"color": color, "width": share * width}}, {**also, **bars}, **_RUNS
+        )
         for color, also in (("@pale", _BY_CURVE), (GRID, _BY_VALUE))
+        for share, bars in _WIDTHS
     ]
     marks += [
         mark("values", "checkpoints", _colored(in_space, said), {"coloring": (coloring,)}, **_VALUES)
         for coloring, said in (("number", "<br>%{marker.color:.3g}"), ("text", ""))
     ]
+    marks.append(_outlines(place, {**when, **_WITH_BARS}, kind))
     marks.append(mark("geodesic", "geodesic", _line(MUTED, 4 if in_space else 2, "dash"), each=False))
     marks += [
-        mark("mean", "past", {**mean, "line": {"color": "@color", "width": wide, "dash": "@dash"}}, also, **_MEAN)
+        mark("mean", "past", {**mean, "line": {**_LIKE_CURVE, "width": share * wide}}, {**also, **bars}, **_MEAN)
         for wide, also in ((7 if in_space else 4, _BY_CURVE), (3 if in_space else 1.5, _BY_VALUE))
+        for share, bars in _WIDTHS
     ]
-    dot = {"color": "@color", "size": 6 if in_space else 9, "line": {"color": "white", "width": 1}}
-    marks.append(mark("head", "heads", {"mode": "markers", "name": "@name", "marker": dot, **_SILENT}, over=True))
+    for size, bars in ((6 if in_space else 9, _WIDTHS[0][1]), (4 if in_space else 5, _WITH_BARS)):
+        dot = {"color": "@color", "size": size, "line": {"color": "white", "width": 1}}
+        trace = {"mode": "markers", "name": "@name", "marker": dot, **_SILENT}
+        marks.append(mark("head", "heads", trace, bars, over=True))
     marks += _references(mark, in_space)
     options: dict[str, Any] = {"kind": "label", "over": True}
     if when is not _THREE:  # small panels have no room for names
@@ -66,8 +77,22 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
     return marks
 
 
+def _outlines(place: dict[str, str], when: When, kind: dict[str, Any]) -> Mark:
+    """Error bars of some means on the axes of a picture: ellipses, and in space three of each ellipsoid."""
+    axes = " ".join(column.removeprefix("inpca ") for column in place.values())
+    at = {letter: f"outline {axes} {number}" for number, letter in enumerate(place, start=1)}
+    line: dict[str, Any] = {"color": "@color", "width": 2 if "z" in place else 1}
+    look: dict[str, Any] = {"mode": "lines", "line": line, "name": "@name", **_SILENT}
+    if "z" not in place:
+        line["simplify"] = False  # else small ellipses have corners
+        look |= {"fill": "toself", "fillcolor": "@faint"}
+    return Mark("ellipse", "ellipsoids" if "z" in place else "ellipses", at, {**kind, **look}, when=when)
+
+
 _SILENT: dict[str, Any] = {"hoverinfo": "skip"}
 _POINTING: dict[str, Any] = {"showarrow": False, "xanchor": "left", "xshift": 8}
+_LIKE_CURVE: dict[str, Any] = {"color": "@color", "dash": "@dash"}
+_RUNS: dict[str, Any] = {"hover": ("seed", "epoch")}
 _MEAN: dict[str, Any] = {"hover": ("epoch",), "over": True}
 _VALUES: dict[str, Any] = {"each": False, "place": {"marker.color": "{color}"}, "hover": ("seed", "epoch")}
 
@@ -166,7 +191,13 @@ VIEW = CheckpointView(
         Control("horizontal", "axis to the right", "axes", when=_PLANE, prefix="→ "),
         Control("vertical", "axis upwards", "axes", when=_PLANE, prefix="↑ "),
         Control("color_by", "colour", "colorings", prefix="colour: "),
+        Control(
+            "uncertainty",
+            "error bars",
+            (("none", "no error bars"), *((over, f"± {over}") for over in OVER)),
+        ),
     ),
+    readings=((_WITH_BARS, "Near means predicting alike. Thin: runs; thick: mean of seeds up to now."),),
     marks=(
         *_marks(_IN_SPACE, _SPACE),
         *_marks(_IN_PLANE, _PLANE),
@@ -184,5 +215,5 @@ VIEW = CheckpointView(
         (_THREE, _layout_in_panels([(str(one), str(other)) for one, other in PAIRS])),
     ),
     columns=("epoch", "step", *(f"inpca {number}" for number in range(1, N_AXES + 1))),
-    facts=("references", "meaning", "fitted", "landmarks", "thinned"),
+    facts=("ellipses", "references", "meaning", "fitted", "landmarks", "thinned"),
 )

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from predspace_widgets.views.marks import Mark
-from predspace_widgets.views.style import INK, axis, common_layout, faint
+from predspace_widgets.views.error_bars import OVER
+from predspace_widgets.views.marks import Mark, When
+from predspace_widgets.views.style import INK, PALETTE, axis, common_layout, faint
 from predspace_widgets.views.view import CheckpointView, Control
 
-_SHARE, _EIGENVALUES = {"spectrum": ("share",)}, {"spectrum": ("eigenvalues",)}
+_SHARE: When = {"spectrum": ("share",)}
+_EIGENVALUES: When = {"spectrum": ("eigenvalues",)}
+_SHARE_WITHOUT_BARS: When = {**_SHARE, "uncertainty": ("none",)}
+_SHARE_WITH_BARS: When = {**_SHARE, "uncertainty": OVER}
+_EIGENVALUES_WITH_BARS: When = {**_EIGENVALUES, "uncertainty": OVER}
+_OWN = {
+    "type": "bar",
+    "marker": {"color": INK},
+    "name": "this axis",
+    "hovertemplate": "axis %{x}: %{y:.1%} of stress<extra></extra>",
+}
+_OUTSIDE = {"textposition": "outside", "cliponaxis": False}
+_ABOVE = {"type": "scatter", "mode": "text", "textposition": "top center", "cliponaxis": False, "hoverinfo": "skip"}
+_ENDS = {"low": "low", "high": "high"}
+_BAND = {
+    "type": "scatter",
+    "mode": "lines",
+    "fill": "toself",
+    "fillcolor": faint(PALETTE[1], 0.3),
+    "line": {"color": PALETTE[1], "width": 1},
+    "name": "95% of draws",
+    "hoverinfo": "skip",
+}
 
 VIEW = CheckpointView(
     name="stress",
@@ -32,20 +55,11 @@ VIEW = CheckpointView(
             trace={"type": "bar", "marker": {"color": faint(INK, 0.18)}, "hoverinfo": "skip", "name": "axes before"},
             when=_SHARE,
         ),
-        Mark(
-            role="own",
-            table="axes",
-            place={"x": "name", "y": "stress", "text": "percent"},
-            trace={
-                "type": "bar",
-                "marker": {"color": INK},
-                "textposition": "outside",
-                "cliponaxis": False,
-                "name": "this axis",
-                "hovertemplate": "axis %{x}: %{y:.1%} of stress<extra></extra>",
-            },
-            when=_SHARE,
-        ),
+        Mark("own", "axes", {"x": "name", "y": "stress", "text": "percent"}, _OWN | _OUTSIDE, when=_SHARE_WITHOUT_BARS),
+        Mark("own", "axes", {"x": "name", "y": "stress"}, _OWN, when=_SHARE_WITH_BARS),
+        Mark("band", "stress band", _ENDS | {"x": "name"}, _BAND, "band", when=_SHARE_WITH_BARS),
+        Mark("percent", "axes", {"x": "name", "y": "top", "text": "percent"}, _ABOVE, when=_SHARE_WITH_BARS),
+        Mark("band", "spectrum band", _ENDS | {"x": "axis"}, _BAND, "band", when=_EIGENVALUES_WITH_BARS),
         Mark(
             role="eigenvalue",
             table="spectrum",
@@ -84,5 +98,5 @@ VIEW = CheckpointView(
     ),
     table="axes",
     columns=("axis", "eigenvalue", "stress", "cumulative"),
-    facts=("fitted",),
+    facts=("bands", "fitted"),
 )

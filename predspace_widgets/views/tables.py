@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.analysis.frame import knows_all_axes, stored_spectrum, stored_stress
+from predspace_widgets.geometry.ellipses import ellipses
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.attributes import Attribute
+from predspace_widgets.views.error_bars import N_SPECTRUM, error_bars
 from predspace_widgets.views.style import INK, MUTED, PALETTE, EpochScale, curve_styles, percent, plain, short
 from predspace_widgets.views.thinning import ordinal, thin
 
 #: Axes that a picture is computed with: what the spectrum shows, and what any two axes are chosen from.
 N_AXES = 5
-#: Axes that a spectrum shows; of a published picture, of which more are often known, up to so many.
-N_SPECTRUM = 8
+#: Axes that the spectrum of a published picture shows, of which more are often known, up to so many.
 N_PUBLISHED = 20
 #: What every checkpoint has, besides its coordinates in a picture: what names it, and what is measured on its samples.
 LABELS = ("epoch", "log epoch", "step", "seed")
@@ -30,6 +31,8 @@ PROGRESS = ("progress bhattacharyya", "progress great_circle")
 
 # Of the extent of an axis: what is left free at either end.
 _ROOM = 0.03
+# Points of an outline in the plane, and of each of the three in space.
+_OUTLINE = {2: 49, 3: 33}
 _Rows = NDArray[np.intp]
 
 
@@ -59,6 +62,9 @@ class Table:
         if name not in self._known:
             self._known[name] = self.compute(name)
         return self._known[name]
+
+
+_EMPTY = Table(lambda name: np.zeros(0), None, np.zeros(0, dtype=int))
 
 
 def quantity(analysis: Analysis, name: str) -> NDArray[Any]:
@@ -198,6 +204,10 @@ class Tables:
                 "curves": self._curves,
                 "axes": self._axes,
                 "spectrum": self._spectrum,
+                "ellipses": lambda: self._ellipses(2),
+                "ellipsoids": lambda: self._ellipses(3),
+                "stress band": self._stress_band,
+                "spectrum band": self._spectrum_band,
                 "geodesic": lambda: self._geodesic(slice(None)),
                 "ignorance": lambda: self._geodesic(slice(0, 1)),
                 "truth": lambda: self._geodesic(slice(-1, None)),
@@ -209,6 +219,11 @@ class Tables:
     def picture(self) -> xr.Dataset:
         """The InPCA picture; see `Analysis.picture`."""
         return self.analysis.picture(self.choices.selection, N_AXES, fitted_on=self.choices.fitted_on)
+
+    @cached_property
+    def bars(self) -> dict[str, Any] | None:
+        """What error bars are drawn from, or None; see `error_bars`."""
+        return error_bars(self.analysis, self.choices)
 
     def info(self, column: str) -> dict[str, Any]:
         """What an axis says of a column; see `axes_info`."""
@@ -394,6 +409,7 @@ class Tables:
             "stress": own,
             "before": together - own,
             "cumulative": together,
+            "top": together if self.bars is None else np.maximum(together, self.bars["stress"]["high"][: len(own)]),
             "percent": np.array([percent(share) for share in together], dtype=object),
         }
         return Table(columns.__getitem__, None, np.full(len(own), -1))
@@ -415,9 +431,48 @@ class Tables:
         }
         return Table(columns.__getitem__, None, np.full(len(axes), -1))
 
+    def _ellipses(self, d: int) -> Table:
+        """Outlines of error bars, of some means, on d axes: "outline 1 3 2" is on the second of the axes 1 and 3."""
+        if self.bars is None:
+            return _EMPTY
+        order, starts, _ = self._groups
+        steps = self.analysis.ds["step"].values[self.rows[order][starts]]
+        means = {mean: place for place, mean in enumerate(zip(self._curve_of_means, steps, strict=True))}
+        places = [means[mean] for mean in zip(self.bars["curve"], self.bars["step"], strict=True)]
+        covariance = np.array(self.bars["covariance"])  # (mean, k, k)
+        missing = (0, max(0, N_AXES - covariance.shape[-1]))  # axes that so few points do not have
+        covariance = np.pad(covariance, ((0, 0), missing, missing))
+        n_outlines, n_points = d * (d - 1) // 2, _OUTLINE[d]
+
+        def compute(name: str) -> NDArray[Any]:
+            *axes, number = (int(text) - 1 for text in name.removeprefix("outline ").split())
+            outlines = ellipses(covariance[:, axes][:, :, axes], n_points)[..., number]  # (mean, outline, point)
+            centres = self._mean_column(f"inpca {axes[number] + 1}")[places]
+            return np.ravel(centres[:, None, None] + outlines)
+
+        curve = np.repeat(self.bars["curve"], n_outlines * n_points)
+        return Table(compute, curve, np.full(len(curve), -1), np.arange(len(curve)) // n_points)
+
+    def _stress_band(self) -> Table:
+        """From where to where draws have the explained stress of the first axes."""
+        if self.bars is None:
+            return _EMPTY
+        columns = {end: np.array(self.bars["stress"][end][:N_AXES]) for end in ("low", "high")}
+        columns["name"] = self["axes"].column("name")[: len(columns["low"])]
+        return Table(columns.__getitem__, None, np.full(len(columns["low"]), -1))
+
+    def _spectrum_band(self) -> Table:
+        """From where to where draws have the magnitude of each eigenvalue; of a logarithm nothing is below 0."""
+        if self.bars is None:
+            return _EMPTY
+        low, high = (np.array(self.bars["magnitude"][end]) for end in ("low", "high"))
+        axes = np.flatnonzero(low > 0)
+        columns = {"axis": axes + 1, "low": low[axes], "high": high[axes]}
+        return Table(columns.__getitem__, None, np.full(len(axes), -1))
+
     def _geodesic(self, which: slice) -> Table:
         if "geodesic" not in self.picture:
-            return Table(lambda name: np.zeros(0), None, np.zeros(0, dtype=int))
+            return _EMPTY
         line = self.picture["geodesic"].values[which]
         return Table(lambda name: _component(line, name), None, np.full(len(line), -1))
 
@@ -449,6 +504,12 @@ class Tables:
 
     def _fact_references(self) -> str:
         return references_of(self.analysis)
+
+    def _fact_ellipses(self) -> str:
+        return "" if self.bars is None else str(self.bars["sentences"]["picture"])
+
+    def _fact_bands(self) -> str:
+        return "" if self.bars is None else str(self.bars["sentences"]["spectrum"])
 
     def _fact_fitted(self) -> str:
         if not self.analysis.has_predictions:

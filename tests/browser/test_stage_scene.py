@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 import predspace_widgets
+from predspace_widgets.geometry.ellipses import ellipses, region_radius
 from predspace_widgets.views.style import PALETTE, plain
 
 _STAGE = Path(predspace_widgets.__file__).parent / "explorers" / "stage"
@@ -608,3 +609,28 @@ def test_it_draws_once_there_is_room_and_leaves_nothing_behind(page: Page) -> No
     assert page.evaluate("count('lower', [0, 114, 178])") > 50
     page.evaluate("scene.destroy()")
     assert page.evaluate("document.getElementById('host').shadowRoot.querySelectorAll('canvas').length") == 0
+
+
+def test_of_an_ellipsoid_its_whole_silhouette_is_filled(page: Page) -> None:
+    _open(page)
+    rng = np.random.default_rng(0)
+    covariance = np.diag([1, 4, 9]) / 400
+    covariance[0, 1] = covariance[1, 0] = 0.003
+    outlines = ellipses(covariance, 33)  # (3, 33, 3)
+    gaps = np.full((3, 1, 3), np.nan)
+    points = np.concatenate([outlines, gaps], axis=1).reshape(-1, 3)
+    corners = np.array([[-1.0, -1, -1], [1, 1, 1]])
+    region = _trace(points, line={"color": "#d55e00", "width": 2}, meta={"role": "ellipse", "curve": 0})
+    _draw(page, _figure([_trace(corners, "markers", marker={"color": "#000000", "size": 2}), region]))
+    [path] = re.findall(r'<path d="([^"]*)" fill="#d55e00" opacity="0.2">', page.evaluate("scene.svg()"))
+    drawn = np.array([[float(x), float(y)] for x, y in re.findall(r"[ML]([-\d.]+) ([-\d.]+)", path)])
+    surface = rng.normal(size=(4000, 3))
+    surface *= region_radius(3) / np.linalg.norm(surface, axis=1, keepdims=True)
+    surface = surface @ np.linalg.cholesky(covariance).T
+    seen = np.array(page.evaluate("points => points.map((point) => scene.project(...point))", surface.tolist()))[:, :2]
+    for angle in np.linspace(0, np.pi, 8, endpoint=False):
+        direction = [np.cos(angle), np.sin(angle)]
+        size = np.ptp(seen @ direction)
+        assert np.ptp(drawn @ direction) == pytest.approx(size, rel=0.05)  # near things look larger, here by little
+        assert (drawn @ direction).mean() == pytest.approx((seen @ direction).mean(), abs=0.1 * size)
+    assert page.evaluate(f"scene.pick({drawn[0][0]}, {drawn[0][1]})") is None  # it is no run

@@ -21,7 +21,7 @@ from predspace_widgets.trajectories.testing import random_trajectories
 from tests.explorers.test_session import JSON
 
 SESSION = Session(Analysis(random_trajectories(n_seeds=1, n_checkpoints=2, n_samples=3)))
-KINDS = st.sampled_from(["payload", "view", "picture", "quantity", "ahead"]) | JSON
+KINDS = st.sampled_from(["payload", "view", "picture", "quantity", "error bars", "ahead"]) | JSON
 
 
 def answers_to(*requests: Any, answers: Answers | None = None) -> list[tuple[dict[str, Any], bytes | None]]:
@@ -154,6 +154,28 @@ def test_only_the_newest_of_the_questions_that_wait_is_answered() -> None:
         thread.join()
     assert sorted(message["number"] for message in told) == [1, 4, 5]
     assert sorted(session.begun) == [1, 4, 5]  # 2 and 3 were never begun
+
+
+def test_error_bars_hold_up_no_other_question() -> None:
+    session = Slow()
+    answers = Answers(session, ExplorerState(session.analysis))
+    told: list[Any] = []
+    request = {"number": 1, "kind": "error bars", "choices": 1}
+    slow = threading.Thread(target=answers.answer, args=(request, lambda message, _: told.append(message)))
+    slow.start()
+    assert session.busy.wait(20)
+    session.answer = lambda request, state: Answer(plain="at once")  # type: ignore[method-assign]
+    other = threading.Thread(
+        target=answers.answer,
+        args=({"number": 2, "kind": "view", "view": "matrix"}, lambda message, _: told.append(message)),
+    )
+    other.start()
+    other.join(20)
+    assert [message["number"] for message in told] == [2]
+    session.go_on.set()
+    slow.join()
+    other.join()
+    assert [message["number"] for message in told] == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -402,7 +402,7 @@ def quadratic(network: Network) -> Iterator[torch.Tensor]:
 
 def test_the_learning_rate_falls_along_half_a_cosine() -> None:
     network = small_network()
-    optimizer = SGDSettings(learning_rate=0.1).optimizer(network.parameters())
+    optimizer = SGDSettings(learning_rate=0.1).make_optimizer(network.parameters())
     rates = [0.1]
     for _ in optimise(network, quadratic(network), optimizer, 10, range(1, 11), images_per_step=1, n_images=1):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -419,7 +419,7 @@ def test_the_learning_rate_falls_along_half_a_cosine() -> None:
 def test_the_first_step_of_each_optimiser(settings: Any, formula: Callable[[torch.Tensor], torch.Tensor]) -> None:
     network = small_network()
     weight, bias = (value.detach().clone() for value in (network.head.weight, network.head.bias))
-    optimizer = settings.optimizer(network.parameters())
+    optimizer = settings.make_optimizer(network.parameters())
     list(optimise(network, quadratic(network), optimizer, 1, [], images_per_step=1, n_images=1))
     torch.testing.assert_close(network.head.weight, formula(weight), rtol=1e-5, atol=1e-5)
     assert network.head.bias.equal(bias)  # the loss does not know it: no weight decay either
@@ -434,7 +434,7 @@ def test_losses_are_asked_for_one_at_a_time() -> None:
             asked += 1
             yield loss
 
-    optimizer = SGDSettings().optimizer(network.parameters())
+    optimizer = SGDSettings().make_optimizer(network.parameters())
     steps = optimise(network, counted(), optimizer, 5, [0, 2, 5], images_per_step=1, n_images=1)
     assert [(next(steps).step, asked) for _ in range(3)] == [(0, 0), (2, 2), (5, 5)]
 

@@ -23,6 +23,7 @@ def test_built_in_recipes_have_titles() -> None:
         "digits-methods",
         "digits",
         "imagenet-tasks",
+        "sweep",
     ]
     assert all(built_in_recipes().values())
 

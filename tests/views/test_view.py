@@ -91,6 +91,7 @@ def test_a_result_depends_on_what_it_names_and_nothing_else(view: ResultView, an
         "matrix_of": "end",
         "matrix_by": "run",
         "spectrum": "eigenvalues",
+        "uncertainty": "samples",
         "selected": [1, 9],
         "sample": 3,
     }

@@ -47,6 +47,7 @@ export class Card {
     this.share = el("span", { className: "share" });
     this.drawing = el("div", { className: "drawing" });
     this.message = el("p", { className: "message", hidden: true });
+    this.note = el("p", { className: "note", hidden: true, role: "status" }, el("span")); // beside a drawing that stays
     const open = () => this.caption.classList.toggle("open");
     const openByKey = (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), open());
     this.caption = el("p", { className: "caption", textContent: view.how_to_read, title: view.how_to_read, tabIndex: 0, onclick: open, onkeydown: openByKey });
@@ -62,6 +63,7 @@ export class Card {
       "article",
       { className: deck ? "card" : "card large", "data-view": view.name },
       head,
+      this.note,
       this.drawing,
       this.message,
       this.caption,
@@ -328,7 +330,7 @@ export class Card {
     const lit = this.stage.litCurves();
     const traces = [...(this.figure?.data ?? []).filter((trace) => !trace.meta?.over), ...moving];
     return traces
-      .filter((trace) => lit.has(trace.meta?.curve) && !trace.fill)
+      .filter((trace) => lit.has(trace.meta?.curve) && !(trace.fill && !trace.line.width))
       .map((trace) => {
         if (trace.type === "bar") return { ...trace, marker: { color: this.colorOf(trace) } };
         if (!trace.line || !trace.mode.includes("lines")) return trace;

@@ -438,7 +438,7 @@ function fullSpectrum({ distances, n, rowMeans, mean }, k) {
 
 // All eigenvalues of a small symmetric matrix, which is used up, by magnitude, and its eigenvectors as rows. Jacobi's
 // rotations: each sets one pair of entries to 0, until none is left that counts.
-function eigenpairs(matrix, size) {
+export function eigenpairs(matrix, size) {
   const turned = new Float64Array(size * size);
   for (let i = 0; i < size; i++) turned[i * size + i] = 1;
   let squares = 0;

@@ -3,8 +3,8 @@
 import {INK_FONT, SvgContext, dashOf, drawCircle, drawDots, drawLabels, drawLines, drawStar} from "./ink.js";
 import {drawText, fillWithOutline, isDark, legible, mixColors, placeLabels} from "./ink.js";
 import {AXES, HOME_DISTANCE, SCENE_CAMERA, STEEPEST, TICK_FONT, TITLE_FONT, decodePlain} from "./space.js";
-import {directionsOf, hasMode, isFront, isOver, isOverNote, isStar, markerColors, projectPoint} from "./space.js";
-import {projectPoints, readCamera, readTraces, roleOf, sceneBox, sceneGrid, sceneView, textBox} from "./space.js";
+import {directionsOf, hasMode, isEllipsoid, isFront, isOver, isOverNote, isStar, markerColors} from "./space.js";
+import {projectPoint, projectPoints, readCamera, readTraces, roleOf, sceneBox, sceneGrid, sceneView, textBox} from "./space.js";
 
 /** Pixels from the pointer to what it means. */
 const REACH = 12;
@@ -130,6 +130,45 @@ function paintLines(ctx, drawn, paint, page) {
   ctx.lineDashOffset = 0;
 }
 
+/** The points of each ellipsoid of a trace, which are three outlines, each closed and with a gap behind it. */
+function ellipsoidsOf(pixels) {
+  const [regions, count] = [[], pixels.length / 2];
+  for (let k = 0, outlines = 0, points = []; k < count; k++) {
+    if (!Number.isNaN(pixels[2 * k])) points.push([pixels[2 * k], pixels[2 * k + 1]]);
+    else {
+      points.pop(); // the last is the first again
+      if (++outlines % 3 === 0) regions.push(points.splice(0));
+    }
+  }
+  return regions;
+}
+
+/** What is seen of ellipsoids, pale within a thin line: the squares of their half axes add up to those of the ellipse. */
+function paintEllipsoids(ctx, drawn, paint) {
+  for (const {trace, pixels} of drawn) {
+    const color = paint(trace.line.color);
+    for (const points of ellipsoidsOf(pixels)) {
+      const sum = (of) => points.reduce((total, point) => total + of(point), 0) / points.length;
+      const [x, y] = [sum((point) => point[0]), sum((point) => point[1])];
+      // Half of the square of each half axis is its mean along an outline, and it is in two of the three.
+      const [xx, yy] = [3 * sum((point) => (point[0] - x) ** 2), 3 * sum((point) => (point[1] - y) ** 2)];
+      const xy = 3 * sum((point) => (point[0] - x) * (point[1] - y));
+      const wide = Math.sqrt(xx) || 1e-9;
+      const [slant, tall] = [xy / wide, Math.sqrt(Math.max(0, yy - (xy / wide) ** 2))];
+      ctx.beginPath();
+      for (let k = 0; k < 48; k++) {
+        const [cosine, sine] = [Math.cos((Math.PI * k) / 24), Math.sin((Math.PI * k) / 24)];
+        ctx[k ? "lineTo" : "moveTo"](x + wide * cosine, y + slant * cosine + tall * sine);
+      }
+      ctx.closePath();
+      Object.assign(ctx, {fillStyle: color, strokeStyle: color, lineWidth: LINE_SCALE * trace.line.width, globalAlpha: 0.2});
+      ctx.fill();
+      ctx.globalAlpha = 1;
+      ctx.stroke();
+    }
+  }
+}
+
 /** Dots of one style by layers of depth: one path for each style in each layer. */
 function paintDots(ctx, drawn, paint, page) {
   const {layers, layerOf} = depthLayers(drawn);
@@ -167,11 +206,12 @@ function paintDots(ctx, drawn, paint, page) {
 
 /** Traces that lie over everything, in their order. */
 function paintOver(ctx, drawn, paint, page) {
-  for (const {trace, pixels} of drawn) {
+  paintEllipsoids(ctx, drawn.filter(({trace}) => isEllipsoid(trace)), paint);
+  for (const {trace, pixels} of drawn.filter(({trace}) => !isEllipsoid(trace))) {
     const {color, width = 2, dash} = trace.line ?? {};
     const alpha = trace.opacity ?? 1;
     if (hasMode(trace, "lines")) {
-      const casing = dash && dash !== "solid" ? null : page;
+      const casing = (dash && dash !== "solid") || width * LINE_SCALE <= 2 ? null : page; // it would cover what is small
       drawLines(ctx, pixels, {color: paint(color), width: width * LINE_SCALE, dash, alpha, casing});
     }
     if (!hasMode(trace, "markers")) continue;
@@ -335,7 +375,7 @@ export class Scene {
   pick(x, y) {
     let [best, least] = [null, REACH * REACH];
     for (const {trace, pixels} of this.frame ? [...this.frame.over, ...this.frame.base] : []) {
-      if (trace.meta?.rows === undefined && trace.meta?.curve === undefined) continue;
+      if ((trace.meta?.rows === undefined && trace.meta?.curve === undefined) || isEllipsoid(trace)) continue;
       const lines = hasMode(trace, "lines");
       for (let k = 0; k < pixels.length; k += 2) {
         const [dx, dy] = [x - pixels[k], y - pixels[k + 1]];
@@ -453,7 +493,9 @@ export class Scene {
     const [paint, page] = [this.#paintOf(), this.colors.page];
     if (layer === "base") {
       paintGrid(ctx, frame.grid, this.colors);
-      paintLines(ctx, frame.base.filter(({trace}) => hasMode(trace, "lines")), paint, page);
+      const lines = frame.base.filter(({trace}) => hasMode(trace, "lines") && !isEllipsoid(trace));
+      paintLines(ctx, lines, paint, page);
+      paintEllipsoids(ctx, frame.base.filter(({trace}) => isEllipsoid(trace)), paint);
       paintDots(ctx, frame.base.filter(({trace, alone}) => hasMode(trace, "markers") || alone.length), paint, page);
       drawLabels(ctx, frame.labels, {halo: page});
       const scaled = frame.base.find(({trace}) => trace.marker?.colorbar);

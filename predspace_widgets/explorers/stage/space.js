@@ -34,6 +34,7 @@ export const isOver = (trace) => trace.meta?.layer === "over";
 export const isOverNote = (note) => /^over(?![a-z0-9])/i.test(note.name ?? ""); // "over: odd", but not "overfitted"
 export const isStar = ({marker, text}) => marker?.symbol === "star" || text?.[0] === "★";
 export const isFront = (trace) => isStar(trace) || ["ignorance", "truth"].includes(roleOf(trace));
+export const isEllipsoid = (trace) => roleOf(trace) === "ellipse";
 export const hasMode = (trace, mode) => (trace.mode ?? "lines+markers").includes(mode);
 const toNumbers = (values) => (ArrayBuffer.isView(values) ? values : Float64Array.from(values ?? [], (v) => v ?? NaN));
 

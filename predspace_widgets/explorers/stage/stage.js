@@ -1,4 +1,5 @@
 // The stage: cards with views, the list of curves, the time, and what links them. It knows no view by name.
+import { ErrorBars } from "./bars.js";
 import { Card, dependsOf } from "./card.js";
 import { Choices, fromQuery, same, toQuery } from "./choices.js";
 import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
@@ -38,10 +39,12 @@ class Stage {
     Object.assign(this, { root, host, data, shows: [], lit: null, generation: 0, ahead: new Map(), answers: new Map(), whole: data, ofSamples: new Map() });
     this.choices = new Choices(data.about);
     this.pictures = new Pictures(data);
+    this.bars = new ErrorBars(this);
     const address = host.address ? fromQuery(location.search) : {};
     this.problems = this.choices.set({ ...host.choices, ...address });
     this.choices.listeners.push((changed, from) => this.react(changed, from));
     this.learn(data.about.ahead);
+    this.bars.learn(data.about.bars);
     this.build();
     host.on((settings) => this.choices.set({ ...this.choices.defaults, ...settings }, "host"));
     this.begin();
@@ -73,6 +76,7 @@ class Stage {
     Object.assign(this, { whole: data, ahead: new Map(), answers: new Map(), ofSamples: new Map() });
     this.choices.renew(data.about);
     this.pictures = new Pictures(data);
+    this.bars = new ErrorBars(this);
     this.learn(data.about.ahead);
     this.build();
     this.live.place();
@@ -243,6 +247,7 @@ class Stage {
     do {
       seen = this.drawn;
       await seen;
+      await this.bars.waiting;
       await frame();
     } while (seen !== this.drawn);
   }
@@ -277,6 +282,7 @@ class Stage {
       await (card === this.cards[0] ? frame() : soon());
     }
     if (isNewest()) this.drawOver(["pinned"]);
+    if (isNewest()) this.bars.update();
   }
 
   // The numbers of the samples that are looked at take the place of those before; false where they are wanted no more.
@@ -340,7 +346,7 @@ class Stage {
   // The tables of the present choices; an error says why there are none.
   tablesNow() {
     const { now } = this.choices;
-    this.tables ??= new Tables(this.data, now, chosenRows(this.data, now), () => this.pictures.of(now));
+    this.tables ??= new Tables(this.data, now, chosenRows(this.data, now), () => this.pictures.of(now), this.bars.now());
     return this.tables;
   }
 
@@ -475,7 +481,7 @@ class Stage {
   }
 
   keyOf(view, choices = {}) {
-    return `${view.name} ${JSON.stringify(dependsOf(view).map((name) => this.measuredAs(name, choices[name] ?? this.choices.now[name] ?? null)))}`;
+    return `${view.name} ${JSON.stringify(dependsOf(view).map((name) => this.measuredAs(name, (name in choices ? choices : this.choices.now)[name] ?? null)))}`;
   }
 
   // Results are of the checkpoints that were there at first: whoever chooses everything means these.

@@ -1,6 +1,8 @@
 // The rows that marks are drawn from; the twin of views/tables.py, in the same order and with the same names.
+import { outlinesOf } from "./ellipses.js";
 
 const SPECTRUM_INK = "#1f2933"; // style.py: INK
+const OUTLINE = { 2: 49, 3: 33 }; // points of an outline
 const ASCENDING = (one, other) => one - other;
 
 // Rows (Int32Array) of the checkpoints that are chosen; an error says which choice left none.
@@ -56,9 +58,10 @@ export function placesByName(names) {
 }
 
 export class Tables {
-  // data: what was sent; rows: the chosen ones; pictureOf(): their picture, see picture.js, for those who ask for it.
-  constructor(data, choices, rows, pictureOf) {
-    Object.assign(this, { data, choices, rows, pictureOf, known: {}, sums: {} });
+  // data: what was sent; rows: the chosen ones; pictureOf(): their picture, see picture.js, for those who ask for it;
+  // bars: what error bars are drawn from, if it is there.
+  constructor(data, choices, rows, pictureOf, bars = null) {
+    Object.assign(this, { data, choices, rows, pictureOf, bars, known: {}, sums: {} });
     this.curve = Array.from(this.rows, (row) => data.arrays.curve[row]);
     this.run = Array.from(this.rows, (row) => data.arrays.run[row]);
   }
@@ -77,6 +80,10 @@ export class Tables {
       curves: () => this.curves(),
       axes: () => this.axes(),
       spectrum: () => this.spectrum(),
+      ellipses: () => this.ellipses(2),
+      ellipsoids: () => this.ellipses(3),
+      "stress band": () => this.stressBand(),
+      "spectrum band": () => this.spectrumBand(),
       geodesic: () => this.geodesic(0),
       ignorance: () => this.geodesic(0, 1),
       truth: () => this.geodesic(-1),
@@ -249,6 +256,7 @@ export class Tables {
       stress: own,
       before: together.map((sum, n) => sum - own[n]),
       cumulative: together,
+      top: together.map((sum, n) => Math.max(sum, this.bars?.stress.high[n] ?? 0)),
       percent: together.map(percent),
     };
     return table((name) => columns[name], null, own.map(() => -1));
@@ -267,6 +275,48 @@ export class Tables {
     return table((name) => columns[name], null, axes.map(() => -1));
   }
 
+  // Outlines of error bars, of some means, on d axes: "outline 1 3 2" is on the second of the axes 1 and 3.
+  ellipses(d) {
+    if (!this.bars) return empty();
+    const steps = this.quantity("step");
+    const means = new Map(this.groups().map(([first], place) => [`${this.curve[first]} ${steps[first]}`, place]));
+    const placeOf = (n) => means.get(`${this.bars.curve[n]} ${this.bars.step[n]}`);
+    const drawn = this.bars.curve.map((_, n) => n).filter((n) => placeOf(n) !== undefined);
+    const outlines = {}; // by their axes
+    const outlinesOn = (axes) => {
+      const covariance = (n) => axes.map((i) => axes.map((j) => this.bars.covariance[n][i - 1]?.[j - 1] ?? 0));
+      return drawn.map((n) => outlinesOf(covariance(n), OUTLINE[d], this.bars.radii[d - 2]));
+    };
+    const column = (name) => {
+      const axes = name.split(" ").slice(1).map(Number);
+      const number = axes.pop() - 1;
+      outlines[axes] ??= outlinesOn(axes);
+      const centres = this.meanColumn(`inpca ${axes[number]}`);
+      return outlines[axes].flatMap((some, k) => some.flat().map((point) => centres[placeOf(drawn[k])] + point[number]));
+    };
+    const count = (d * (d - 1)) / 2;
+    const line = Array.from({ length: drawn.length * count * OUTLINE[d] }, (_, n) => Math.floor(n / OUTLINE[d]));
+    const curve = line.map((outline) => this.bars.curve[drawn[Math.floor(outline / count)]]);
+    return table(column, curve, undefined, line);
+  }
+
+  // From where to where draws have the explained stress of the first axes.
+  stressBand() {
+    if (!this.bars) return empty();
+    const [low, high] = ["low", "high"].map((end) => this.bars.stress[end].slice(0, this.data.about.n_axes));
+    const columns = { low, high, name: this.get("axes").column("name").slice(0, low.length) };
+    return table((name) => columns[name], null, low.map(() => -1));
+  }
+
+  // From where to where draws have the magnitude of each eigenvalue; of a logarithm nothing is below 0.
+  spectrumBand() {
+    if (!this.bars) return empty();
+    const { low, high } = this.bars.magnitude;
+    const axes = low.map((_, n) => n).filter((n) => low[n] > 0);
+    const columns = { axis: axes.map((n) => n + 1), low: axes.map((n) => low[n]), high: axes.map((n) => high[n]) };
+    return table((name) => columns[name], null, axes.map(() => -1));
+  }
+
   geodesic(...which) {
     const column = (name) => this.picture.geodesic(Number(name.slice(6))).slice(...which);
     return table(column, null, column("inpca 1").map(() => -1));
@@ -279,6 +329,8 @@ export class Tables {
     const facts = {
       meaning: () => about.meaning,
       references: () => about.references,
+      ellipses: () => this.bars?.sentences.picture ?? "",
+      bands: () => this.bars?.sentences.spectrum ?? "",
       fitted: () => this.picture.fitted(),
       landmarks: () => this.picture.fromLandmarks(),
       thinned: () => this.thinning(),
@@ -322,6 +374,8 @@ function table(compute, curve, rows = curve.map(() => -1), line = null) {
   const known = {};
   return { column: (name) => (known[name] ??= compute(name)), curve, rows, line };
 }
+
+const empty = () => table(() => [], null, []);
 
 // -- words and numbers, as Python writes them -----------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ class FineTuningSettings(SupervisedSettings):
 
     Parameters
     ----------
-    steps, learning_rate, momentum, weight_decay, batch_size, augmentation
+    steps, learning_rate, momentum, weight_decay, batch_size, augmentation, optimizer
         See `SupervisedSettings`.
 
     Raises

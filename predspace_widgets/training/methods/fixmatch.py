@@ -209,7 +209,7 @@ def train_fixmatch(
             yield cross_entropy(logits, targets) + settings.unlabelled_weight * consistency
 
     images_per_step = settings.batch_size + settings.unlabelled_batch_size
-    optimizer = settings.optimizer(network.parameters())
+    optimizer = settings.make_optimizer(network.parameters())
     yield from optimise(
         network, losses(), optimizer, settings.steps, checkpoints, images_per_step, n_images=len(images)
     )

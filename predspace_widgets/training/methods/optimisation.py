@@ -48,7 +48,7 @@ class AdamSettings:
                 f"{self.learning_rate} and {self.weight_decay}"
             )
 
-    def optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
+    def make_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
         """The optimiser of these parameters, before its first step."""
         return Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
 
@@ -90,7 +90,7 @@ class SGDSettings:
                 f"{self.learning_rate}, {self.momentum} and {self.weight_decay}"
             )
 
-    def optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
+    def make_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
         """The optimiser of these parameters, before its first step."""
         return SGD(
             parameters, lr=self.learning_rate, momentum=self.momentum, nesterov=True, weight_decay=self.weight_decay
@@ -140,7 +140,7 @@ def optimise(
     >>> from predspace_widgets.training.networks import make_network
     >>> network = make_network("small-cnn", n_channels=1, n_classes=2, seed=0, width=8)
     >>> losses = iter(lambda: network.head.weight.square().sum(), None)
-    >>> optimizer = SGDSettings().optimizer(network.parameters())
+    >>> optimizer = SGDSettings().make_optimizer(network.parameters())
     >>> [snapshot.epoch for snapshot in optimise(network, losses, optimizer, 4, [0, 2], 50, 100)]
     [0.0, 1.0]
     """

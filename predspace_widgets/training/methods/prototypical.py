@@ -195,7 +195,7 @@ def train_prototypical(
             features = features.reshape(n_way, per_class, -1)  # (W, K + Q, F)
             yield prototypical_loss(features[:, : settings.k_shot], features[:, settings.k_shot :])
 
-    optimizer = settings.optimizer(network.parameters())
+    optimizer = settings.make_optimizer(network.parameters())
     yield from optimise(
         network, losses(), optimizer, settings.steps, checkpoints, n_way * per_class, n_images=len(images)
     )

@@ -1,18 +1,23 @@
-"""Supervised training: cross-entropy of the true class, stochastic gradient descent with Nesterov momentum."""
+"""Supervised training: cross-entropy of the true class, down by SGD with Nesterov momentum or by Adam."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.optim import Adam, Optimizer
 
 from predspace_widgets.training.augment import NONE, Augmentation, augment
 from predspace_widgets.training.datasets import LabelledImages
 from predspace_widgets.training.methods.optimisation import SGDSettings, optimise
 from predspace_widgets.training.networks import Network
+from predspace_widgets.training.settings import check_name
 from predspace_widgets.training.snapshots import Snapshot, shuffled_batches
+
+OptimizerName = Literal["sgd", "adam"]
 
 
 @dataclass(frozen=True)
@@ -27,20 +32,30 @@ class SupervisedSettings(SGDSettings):
         Images a step.
     augmentation : Augmentation
         What changes the images at random; by default nothing does.
+    optimizer : {"sgd", "adam"}
+        Adam has no use for the momentum; its learning rates are about a tenth of those of SGD.
 
     Raises
     ------
     ValueError
-        A number that is out of range.
+        A number that is out of range, or an unknown optimiser.
     """
 
     batch_size: int = 64
     augmentation: Augmentation = NONE
+    optimizer: OptimizerName = "sgd"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2, got {self.batch_size}")
+        check_name(self.optimizer, get_args(OptimizerName), "optimizer")
+
+    def make_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
+        """The optimiser of these parameters, before its first step."""
+        if self.optimizer == "adam":
+            return Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+        return super().make_optimizer(parameters)
 
 
 def train_supervised(
@@ -96,7 +111,7 @@ def train_supervised(
             )
             yield cross_entropy(network(augment(inputs, settings.augmentation, generator)), targets)
 
-    optimizer = settings.optimizer(network.parameters())
+    optimizer = settings.make_optimizer(network.parameters())
     yield from optimise(
         network, losses(), optimizer, settings.steps, checkpoints, settings.batch_size, n_images=len(images)
     )

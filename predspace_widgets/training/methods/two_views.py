@@ -28,7 +28,7 @@ class TwoViewSettings(Protocol):
     @property
     def augmentation(self) -> Augmentation: ...
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> Optimizer: ...
+    def make_optimizer(self, parameters: list[nn.Parameter]) -> Optimizer: ...
 
 
 def train_on_two_views(
@@ -64,7 +64,7 @@ def train_on_two_views(
             views = torch.cat([augment(inputs, settings.augmentation, generator) for _ in range(2)])
             yield loss(*projection(network.features(views)).chunk(2))  # (N, D) each
 
-    optimizer = settings.optimizer([*network.parameters(), *projection.parameters()])
+    optimizer = settings.make_optimizer([*network.parameters(), *projection.parameters()])
     yield from optimise(
         network, losses(), optimizer, settings.steps, checkpoints, settings.batch_size, n_images=len(images)
     )

@@ -1,0 +1,124 @@
+"""Error bars of the picture and of its spectrum: what draws of samples, seeds or runs make of them.
+
+They are measured for some choices and are small; Python and the stage draw the same ellipses and bands of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.cache import Cache
+from predspace_widgets.analysis.uncertainty import bootstrap
+from predspace_widgets.geometry.ellipses import region_radius
+
+#: What is drawn anew for each error bar, by the value of the choice `uncertainty`.
+OVER = ("samples", "seeds", "runs")
+#: So many draws are made.
+N_DRAWS = 200
+#: Axes that a spectrum shows, and that are measured.
+N_SPECTRUM = 8
+#: Of a spectrum: from which to which percentile of the draws a band reaches.
+BAND = (2.5, 97.5)
+
+# Ellipses of all curves together, and of one curve: more would be a smear.
+_MOST, _MOST_OF_ONE = 39, 6
+_MOST_KEPT = 32  # results of a dataset
+_kept: WeakKeyDictionary[Analysis, Cache] = WeakKeyDictionary()
+
+
+def error_bars(analysis: Analysis, choices: Any) -> dict[str, Any] | None:
+    """The error bars of the picture of some choices, as plain data; None where none are wanted.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    choices : ExplorerState or what has its `selection`, `fitted_on` and `uncertainty`
+
+    Returns
+    -------
+    dict or None
+        "curve", "step" and "covariance" of each mean over seeds that has an ellipse; "radii" of the 95% regions in two
+        and three dimensions, in standard deviations; of each axis "stress" and "magnitude" (of the eigenvalue), each
+        the "low" and "high" end of its band; "sentences" on the "picture" and the "spectrum".
+
+    Raises
+    ------
+    ValueError
+        There is nothing to draw from, or nothing is chosen; see `predspace_widgets.analysis.uncertainty.bootstrap`.
+    """
+    over = choices.uncertainty
+    if over == "none":
+        return None
+    selection, fitted_on = choices.selection, choices.fitted_on
+    results = _kept.setdefault(analysis, Cache(_MOST_KEPT))
+
+    def measure() -> dict[str, Any]:
+        drawn = bootstrap(analysis, selection, N_SPECTRUM, N_DRAWS, over=over, fitted_on=fitted_on)
+        return _ellipses(analysis, selection, drawn) | _bands(drawn) | {"sentences": _sentences(drawn)}
+
+    known: dict[str, Any] = results.get((selection, fitted_on, over), measure)
+    return known
+
+
+def chosen_along(progress: NDArray[Any], most: int) -> NDArray[np.intp]:
+    """Places of a few points of a curve: its last one, and those nearest to equal parts of the progress until there.
+
+    Examples
+    --------
+    >>> chosen_along(np.array([0.0, 0.5, 0.6, 0.9, 1.0]), 2)
+    array([1, 4])
+    """
+    parts = np.linspace(progress[0], progress[-1], most + 1)[1:-1]  # where all begin alike they would cover each other
+    nearest = np.abs(progress[:, None] - parts).argmin(axis=0)
+    return np.unique(np.append(nearest, len(progress) - 1))
+
+
+def _ellipses(analysis: Analysis, selection: Any, drawn: xr.Dataset) -> dict[str, Any]:
+    means = analysis.progress_curves(selection)  # rows as the means of the picture
+    numbers = means["curve"].map({name: number for number, name in enumerate(analysis.curve_names)}).to_numpy()
+    curves = np.unique(numbers)
+    most = int(np.clip(_MOST // len(curves), 1, _MOST_OF_ONE))
+    progress = means["mean"].to_numpy()
+    of_curve = [np.flatnonzero(numbers == curve) for curve in curves]
+    places = np.concatenate([rows[chosen_along(progress[rows], most)] for rows in of_curve])
+    if drawn.attrs["over"] == "seeds":  # a single one has no other to draw
+        places = places[means["n_seeds"].to_numpy()[places] > 1]
+        if not len(places):
+            raise ValueError(
+                "no curve that is shown has two seeds: error bars over seeds need at least two to draw from"
+            )
+    return {
+        "curve": numbers[places].tolist(),
+        "step": means["step"].to_numpy()[places].tolist(),
+        "covariance": drawn["mean_covariance"].values[places].tolist(),
+        "radii": [region_radius(2), region_radius(3)],
+    }
+
+
+def _bands(drawn: xr.Dataset) -> dict[str, Any]:
+    magnitudes = np.abs(drawn["drawn_eigenvalue"].values)  # an axis may be imaginary in some draws only
+    of = {"stress": drawn["drawn_explained_stress"].values, "magnitude": magnitudes}
+    ends = {name: np.percentile(values, BAND, axis=0).tolist() for name, values in of.items()}
+    return {name: {"low": low, "high": high} for name, (low, high) in ends.items()}
+
+
+def _sentences(drawn: xr.Dataset) -> dict[str, str]:
+    draws = f"{drawn.attrs['n_draws']} draws of {drawn.attrs['over']}"
+    dimension = float(drawn["participation_ratio"])
+    low, high = np.percentile(drawn["drawn_participation_ratio"].values, BAND)
+    return {
+        "picture": (
+            f"95% ellipses over {draws}: of the mean of each curve, at its last epoch and along its progress; each "
+            "draw is fitted anew and brought onto these axes."
+        ),
+        "spectrum": (
+            f"Band: 2.5th to 97.5th percentile over {draws}. Dimension (participation ratio): {dimension:.2f}, "
+            f"{low:.2f} to {high:.2f}."
+        ),
+    }

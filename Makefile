@@ -6,6 +6,8 @@
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
 # make bench-served [BEFORE=...]  what 40 visitors feel of one server, in the same way
+# make docs     builds the pages of docs/ into build/docs, runs their code, and fails on any warning
+#               and on a page that would load anything from elsewhere
 # make licences lists the licence of everything that is installed
 # make pins     writes requirements/*.txt anew: the newest versions that pyproject.toml allows with UPGRADE=--upgrade
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
@@ -27,7 +29,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data licences pins
+.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data docs licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -36,6 +38,7 @@ test: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(MAKE) docs
 	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
 	$(BIN)/pytest -m browser
 
@@ -66,6 +69,10 @@ demo-data: $(APP)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
 	$(BIN)/predspace record sweep --out data/sweep.zarr.zip --overwrite
 
+docs: $(TEST)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+	! grep --recursive --extended-regexp '<(script|link|img)[^>]+(src|href)="?https?:' --include '*.html' build/docs
+
 licences: $(TEST)
 	$(BIN)/pip-licenses --with-urls --order license --format markdown
 
@@ -88,5 +95,5 @@ $(LAB): $(APP)
 	touch $@
 
 $(TEST): $(APP)
-	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,oauth,dev]'
+	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,oauth,docs,oracles,dev]'
 	touch $@

@@ -20,6 +20,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.pages import code_cells
+
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT, CONDA, MAKEFILE = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "environment.yml", "Makefile")
@@ -37,10 +39,11 @@ ITSELF = "--no-deps --editable ."
 
 #: Packages that are imported by another name than they are installed by.
 IMPORT_NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-#: Folder with Python code -> the extras it needs, besides those that a file is named after.
+#: Folder with Python code -> the extras it needs, besides those that a file or a folder is named after.
 FOLDERS: dict[str, set[str]] = {
     "predspace_widgets": set(),
     "benchmarks": set(),
+    "docs": set(),
     "notebooks": {"notebook"},
     "tests": {"dev"},
 }
@@ -48,6 +51,7 @@ FOLDERS: dict[str, set[str]] = {
 FILES: dict[str, set[str]] = {
     "benchmarks/bench_served.py": {"dev"},
     "benchmarks/bench_ui.py": {"dev"},
+    "docs/screenshot.py": {"dev"},
     "predspace_widgets/explorers/login.py": {"oauth"},
     "predspace_widgets/trajectories/importers/files.py": {"import"},
     "tests/torture/specimens.py": {"dev", "import"},
@@ -161,7 +165,8 @@ def import_problems(pyproject: str, file: Path, source: str) -> list[str]:
     """What a file (its path from the root of the repository) imports and does not declare, one sentence each."""
     project = tomllib.loads(pyproject)["project"]
     extras = project["optional-dependencies"]
-    named_after = {extra for extra in extras if extra != "dev" and extra in file.stem.split("_")}
+    words = {*file.parts[:-1], *file.stem.split("_")}
+    named_after = {extra for extra in extras if extra != "dev" and extra in words}
     places = ["dependencies", *sorted(FOLDERS[file.parts[0]] | FILES.get(file.as_posix(), set()) | named_after)]
     lines = [*project["dependencies"], *(line for place in places[1:] for line in extras[place])]
     declared_here = {canonicalize_name(Requirement(line).name) for line in lines}
@@ -180,6 +185,9 @@ def sources() -> Iterator[tuple[Path, str]]:
         for file in sorted((ROOT / folder).glob("*.ipynb")):
             cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
             code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+            yield file.relative_to(ROOT), "\n".join(code)
+        for file in sorted((ROOT / folder).glob("*.md")):
+            code = code_cells(file.read_text(encoding="utf-8"))
             yield file.relative_to(ROOT), "\n".join(code)
 
 
@@ -332,6 +340,8 @@ def test_a_new_dependency_is_noticed_in_both() -> None:
         ("benchmarks/bench.py", "import numcodecs", "imports numcodecs"),
         ("notebooks/01_first_picture.ipynb", "import matplotlib", "must name it in dependencies or notebook"),
         ("tests/test_cli.py", "import requests", "must name it in dependencies or dev"),
+        ("tests/test_cli.py", "import geomstats", "must name it in dependencies or dev"),
+        ("docs/figures.md", "import seaborn", "must name it in dependencies or docs"),
         ("tests/test_cli.py", "lightning = pytest.importorskip('lightning')", "imports lightning"),
     ],
 )
@@ -358,6 +368,8 @@ def test_an_import_by_another_name_is_noticed(name: str) -> None:
         ("notebooks/01_first_picture.ipynb", "import ipywidgets, numpy"),
         ("tests/training/test_recorder_lightning.py", "pytest.importorskip('lightning')"),
         ("tests/conftest.py", "import hypothesis, sklearn, tests.samples"),
+        ("tests/oracles/test_distance.py", "import geomstats, pytest"),
+        ("docs/figures.md", "import IPython, plotly"),
     ],
 )
 def test_what_may_be_imported(file: str, source: str) -> None:

@@ -81,8 +81,8 @@ class MethodPlan:
     Raises
     ------
     ValueError
-        Fine-tuning without a source, or a source for another method; fine-tuning that starts at a corner; an attribute
-        that cannot be stored, or that the grid gives too.
+        Fine-tuning without a source, or a source for another method; fine-tuning with an architecture or a start of its
+        own; an attribute that cannot be stored, or that the grid gives too.
     """
 
     name: str
@@ -104,8 +104,10 @@ class MethodPlan:
         twice = [factor for factor in factors if factor in (self.attrs or {})]
         if twice:
             raise ValueError(f"{twice[0]!r} is in the grid, which makes it an attribute: leave it out of attrs")
-        if self.source is not None and (self.initialization == "corner" or "initialization" in factors):
-            raise ValueError(f"{self.name!r} starts from its source: it has no other initialization")
+        own = [name for name in ("architecture", "initialization") if name in factors]
+        own += ["initialization"] if self.initialization != "ignorance" else []
+        if self.source is not None and own:
+            raise ValueError(f"{self.name!r} starts from its source, which has its {own[0]}: leave {own[0]!r} out")
         if (self.method == "fine-tuning") != (self.source is not None):
             raise ValueError(
                 f"{self.name!r} needs a source, the task that its network was trained on before"

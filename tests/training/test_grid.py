@@ -13,9 +13,12 @@ import xarray as xr
 
 import predspace_widgets as pw
 from predspace_widgets.training import (
+    DatasetSettings,
     Recipe,
+    datasets,
     load_images,
     load_recipe,
+    load_split,
     make_network,
     parse_recipe,
     plan_runs,
@@ -223,6 +226,30 @@ def test_softmax_needs_all_classes(tmp_path: Path) -> None:
 def test_softmax_has_no_temperature_of_imprinting(recorded: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="its predictions are not imprinted"):
         pw.trajectories.at_temperature(recorded, 0.1)
+
+
+@pytest.mark.parametrize("own", ["initialization: corner", "grid: {architecture: {mlp: {name: mlp}}}"])
+def test_fine_tuning_goes_on_with_the_network_of_its_source(own: str) -> None:
+    text = RECIPE.replace("seeds:", f"  after: {{method: fine-tuning, source: all, steps: 2, {own}}}\nseeds:")
+    with pytest.raises(
+        ValueError, match=r"'after' starts from its source, which has its (architecture|initialization)"
+    ):
+        parse_recipe(text, "grid")
+
+
+def test_images_of_two_parts_that_are_numbered_alike_have_other_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = load_images("digits")
+    parts = tuple(replace(digits.take(range(at, at + 50)), sample_ids=np.arange(50)) for at in (0, 50))
+    monkeypatch.setitem(datasets.DATASETS, "cifar10", lambda settings: parts)
+    of_both = DatasetSettings("cifar10", evaluate_on=("test", "train"), n_train_evaluated=20)
+    train, evaluation = load_split(of_both)
+    assert (len(train), len(evaluation)) == (50, 70)
+    assert evaluation.sample_ids[[0, 49]].tolist() == ["test 0", "test 49"]
+    ids = [int(name.removeprefix("train ")) for name in evaluation.sample_ids[50:]]
+    np.testing.assert_array_equal(evaluation.images[50:], train.images[ids])
+    np.testing.assert_array_equal(evaluation.labels[50:], train.labels[ids])
+    assert evaluation.take([49, 50]).subset.tolist() == ["test", "train"]  # type: ignore[union-attr]
+    assert load_split(DatasetSettings("cifar10"))[1] is parts[1]
 
 
 def test_a_method_cannot_be_tuned_from_one_with_a_grid() -> None:

@@ -75,10 +75,27 @@ def test_progress_and_distance_to_the_geodesic_by_great_circles_are_the_least_of
         assert abs(ours - places[apart.argmin()]) <= 1 / 2000
 
 
-def test_the_middle_of_two_is_their_mean(space: Any, categorical: ModuleType) -> None:
-    frechet_mean = import_module("geomstats.learning.frechet_mean").FrechetMean
+def frechet_mean(space: Any, points: np.ndarray) -> np.ndarray:
+    """Their mean (C,) of points (M, C): the least sum of squared distances."""
+    estimator = import_module("geomstats.learning.frechet_mean").FrechetMean(space)
+    return np.asarray(estimator.set(epsilon=1e-12, max_iter=100).fit(points).estimate_)
+
+
+def test_the_middle_of_two_is_their_mean(space: Any) -> None:
     first, second = some_predictions(), some_predictions(seed=1)
     middle = geometry.geodesic(first, second, 0.5)
+    assert_allclose(geometry.bhattacharyya_mean([first, second]), middle, atol=1e-9)
     for n in range(N_SAMPLES):
-        theirs = frechet_mean(space).fit(np.stack([first[n], second[n]])).estimate_
-        assert_allclose(middle[n], theirs, atol=1e-6)
+        assert_allclose(middle[n], frechet_mean(space, np.stack([first[n], second[n]])), atol=1e-9)
+
+
+def test_the_bhattacharyya_mean_of_near_points_is_theirs(space: Any) -> None:
+    """d_B = angle^2 / 2 + angle^4 / 12 + ...: the two means part with the third power of how far points are apart."""
+    centre, others = some_predictions(), some_predictions(6, seed=1)
+    off = []
+    for width in (0.3, 0.03):
+        points = np.stack([geometry.geodesic(centre, other, width) for other in others])  # (M, N, C)
+        theirs = np.stack([frechet_mean(space, points[:, n]) for n in range(N_SAMPLES)])
+        off.append(geometry.great_circle(geometry.bhattacharyya_mean(points), theirs))
+    assert off[0] < 0.02
+    assert off[1] < off[0] / 500

@@ -38,6 +38,51 @@ def region_radius(n_dimensions: int, share: float = 0.95) -> float:
     return float(np.sqrt(2 * gammaincinv(n_dimensions / 2, share)))
 
 
+def coverage(n_points: int, n_dimensions: int, share: float = 0.95) -> float:
+    """How often the ellipse of a share holds the mean of a normal distribution that only a few points tell of.
+
+    The ellipse is that of `half_axes` around the mean of the points, of their own covariance divided by how many they
+    are. It is drawn as if that covariance were known: from few points it is not, and the ellipse is too small.
+
+    Parameters
+    ----------
+    n_points : int
+        Independent draws of the distribution, such as seeds.
+    n_dimensions : int
+    share : float
+        Between 0 and 1, both excluded; what it is for many points.
+
+    Returns
+    -------
+    float
+        Between 0 and `share`; 0 of no more points than dimensions, whose ellipse is flat.
+
+    Raises
+    ------
+    ValueError
+        No points, no dimension, or no such share.
+
+    References
+    ----------
+    H. Hotelling (1931), "The generalization of Student's ratio": the squared distance from the mean of the points, in
+    the metric of the ellipse, is p (n - 1) / (n - p) times an F of p and n - p degrees of freedom.
+
+    Examples
+    --------
+    >>> [round(coverage(n, 2), 2) for n in (2, 3, 5, 10, 1000)]
+    [0.0, 0.5, 0.75, 0.87, 0.95]
+    """
+    from scipy.special import fdtr  # late, as all of scipy
+
+    if n_points < 1:
+        raise ValueError(f"an ellipse needs points, got {n_points}")
+    square = region_radius(n_dimensions, share) ** 2
+    free = n_points - n_dimensions
+    if free <= 0:
+        return 0.0
+    return float(fdtr(n_dimensions, free, square * free / (n_dimensions * (n_points - 1))))
+
+
 def half_axes(covariance: ArrayLike, share: float = 0.95) -> Array:
     """The half axes of the ellipse, or ellipsoid, around the mean that holds a share of a normal distribution.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.analysis.cache import Cache
 from predspace_widgets.analysis.uncertainty import bootstrap
-from predspace_widgets.geometry.ellipses import region_radius
+from predspace_widgets.geometry.ellipses import coverage, region_radius
 
 #: What is drawn anew for each error bar, by the value of the choice `uncertainty`.
 OVER = ("samples", "seeds", "runs")
@@ -45,7 +45,8 @@ def error_bars(analysis: Analysis, choices: Any) -> dict[str, Any] | None:
     dict or None
         "curve", "step" and "covariance" of each mean over seeds that has an ellipse; "radii" of the 95% regions in two
         and three dimensions, in standard deviations; of each axis "stress" and "magnitude" (of the eigenvalue), each
-        the "low" and "high" end of its band; "sentences" on the "picture" and the "spectrum".
+        the "low" and "high" end of its band; "sentences" on the "plane" and the "space" in which ellipses are drawn,
+        on the "draws" and the "spectrum".
 
     Raises
     ------
@@ -60,7 +61,7 @@ def error_bars(analysis: Analysis, choices: Any) -> dict[str, Any] | None:
 
     def measure() -> dict[str, Any]:
         drawn = bootstrap(analysis, selection, N_SPECTRUM, N_DRAWS, over=over, fitted_on=fitted_on)
-        return _ellipses(analysis, selection, drawn) | _bands(drawn) | {"sentences": _sentences(drawn)}
+        return _ellipses(analysis, selection, drawn) | _bands(drawn)
 
     known: dict[str, Any] = results.get((selection, fitted_on, over), measure)
     return known
@@ -93,7 +94,12 @@ def _ellipses(analysis: Analysis, selection: Any, drawn: xr.Dataset) -> dict[str
             raise ValueError(
                 "no curve that is shown has two seeds: error bars over seeds need at least two to draw from"
             )
+    along = len(places) > len(np.unique(numbers[places]))  # or of the last epoch alone
+    sentences = {"draws": "Each draw is fitted anew and brought onto these axes.", "spectrum": _on_spectrum(drawn)}
+    for name, n_dimensions in (("plane", 2), ("space", 3)):
+        sentences[name] = _on_ellipses(drawn, int(means["n_seeds"].to_numpy()[places].min()), n_dimensions, along)
     return {
+        "sentences": sentences,
         "curve": numbers[places].tolist(),
         "step": means["step"].to_numpy()[places].tolist(),
         "covariance": drawn["mean_covariance"].values[places].tolist(),
@@ -108,17 +114,21 @@ def _bands(drawn: xr.Dataset) -> dict[str, Any]:
     return {name: {"low": low, "high": high} for name, (low, high) in ends.items()}
 
 
-def _sentences(drawn: xr.Dataset) -> dict[str, str]:
-    draws = f"{drawn.attrs['n_draws']} draws of {drawn.attrs['over']}"
-    dimension = float(drawn["participation_ratio"])
+def _on_ellipses(drawn: xr.Dataset, fewest_seeds: int, n_dimensions: int, along: bool) -> str:
+    over, n_draws = drawn.attrs["over"], drawn.attrs["n_draws"]
+    where = f"around means at their last epoch{' and along their progress' if along else ''}"
+    if over != "seeds":
+        return f"95% ellipses over {n_draws} draws of {over}, {where}."
+    holds = round(100 * coverage(fewest_seeds, n_dimensions))
+    often = f"hold the mean {holds} times in 100, not 95" if holds else "are flat and all but never hold the mean"
+    return f"Normal ellipses over {n_draws} draws of seeds, {where}; of {fewest_seeds} seeds they {often}."
+
+
+def _on_spectrum(drawn: xr.Dataset) -> str:
     low, high = np.percentile(drawn["drawn_participation_ratio"].values, BAND)
-    return {
-        "picture": (
-            f"95% ellipses over {draws}: of the mean of each curve, at its last epoch and along its progress; each "
-            "draw is fitted anew and brought onto these axes."
-        ),
-        "spectrum": (
-            f"Band: 2.5th to 97.5th percentile over {draws}. Dimension (participation ratio): {dimension:.2f}, "
-            f"{low:.2f} to {high:.2f}."
-        ),
-    }
+    imaginary = bool((drawn["eigenvalue"].values < 0).any())
+    return (
+        f"Band: 2.5th to 97.5th percentile over {drawn.attrs['n_draws']} draws of {drawn.attrs['over']}. Participation "
+        f"ratio (tr W)² / |W|²: {float(drawn['participation_ratio']):.2f}, {low:.2f} to {high:.2f}"
+        f"{'; imaginary axes subtract' if imaginary else ''}."
+    )

@@ -197,7 +197,7 @@ VIEW = CheckpointView(
             (("none", "no error bars"), *((over, f"± {over}") for over in OVER)),
         ),
     ),
-    readings=((_WITH_BARS, "Near means predicting alike. Thin: runs; thick: mean of seeds up to now."),),
+    readings=((_WITH_BARS, "Near: predicting alike. Thin: runs; thick: mean of seeds."),),
     marks=(
         *_marks(_IN_SPACE, _SPACE),
         *_marks(_IN_PLANE, _PLANE),
@@ -215,5 +215,5 @@ VIEW = CheckpointView(
         (_THREE, _layout_in_panels([(str(one), str(other)) for one, other in PAIRS])),
     ),
     columns=("epoch", "step", *(f"inpca {number}" for number in range(1, N_AXES + 1))),
-    facts=("ellipses", "references", "meaning", "fitted", "landmarks", "thinned"),
+    facts=("ellipses", "fitted", "landmarks", "references", "meaning", "draws", "thinned"),
 )

@@ -213,8 +213,8 @@ VIEW = ResultView(
     tab="All pairs",
     title="Which differ",
     how_to_read=(
-        "Mean distance of each pair; neighbours are alike. Diagonal: what chance between seeds makes; white dot: no "
-        "more than that."
+        "Mean distance of each pair; neighbours are alike. Diagonal: what chance between seeds makes on average; "
+        "white dot: no more than its average."
     ),
     controls=(OF, BY),
     depends=("curves", "seeds", "epochs", "where", "progress_metric", "matrix_of", "matrix_by"),

@@ -506,7 +506,12 @@ class Tables:
         return references_of(self.analysis)
 
     def _fact_ellipses(self) -> str:
-        return "" if self.bars is None else str(self.bars["sentences"]["picture"])
+        if self.bars is None:
+            return ""
+        return str(self.bars["sentences"]["space" if self.choices.dimensions == "3-D" else "plane"])
+
+    def _fact_draws(self) -> str:
+        return "" if self.bars is None else str(self.bars["sentences"]["draws"])
 
     def _fact_bands(self) -> str:
         return "" if self.bars is None else str(self.bars["sentences"]["spectrum"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from predspace_widgets.geometry.ellipses import ellipses, half_axes, region_radius
+from predspace_widgets.geometry.ellipses import coverage, ellipses, half_axes, region_radius
 
 
 def covariances(d: int, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
@@ -43,6 +43,24 @@ def test_of_normal_draws_95_percent_are_inside(d: int) -> None:
     lengths = np.linalg.norm(axes, axis=1)
     inside = (((draws @ axes.T) / lengths**2) ** 2).sum(axis=1) <= 1  # in half axes
     assert inside.mean() == pytest.approx(0.95, abs=0.005)  # 4.6 standard errors
+
+
+@pytest.mark.parametrize(("n", "d"), [(5, 2), (5, 3), (4, 3), (12, 2)])
+def test_of_few_points_the_ellipse_holds_the_mean_as_often_as_the_law_says(n: int, d: int) -> None:
+    points = np.random.default_rng(n + d).standard_normal((20_000, n, d))
+    means = points.mean(axis=1)
+    away = points - means[:, None]
+    axes = half_axes(np.einsum("rni,rnj->rij", away, away) / (n - 1) / n)  # (r, axis, d)
+    in_half_axes = np.einsum("rad,rd->ra", axes, means) / (axes**2).sum(axis=-1)
+    inside = (in_half_axes**2).sum(axis=1) <= 1
+    assert inside.mean() == pytest.approx(coverage(n, d), abs=0.015)  # 4 standard errors
+
+
+def test_the_ellipse_of_no_more_points_than_dimensions_holds_nothing_and_that_of_many_its_share() -> None:
+    assert [coverage(n, 3) for n in (1, 2, 3)] == [0, 0, 0]
+    assert coverage(10**6, 3, 0.8) == pytest.approx(0.8, abs=1e-5)
+    with pytest.raises(ValueError, match="needs points"):
+        coverage(0, 2)
 
 
 def test_half_axes_are_sorted_at_right_angles_and_have_a_sign() -> None:

@@ -131,10 +131,47 @@ def test_captions_say_what_error_bars_are(analysis: Analysis, over: str) -> None
     picture, stress = (
         VIEWS[view].draw(analysis, ExplorerState(analysis, uncertainty=over)).caption for view in ("inpca", "stress")
     )
-    assert f"95% ellipses over {N_DRAWS} draws of {over}:" in picture[:140]
+    kind = "Normal" if over == "seeds" else "95%"
+    assert (
+        f"{kind} ellipses over {N_DRAWS} draws of {over}, around means at their last epoch and along" in picture[:160]
+    )
     assert f"2.5th to 97.5th percentile over {N_DRAWS} draws of {over}." in stress
-    assert "participation ratio" in stress
+    assert "Participation ratio (tr W)² / |W|²: " in stress
     assert "ellipses" not in VIEWS["inpca"].draw(analysis, ExplorerState(analysis)).caption
+
+
+def caption(analysis: Analysis, view: str = "inpca", **choices: Any) -> str:
+    return VIEWS[view].draw(analysis, ExplorerState(analysis, **choices)).caption
+
+
+def test_of_few_seeds_the_caption_says_how_often_ellipses_hold_the_mean(analysis: Analysis) -> None:
+    in_plane, in_space, flat = "hold the mean 50 times in 100, not 95", "hold the mean", "are flat and all but never"
+    assert f"of 3 seeds they {in_plane}" in caption(analysis, uncertainty="seeds", dimensions="2-D")
+    assert f"of 3 seeds they {in_plane}" in caption(analysis, uncertainty="seeds", dimensions="pairs")
+    assert f"of 3 seeds they {flat} {in_space}" in caption(analysis, uncertainty="seeds", dimensions="3-D")
+    two = {"uncertainty": "seeds", "dimensions": "2-D", "seeds": [0, 2]}
+    assert f"of 2 seeds they {flat} {in_space}" in caption(analysis, **two)
+    assert "hold the mean" not in caption(analysis, uncertainty="samples") + caption(analysis, uncertainty="runs")
+
+
+def test_the_caption_names_the_ellipses_that_are_drawn() -> None:
+    tasks = tuple(f"task {number}" for number in range(20))
+    ds = random_trajectories(tasks, n_seeds=1, n_checkpoints=4, n_samples=6)
+    figure = figure_of(ds, dimensions="2-D", uncertainty="samples")
+    assert {len(outlines(trace)) for trace in traces(figure, "ellipse")} == {1}
+    said = caption(analysis_of(ds), uncertainty="samples")
+    assert "at their last epoch." in said and "along" not in said
+
+
+def test_a_ratio_from_which_imaginary_axes_subtract_is_no_dimension(analysis: Analysis) -> None:
+    few = {"curves": ["red"], "seeds": [0], "epochs": [0.0, 2.0], "axes_fitted_on": "shown"}
+    for choices, has_imaginary in (({}, True), (few, False)):
+        state = ExplorerState(analysis, **choices)
+        eigenvalues = analysis.picture(state.selection, N_SPECTRUM, state.fitted_on)["eigenvalue"].values
+        assert (eigenvalues < 0).any() == has_imaginary
+        said = caption(analysis, "stress", uncertainty="samples", **choices)
+        assert "imension" not in said
+        assert ("imaginary axes subtract" in said) == has_imaginary
 
 
 def test_they_are_measured_once_for_all_views(analysis: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -374,9 +374,11 @@ class Stage {
     else if (this.choices.now.selected.length) this.set({ selected: [] });
   }
 
+  // A hidden curve lights nothing: there would be nothing to see but what is pale.
   litCurves() {
-    const pinned = this.choices.now.pinned.map((label) => this.numberOf(label));
-    return new Set(this.lit === null ? pinned : [this.lit, ...pinned]);
+    const { curves, pinned } = this.choices.now;
+    const lit = [...(this.lit === null ? [] : [this.data.about.curves[this.lit].label]), ...pinned];
+    return new Set(lit.filter((label) => curves.includes(label)).map((label) => this.numberOf(label)));
   }
 
   describe({ curve, row, x, y }) {

@@ -329,7 +329,8 @@ export class Tables {
     const facts = {
       meaning: () => about.meaning,
       references: () => about.references,
-      ellipses: () => this.bars?.sentences.picture ?? "",
+      ellipses: () => this.bars?.sentences[this.choices.dimensions === "3-D" ? "space" : "plane"] ?? "",
+      draws: () => this.bars?.sentences.draws ?? "",
       bands: () => this.bars?.sentences.spectrum ?? "",
       fitted: () => this.picture.fitted(),
       landmarks: () => this.picture.fromLandmarks(),

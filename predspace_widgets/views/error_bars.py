@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -44,9 +45,10 @@ def error_bars(analysis: Analysis, choices: Any) -> dict[str, Any] | None:
     -------
     dict or None
         "curve", "step" and "covariance" of each mean over seeds that has an ellipse; "radii" of the 95% regions in two
-        and three dimensions, in standard deviations; of each axis "stress" and "magnitude" (of the eigenvalue), each
-        the "low" and "high" end of its band; "sentences" on the "plane" and the "space" in which ellipses are drawn,
-        on the "draws" and the "spectrum".
+        and three dimensions, in standard deviations; "spreads", the "curve" and "step" of all means and "of" each the
+        standard deviation on each axis, None where it has none of its own; of each axis "stress" and "magnitude" (of
+        the eigenvalue), each the "low" and "high" end of its band; "sentences" on the "plane" and the "space" in which
+        ellipses are drawn, on the "draws" and the "spectrum".
 
     Raises
     ------
@@ -61,7 +63,10 @@ def error_bars(analysis: Analysis, choices: Any) -> dict[str, Any] | None:
 
     def measure() -> dict[str, Any]:
         drawn = bootstrap(analysis, selection, N_SPECTRUM, N_DRAWS, over=over, fitted_on=fitted_on)
-        return _ellipses(analysis, selection, drawn) | _bands(drawn)
+        means = analysis.progress_curves(selection)  # rows as the means of the picture
+        numbers = means["curve"].map({name: number for number, name in enumerate(analysis.curve_names)}).to_numpy()
+        has_own = (means["n_seeds"].to_numpy() > 1) | (over != "seeds")  # a single seed has no other to draw
+        return _ellipses(means, numbers, has_own, drawn) | _spreads(means, numbers, has_own, drawn) | _bands(drawn)
 
     known: dict[str, Any] = results.get((selection, fitted_on, over), measure)
     return known
@@ -80,20 +85,17 @@ def chosen_along(progress: NDArray[Any], most: int) -> NDArray[np.intp]:
     return np.unique(np.append(nearest, len(progress) - 1))
 
 
-def _ellipses(analysis: Analysis, selection: Any, drawn: xr.Dataset) -> dict[str, Any]:
-    means = analysis.progress_curves(selection)  # rows as the means of the picture
-    numbers = means["curve"].map({name: number for number, name in enumerate(analysis.curve_names)}).to_numpy()
+def _ellipses(
+    means: pd.DataFrame, numbers: NDArray[np.intp], has_own: NDArray[np.bool_], drawn: xr.Dataset
+) -> dict[str, Any]:
     curves = np.unique(numbers)
     most = int(np.clip(_MOST // len(curves), 1, _MOST_OF_ONE))
     progress = means["mean"].to_numpy()
     of_curve = [np.flatnonzero(numbers == curve) for curve in curves]
     places = np.concatenate([rows[chosen_along(progress[rows], most)] for rows in of_curve])
-    if drawn.attrs["over"] == "seeds":  # a single one has no other to draw
-        places = places[means["n_seeds"].to_numpy()[places] > 1]
-        if not len(places):
-            raise ValueError(
-                "no curve that is shown has two seeds: error bars over seeds need at least two to draw from"
-            )
+    places = places[has_own[places]]
+    if not len(places):
+        raise ValueError("no curve that is shown has two seeds: error bars over seeds need at least two to draw from")
     along = len(places) > len(np.unique(numbers[places]))  # or of the last epoch alone
     sentences = {"draws": "Each draw is fitted anew and brought onto these axes.", "spectrum": _on_spectrum(drawn)}
     for name, n_dimensions in (("plane", 2), ("space", 3)):
@@ -105,6 +107,17 @@ def _ellipses(analysis: Analysis, selection: Any, drawn: xr.Dataset) -> dict[str
         "covariance": drawn["mean_covariance"].values[places].tolist(),
         "radii": [region_radius(2), region_radius(3)],
     }
+
+
+def _spreads(
+    means: pd.DataFrame, numbers: NDArray[np.intp], has_own: NDArray[np.bool_], drawn: xr.Dataset
+) -> dict[str, Any]:
+    variances = np.diagonal(drawn["mean_covariance"].values, axis1=1, axis2=2)  # (mean, k)
+    of = [
+        [float(f"{part:.4g}") for part in own] if has else None  # digits that count, few to send
+        for own, has in zip(np.sqrt(variances), has_own, strict=True)
+    ]
+    return {"spreads": {"curve": numbers.tolist(), "step": means["step"].tolist(), "of": of}}
 
 
 def _bands(drawn: xr.Dataset) -> dict[str, Any]:

@@ -215,5 +215,6 @@ VIEW = CheckpointView(
         (_THREE, _layout_in_panels([(str(one), str(other)) for one, other in PAIRS])),
     ),
     columns=("epoch", "step", *(f"inpca {number}" for number in range(1, N_AXES + 1))),
+    columns_of_bars=tuple(f"spread of mean inpca {number}" for number in range(1, N_AXES + 1)),
     facts=("ellipses", "fitted", "landmarks", "references", "meaning", "draws", "thinned"),
 )

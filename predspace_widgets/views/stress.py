@@ -98,5 +98,6 @@ VIEW = CheckpointView(
     ),
     table="axes",
     columns=("axis", "eigenvalue", "stress", "cumulative"),
+    columns_of_bars=("cumulative low", "cumulative high", "magnitude low", "magnitude high"),
     facts=("bands", "fitted"),
 )

@@ -29,6 +29,8 @@ LABELS = ("epoch", "log epoch", "step", "seed")
 QUANTITIES = (*LABELS, "accuracy", "step length", "tube distance")
 PROGRESS = ("progress bhattacharyya", "progress great_circle")
 
+# Of a checkpoint: the error bar of its mean over seeds, on an axis by its number.
+_SPREAD = "spread of mean inpca "
 # Of the extent of an axis: what is left free at either end.
 _ROOM = 0.03
 # Points of an outline in the plane, and of each of the three in space.
@@ -249,7 +251,17 @@ class Tables:
         """Values of a column of the chosen checkpoints, (n,)."""
         if name.startswith("inpca "):
             return _component(self.picture["embedding"].values, name)
+        if name.startswith(_SPREAD):
+            return self._spread_of_mean(int(name.removeprefix(_SPREAD)))
         return quantity(self.analysis, name)[self.rows]
+
+    def _spread_of_mean(self, number: int) -> NDArray[Any]:
+        """Of each chosen checkpoint (n,), the error bar on an axis of the mean over seeds at its curve and step."""
+        bars = (self.bars or {"spreads": {"curve": [], "step": [], "of": []}})["spreads"]
+        spreads = dict(zip(zip(bars["curve"], bars["step"], strict=True), bars["of"], strict=True))
+        steps = self.analysis.ds["step"].values[self.rows].tolist()
+        own = [spreads.get(mean) for mean in zip(self.curve.tolist(), steps, strict=True)]
+        return np.array([np.nan if of is None else (of[number - 1 : number] or [0.0])[0] for of in own])
 
     @cached_property
     def _run(self) -> _Rows:
@@ -412,6 +424,9 @@ class Tables:
             "top": together if self.bars is None else np.maximum(together, self.bars["stress"]["high"][: len(own)]),
             "percent": np.array([percent(share) for share in together], dtype=object),
         }
+        if self.bars is not None:
+            for name, band in (("cumulative", self.bars["stress"]), ("magnitude", self.bars["magnitude"])):
+                columns |= {f"{name} {end}": np.array(band[end][: len(own)]) for end in ("low", "high")}
         return Table(columns.__getitem__, None, np.full(len(own), -1))
 
     def _spectrum(self) -> Table:

@@ -145,6 +145,8 @@ class CheckpointView(View):
         Whose rows are the numbers of the view; one of `Tables`.
     columns : tuple of str
         Their columns.
+    columns_of_bars : tuple of str
+        Those that there are besides, where there are error bars.
     facts : tuple of str
         Sentences of the caption, by their names in `Tables.fact`.
     readings : tuple of (when, str)
@@ -155,6 +157,7 @@ class CheckpointView(View):
     layouts: tuple[tuple[When, Mapping[str, Any]], ...] = ()
     table: str = "checkpoints"
     columns: tuple[str, ...] = ()
+    columns_of_bars: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     readings: tuple[tuple[When, str], ...] = ()
 
@@ -180,7 +183,8 @@ class CheckpointView(View):
         if len(table.rows) and (table.rows >= 0).all():
             named = {"row": table.rows, "run": ds["run"].values[table.rows], **named}
             named["seed"] = ds["seed"].values[table.rows]
-        columns = [name.format_map(texts) for name in self.columns]
+        bars = self.columns_of_bars if self.columns_of_bars and tables.bars is not None else ()
+        columns = [name.format_map(texts) for name in (*self.columns, *bars)]
         return pd.DataFrame({**named, **{name: table.column(name) for name in columns}})
 
     def describe(self) -> dict[str, Any]:
@@ -191,6 +195,7 @@ class CheckpointView(View):
             "layouts": [{"when": when, "layout": layout} for when, layout in self.layouts],
             "table": self.table,
             "columns": self.columns,
+            "columns_of_bars": self.columns_of_bars,
             "facts": self.facts,
             "readings": [{"when": when, "text": text} for when, text in self.readings],
         }

@@ -33,6 +33,7 @@ INK = """
 DRAWING = (
     "JSON.stringify(stage.drawing(argument), (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value))"
 )
+NUMBERS = DRAWING.replace("drawing", "result")
 FILLED = "(card) => card.querySelectorAll('.js-fill').length"
 
 
@@ -130,6 +131,10 @@ def test_they_are_the_same_in_python(stage: Stage, explorer: Explorer) -> None:
             compare(wanted, here["figure"], name, differences, extents(wanted))
             compare(python.caption, here["caption"], f"{name} caption", differences)
             assert differences == [], (number, choices)
+            numbers = json.loads(stage.read(NUMBERS, name))
+            assert python.table is not None
+            for column in VIEWS[name].columns_of_bars:  # type: ignore[attr-defined]
+                assert numbers[column] == pytest.approx(as_plain(python.table[column].to_numpy())), (column, choices)
     assert drawn > N_CHOICES
     stage.set(**explorer.state.defaults())
 

@@ -222,6 +222,21 @@ def test_hovering_on_a_row_lights_the_curve_everywhere(stage: Stage) -> None:
         assert during[view] > 2 * other[view], (view, during, other)
 
 
+def test_hiding_a_curve_under_the_mouse_leaves_nothing_pale(stage: Stage) -> None:
+    pale = "document.querySelectorAll('.drawing.dim').length"
+    row_of(stage, RED).locator(".eye").hover()
+    stage.drawn()
+    assert stage.read(pale) > 0
+    ink = stage.page.locator("[data-view=inpca]").evaluate(PIXELS, color_of(stage, "blue · simclr"))
+    row_of(stage, RED).locator(".eye").click()
+    stage.drawn()
+    assert stage.read(pale) == 0
+    assert stage.page.locator("[data-view=inpca]").evaluate(PIXELS, color_of(stage, "blue · simclr")) > 2 * ink
+    row_of(stage, RED).locator(".eye").click()
+    stage.drawn()
+    assert stage.read(pale) > 0
+
+
 def test_hiding_moves_nothing(stage: Stage) -> None:
     before = stage.result()
     kept = dict(zip(before["row"], before["embedding"], strict=True))

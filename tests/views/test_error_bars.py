@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given
@@ -118,6 +119,36 @@ def test_the_bands_are_percentiles_of_the_draws(analysis: Analysis) -> None:
     assert traces(figure_of(analysis, "stress", spectrum="eigenvalues"), "band") == []
 
 
+def table_of(analysis: Analysis, view: str, **choices: Any) -> pd.DataFrame:
+    table = VIEWS[view].draw(analysis, ExplorerState(analysis, **choices)).table
+    assert table is not None
+    return table
+
+
+def test_numbers_of_the_picture_hold_the_error_bars(analysis: Analysis) -> None:
+    choices = {"seeds": [0, 2], "uncertainty": "seeds", "axes_fitted_on": "shown"}
+    table = table_of(analysis, "inpca", **choices)
+    state = ExplorerState(analysis, **choices)
+    drawn = bootstrap(analysis, state.selection, N_SPECTRUM, N_DRAWS, "seeds", fitted_on=state.fitted_on)
+    deviations = np.sqrt(np.diagonal(drawn["mean_covariance"].values, axis1=1, axis2=2))
+    names, epochs = drawn["mean_curve"].values, drawn["mean_epoch"].values
+    for row in table.itertuples():
+        [own] = deviations[(names == row.task) & (epochs == row.epoch)]
+        found = table.loc[row.Index, [f"spread of mean inpca {axis}" for axis in range(1, 6)]]
+        np.testing.assert_allclose(found.astype(float), own[:5], rtol=1e-3)
+    assert set(table) - set(table_of(analysis, "inpca")) == {f"spread of mean inpca {axis}" for axis in range(1, 6)}
+
+
+def test_numbers_of_the_spectrum_hold_the_band(analysis: Analysis) -> None:
+    drawn = bootstrap(analysis, n_components=N_SPECTRUM, n_draws=N_DRAWS, fitted_on=Selection())
+    table = table_of(analysis, "stress", uncertainty="samples")
+    of = {"cumulative": "drawn_explained_stress", "magnitude": "drawn_eigenvalue"}
+    for name, values in of.items():
+        ends = np.percentile(np.abs(drawn[values].values), [2.5, 97.5], axis=0)[:, :5]
+        np.testing.assert_allclose(table[[f"{name} low", f"{name} high"]].T, ends, rtol=1e-12)
+    assert not any("low" in name for name in table_of(analysis, "stress"))
+
+
 def test_percents_stand_above_the_band(analysis: Analysis) -> None:
     figure = figure_of(analysis, "stress", uncertainty="samples")
     [percents], [band] = traces(figure, "percent"), traces(figure, "band")
@@ -160,7 +191,8 @@ def test_the_caption_names_the_ellipses_that_are_drawn() -> None:
     figure = figure_of(ds, dimensions="2-D", uncertainty="samples")
     assert {len(outlines(trace)) for trace in traces(figure, "ellipse")} == {1}
     said = caption(analysis_of(ds), uncertainty="samples")
-    assert "at their last epoch." in said and "along" not in said
+    assert "at their last epoch." in said
+    assert "along" not in said
 
 
 def test_a_ratio_from_which_imaginary_axes_subtract_is_no_dimension(analysis: Analysis) -> None:
@@ -231,6 +263,8 @@ def test_a_curve_with_a_single_seed_has_none_over_seeds() -> None:
     ds = ds.isel(checkpoint=np.flatnonzero(~((ds["task"] == "red") & (ds["seed"] == 1)).values))
     [ellipse] = traces(figure_of(ds, uncertainty="seeds"), "ellipse")
     assert ellipse["name"] == "green"
+    table = table_of(analysis_of(ds), "inpca", uncertainty="seeds")
+    np.testing.assert_array_equal(table["spread of mean inpca 1"].isna(), table["task"] == "red")
 
 
 def test_many_curves_have_few_each() -> None:

@@ -55,7 +55,7 @@ export class ErrorBars {
 
   say(text) {
     for (const card of this.cards()) {
-      card.note.firstChild.textContent = text;
+      card.note.textContent = text;
       card.note.hidden = !text;
     }
   }

@@ -47,10 +47,11 @@ export class Card {
     this.share = el("span", { className: "share" });
     this.drawing = el("div", { className: "drawing" });
     this.message = el("p", { className: "message", hidden: true });
-    this.note = el("p", { className: "note", hidden: true, role: "status" }, el("span")); // beside a drawing that stays
+    this.note = el("span", { className: "note", hidden: true, role: "status" }); // of a drawing that stays
+    this.words = el("span", { textContent: view.how_to_read });
     const open = () => this.caption.classList.toggle("open");
     const openByKey = (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), open());
-    this.caption = el("p", { className: "caption", textContent: view.how_to_read, title: view.how_to_read, tabIndex: 0, onclick: open, onkeydown: openByKey });
+    this.caption = el("p", { className: "caption", title: view.how_to_read, tabIndex: 0, onclick: open, onkeydown: openByKey }, this.note, this.words);
     const controls = view.controls.map((control) => select(stage, control));
     if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
     const own = el("div", { className: "choices" }, ...controls);
@@ -63,7 +64,6 @@ export class Card {
       "article",
       { className: deck ? "card" : "card large", "data-view": view.name },
       head,
-      this.note,
       this.drawing,
       this.message,
       this.caption,
@@ -154,7 +154,7 @@ export class Card {
       if (!drawing || !isNewest()) return;
       if (drawing.message) throw new Error(drawing.message);
       this.figure = drawing.figure;
-      this.caption.textContent = this.caption.title = drawing.caption;
+      this.words.textContent = this.caption.title = drawing.caption;
       this.say("");
       await (drawing.blocks ? this.putBlocks(drawing.blocks, isNewest) : this.put(drawing.figure, isNewest));
     } catch (error) {

@@ -461,7 +461,7 @@ class Stage {
       for (const name of about.curve_coordinates) result[name] = table.curve.map((curve) => about.curves[curve].apart[name]);
     }
     if (result.row) result.seed = rows.map((row) => arrays.seed[row]);
-    for (const column of view.columns) result[formatted(column, texts)] = Array.from(table.column(formatted(column, texts)));
+    for (const column of [...view.columns, ...(tables.bars ? view.columns_of_bars : [])]) result[formatted(column, texts)] = Array.from(table.column(formatted(column, texts)));
     if (view.columns.some((column) => column.startsWith("inpca "))) {
       const { eigenvalues, together, rows: all } = tables.picture;
       const columns = eigenvalues.slice(0, tables.picture.k).map((_, n) => tables.picture.column(n + 1));

@@ -3,6 +3,7 @@ import { outlinesOf } from "./ellipses.js";
 
 const SPECTRUM_INK = "#1f2933"; // style.py: INK
 const OUTLINE = { 2: 49, 3: 33 }; // points of an outline
+const SPREAD = "spread of mean inpca "; // of a checkpoint: the error bar of its mean over seeds, on an axis
 const ASCENDING = (one, other) => one - other;
 
 // Rows (Int32Array) of the checkpoints that are chosen; an error says which choice left none.
@@ -110,6 +111,7 @@ export class Tables {
   // A column of the chosen checkpoints.
   quantity(name) {
     if (name.startsWith("inpca ")) return this.picture.column(Number(name.slice(6)));
+    if (name.startsWith(SPREAD)) return this.spreadOfMean(Number(name.slice(SPREAD.length)));
     const values = this.data.arrays[name];
     if (name.startsWith("attribute ")) {
       const { numbers } = this.data.about.attributes[name.slice(10)];
@@ -120,6 +122,14 @@ export class Tables {
       throw Object.assign(new Error(`${name} is not measured yet`), { needs: name });
     }
     return Array.from(this.rows, (row) => values[row]);
+  }
+
+  // Of each chosen checkpoint, the error bar on an axis of the mean over seeds at its curve and step.
+  spreadOfMean(number) {
+    const { curve, step, of } = this.bars.spreads;
+    const spreads = new Map(of.map((own, n) => [`${curve[n]} ${step[n]}`, own]));
+    const own = this.quantity("step").map((at, n) => spreads.get(`${this.curve[n]} ${at}`));
+    return own.map((some) => (some ? (some[number - 1] ?? 0) : NaN));
   }
 
   checkpoints() {
@@ -259,6 +269,9 @@ export class Tables {
       top: together.map((sum, n) => Math.max(sum, this.bars?.stress.high[n] ?? 0)),
       percent: together.map(percent),
     };
+    for (const [name, band] of Object.entries(this.bars ? { cumulative: this.bars.stress, magnitude: this.bars.magnitude } : {})) {
+      for (const end of ["low", "high"]) columns[`${name} ${end}`] = band[end].slice(0, own.length);
+    }
     return table((name) => columns[name], null, own.map(() => -1));
   }
 

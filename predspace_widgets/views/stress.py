@@ -38,6 +38,8 @@ VIEW = CheckpointView(
     title="Explained stress",
     how_to_read="How much of all distances the first 1, 2, 3, … axes explain together; i: an imaginary axis.",
     readings=(
+        (_SHARE_WITH_BARS, "What the first axes explain together; i: imaginary."),
+        (_EIGENVALUES_WITH_BARS, "How much each axis stretches; open, i: shortens."),
         (
             _EIGENVALUES,
             "How much each axis stretches the picture, on a logarithmic scale; open, i: an imaginary axis, which "

@@ -166,7 +166,9 @@ def test_captions_say_what_error_bars_are(analysis: Analysis, over: str) -> None
     assert (
         f"{kind} ellipses over {N_DRAWS} draws of {over}, around means at their last epoch and along" in picture[:160]
     )
-    assert f"2.5th to 97.5th percentile over {N_DRAWS} draws of {over}." in stress
+    spectrum = caption(analysis, "stress", uncertainty=over, spectrum="eigenvalues")
+    for said in (stress, spectrum):  # of more a narrow card has no room
+        assert f"2.5th to 97.5th percentile over {N_DRAWS} draws of {over}." in said[:112]
     assert "Participation ratio (tr W)² / |W|²: " in stress
     assert "ellipses" not in VIEWS["inpca"].draw(analysis, ExplorerState(analysis)).caption
 

@@ -147,8 +147,8 @@ def stress_by_metric(
     -------
     xarray.Dataset
         (metric, component): `eigenvalue`, signed, and `explained_stress`, cumulative. (metric,): `participation_ratio`,
-        `participation_ratio_of_magnitudes`, `n_imaginary`, how many of the axes that are told of are imaginary, and `decades_per_axis`, `decades` and
-        `residual` as `spectrum` has them.
+        `participation_ratio_of_magnitudes`, `n_imaginary`, how many of the axes that are told of are imaginary, and
+        `decades_per_axis`, `decades` and `residual` as `spectrum` has them.
 
     Raises
     ------

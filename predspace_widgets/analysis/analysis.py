@@ -496,8 +496,8 @@ class Analysis:
             Attributes: `first`, `second` (labels) and `n_first`, `n_second` (numbers of runs); `d_traj`, the area
             under the distance; `progress_range`; `mean_distance`, d_traj over the width of the range, which alone
             ranks pairs with ranges of their own; with a floor also `floor_mean_distance`, `p_value`, the share of
-            relabellings of the runs that are as far apart, `smallest_p`, the smallest that so few runs can give, and
-            `p_is_exact`, 1 where all relabellings were tried.
+            relabellings of the runs that are as far apart, `p_is_exact`, 1 where all relabellings were tried (of more
+            than 1,000 so many are drawn), and `smallest_p`, the smallest there can be: 1 over the number that is tried.
 
         Raises
         ------

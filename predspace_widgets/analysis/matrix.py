@@ -266,14 +266,10 @@ def _labelled(
             square = _square(values, len(inside))
             np.fill_diagonal(square, np.nan)
             variables[name] = ((by, "other"), whole(square))
-        exact = np.isfinite(p) & np.array([n_relabellings(*pair) <= MOST_RELABELLINGS for pair in of_pairs])
-        told = {
-            "p_is_exact": exact,
-            "can_decide": np.isfinite(p) & (smallest <= LEVEL),
-            "can_decide_holm": best <= LEVEL,
-        }
+        exact = np.array([n_relabellings(*pair) <= MOST_RELABELLINGS for pair in of_pairs])
+        told = {"p_is_exact": exact, "can_decide": smallest <= LEVEL, "can_decide_holm": best <= LEVEL}
         for name, known in told.items():
-            variables[name] = ((by, "other"), whole(_square(known, len(inside))) == 1)
+            variables[name] = ((by, "other"), whole(_square(known & np.isfinite(p), len(inside))) == 1)
         attrs["says"] = what_so_few_decide(of_pairs, smallest, MOST_RELABELLINGS)
     if places.grid is not None:
         attrs["progress_range"] = (float(places.grid[0]), float(places.grid[-1]))

@@ -185,8 +185,8 @@ def test_what_so_few_runs_decide_is_said() -> None:
     assert what_so_few_decide([(1, 1)], [1.0]).startswith("1 run against 1 cannot give p below 1: nothing here can be")
     drawn = what_so_few_decide([(9, 9)] * 78, [0.001] * 78, most_relabellings=1000)
     assert drawn == (
-        "9 runs against 9, with 1,000 relabellings drawn, cannot give p below .001, after Holm's correction over 78 pairs "
-        "not below .078: nothing here can be decided at .05. More relabellings could, or at most 50 pairs."
+        "9 runs against 9, with 1,000 relabellings drawn, cannot give p below .001, after Holm's correction over 78 "
+        "pairs not below .078: nothing here can be decided at .05. More relabellings could, or at most 50 pairs."
     )
     exact = what_so_few_decide([(9, 9)] * 78, [1 / 24310] * 78)
     assert exact.startswith("9 runs against 9 cannot give p below 4.1e-05,")

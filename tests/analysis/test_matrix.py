@@ -66,9 +66,9 @@ def test_relabellings_that_are_drawn_are_told_from_few_runs() -> None:
     assert not differ.can_decide_holm.any()
     assert not [differ[name].values.diagonal().any() for name in ("p_is_exact", "can_decide")].count(True)
     assert differ.attrs["says"] == (
-        "12 runs against 12, with 1,000 relabellings drawn, cannot give p below .001, 12 runs against 2 not below .011, "
-        "after Holm's correction over 66 pairs not below .066: nothing here can be decided at .05. More relabellings "
-        "could, or at most 50 pairs."
+        "12 runs against 12, with 1,000 relabellings drawn, cannot give p below .001, 12 runs against 2 not below "
+        ".011, after Holm's correction over 66 pairs not below .066: nothing here can be decided at .05. More "
+        "relabellings could, or at most 50 pairs."
     )
 
 

@@ -27,7 +27,7 @@ def compare(
     analysis: Analysis,
     asked: Asked,
     by: str = "curve",
-    groups: Sequence[str] | None = None,
+    groups: str | Sequence[str] | None = None,
     against: str | None = None,
     selection: Selection = Selection(),  # noqa: B008, which is frozen
     seed: int = 0,
@@ -42,8 +42,9 @@ def compare(
         no group, for the mean is theirs: whether a curve differs from it, `matrix` and `Analysis.comparison` say.
     by : str
         What the runs of a group share: "curve", "task", "method", or an attribute of runs.
-    groups : sequence of str, optional
-        Which groups are compared, by default all. The fewer, the more so few runs can decide.
+    groups : str or sequence of str, optional
+        Which groups are compared, by default all; one alone with another one that is named as `against`. The fewer, the
+        more so few runs can decide.
     against : str, optional
         Only pairs with this group, a smaller family.
     selection : Selection
@@ -117,14 +118,15 @@ def compare(
     )
 
 
-def _chosen(there: list[str], groups: Sequence[str] | None, against: str | None, by: str) -> list[str]:
+def _chosen(there: list[str], groups: str | Sequence[str] | None, against: str | None, by: str) -> list[str]:
     wanted = [groups] if isinstance(groups, str) else list(there if groups is None else groups)
     for name in (*wanted, *([] if against is None else [against])):
         if name not in there:
             raise ValueError(f"no {by} {name!r} among these runs; they have {', '.join(there)}")
     names = [name for name in there if name in wanted or name == against]
     if len(names) < 2:
-        raise ValueError(f"only one {by}, {names[0]!r}: two are needed to compare")
+        name = names[0]
+        raise ValueError(f"only one {by}, {name!r}: two are needed to compare, groups=[{name!r}, ...]")
     return names
 
 

@@ -28,7 +28,7 @@ from predspace_widgets.geometry.floor import (
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.geometry.relabelling import holm
-from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.selection import Selection, checked_selection
 
 #: Leaves of a tree that are put into their best order; more would take too long.
 _MOST_IN_BEST_ORDER = 300
@@ -114,7 +114,7 @@ def matrix(
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     analysis = data if isinstance(data, Analysis) else analysis_of(data)
     analysis.measured.check_predictions()
-    selection = selection or Selection()
+    selection = checked_selection(selection)
     rows = selection.rows(analysis.ds)
 
     def compute() -> xr.Dataset:

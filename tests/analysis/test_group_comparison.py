@@ -227,6 +227,7 @@ def test_coordinates_are_text() -> None:
         ({"groups": ["red", "pink"]}, "no curve 'pink' among these runs; they have red, green, blue"),
         ({"against": "pink"}, "no curve 'pink' among these runs"),
         ({"groups": ["red"]}, "only one curve, 'red': two are needed to compare"),
+        ({"groups": "red"}, r"only one curve, 'red': two are needed to compare, groups=\['red', ...\]"),
         ({"of": "mean_distance"}, "mean_distance is to a curve: name it, reference="),
         ({"reference": "red"}, "reference belongs to 'mean_distance': 'end_progress' has none"),
         ({"of": "length", "classes": ["class 1"]}, "classes belongs to 'transfer': 'length' has none"),

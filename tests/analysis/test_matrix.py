@@ -291,6 +291,14 @@ def test_what_cannot_be_asked_for() -> None:
         TRAININGS.predspace.matrix(n_points=1)
     with pytest.raises(ValueError, match="predictions"):
         embedding_only().predspace.matrix()
+    single = random_trajectories(n_checkpoints=1)
+    with pytest.raises(ValueError, match="that of red, green, blue is empty, with one checkpoint or"):
+        single.predspace.matrix()
+    late = TRAININGS["task"].values == "red"
+    first = np.tile(np.arange(6), 9) < 2
+    parts = TRAININGS.isel(checkpoint=(late ^ first) & (TRAININGS["task"].values != "green"))
+    with pytest.raises(ValueError, match=r"such as red \(0.\d+ to 0.\d+\) and blue \(0.\d+ to 0.\d+\)$"):
+        parts.predspace.matrix()
 
 
 def test_what_is_given_back_is_the_callers() -> None:

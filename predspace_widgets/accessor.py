@@ -259,9 +259,9 @@ class PredspaceAccessor:
         n_draws : int
             Of the null: 0, or at least 19.
         null : {"samples within a class", "wrong classes"}
-            What is shuffled in each run by itself. The first keeps what each run makes of each class on average, the
-            second the probability that each sample gives to its true class: ask it where runs may share how classes
-            are taken for each other.
+            What is shuffled in each run by itself. The first keeps what each run makes of each class on average, so
+            that what runs share of classes does not count; the second the probability that each sample gives to its
+            true class, and is the one to ask whether runs share which classes are taken for which.
         selection : pw.Selection, optional
             By default everything.
         metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}

@@ -319,7 +319,8 @@ class Analysis:
         Returns
         -------
         xarray.Dataset
-            `embedding` (checkpoint, component) and its `mean` over the seeds that are shown (mean_point, component);
+            `embedding` (checkpoint, component) and its `mean` over the seeds that are shown (mean_point, component),
+            each at one step of a curve (`mean_curve`, `mean_step`; `mean_epoch` is rounded);
             `geodesic` (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress`
             (cumulative) and `axis_stress` (of each axis), all (component,) and of the checkpoints that the axes come
             from, whose number is the attribute `fitted_on`. In a dataset of more than `frame.MOST_EXACT` checkpoints

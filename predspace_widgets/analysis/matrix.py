@@ -269,7 +269,7 @@ def _labelled(
         exact = np.array([n_relabellings(*pair) <= MOST_RELABELLINGS for pair in of_pairs])
         told = {"p_is_exact": exact, "can_decide": smallest <= LEVEL, "can_decide_holm": best <= LEVEL}
         for name, known in told.items():
-            variables[name] = ((by, "other"), whole(_square(known & np.isfinite(p), len(inside))) == 1)
+            variables[name] = ((by, "other"), whole(_square(np.where(np.isfinite(p), known, 0.0), len(inside))) == 1)
         attrs["says"] = what_so_few_decide(of_pairs, smallest, MOST_RELABELLINGS)
     if places.grid is not None:
         attrs["progress_range"] = (float(places.grid[0]), float(places.grid[-1]))

@@ -294,7 +294,7 @@ class PredspaceAccessor:
 
     def samples_needed(
         self,
-        sizes: Sequence[int] | None = None,
+        sizes: Sequence[int] | int | None = None,
         *,
         selection: Selection | None = None,
         n_draws: int = 10,

@@ -88,10 +88,12 @@ def spectrum(
         the draws, and of the data, in which the axis has as large a share; `above_null`, true for the first axes up to
         the one whose share is not larger than the null's.
 
-        Of the data and, by the name null_..., of each draw (draw): `participation_ratio`; and of the first `n_axes`
-        axes `decades_per_axis`, the powers of ten by which eigenvalues fall from one to the next, `decades`, those from
-        the first to the last, and `residual`, what the line through their logarithms misses (see
-        `predspace_widgets.geometry.sloppiness`). `null_eigenvalue` and `null_share` (draw, component).
+        Of the data and, by the name null_..., of each draw (draw): `participation_ratio`, from which imaginary axes
+        take, and `participation_ratio_of_magnitudes`, to which they add as real ones do: where the two differ much,
+        neither is a number of dimensions. Of the first `n_axes` axes `decades_per_axis`, the powers of ten by which
+        eigenvalues fall from one to the next, `decades`, those from the first to the last, and `residual`, what the
+        line through their logarithms misses (see `predspace_widgets.geometry.sloppiness`). `null_eigenvalue` and
+        `null_share` (draw, component).
 
         Attributes: `n_axes_above_null` and `n_real_above_null`, the real ones of these; `p_participation_ratio`, the
         share of the draws, and of the data, with as few dimensions; `smallest_p`; `null`, `n_draws`, `seed`,
@@ -149,8 +151,8 @@ def stress_by_metric(
     -------
     xarray.Dataset
         (metric, component): `eigenvalue`, signed, and `explained_stress`, cumulative. (metric,): `participation_ratio`,
-        `n_imaginary`, how many of the axes that are told of are imaginary, and `decades_per_axis`, `decades` and
-        `residual` as `spectrum` has them.
+        `participation_ratio_of_magnitudes`, `n_imaginary`, how many of the axes that are told of are imaginary, and
+        `decades_per_axis`, `decades` and `residual` as `spectrum` has them.
 
     Raises
     ------
@@ -246,6 +248,7 @@ def _measured(eigenvalues: xr.DataArray, n_axes: int) -> xr.Dataset:
     total = eigenvalues.sum("component")  # tr W, which is 0 where all points coincide
     measured["share"] = (abs(eigenvalues) / total).where(total > 0, 0.0)
     measured["participation_ratio"] = along, participation_ratio(eigenvalues.values)
+    measured["participation_ratio_of_magnitudes"] = along, participation_ratio(np.abs(eigenvalues.values))
     return measured.assign({name: (along, values) for name, values in zip(_SLOPPINESS, fits.T, strict=True)})
 
 

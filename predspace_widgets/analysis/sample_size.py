@@ -1,4 +1,4 @@
-"""How many samples are enough: pictures and distances of fewer of them, beside what other seeds change.
+"""How many samples are enough: how far pictures and distances of so many are off, beside what other seeds change.
 
 More samples than make a picture change by less than its seeds do tell nothing about trainings in general, only about
 these.
@@ -6,7 +6,7 @@ these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,19 +28,22 @@ QUANTITIES = ("stress", "coordinates", "distances")
 def samples_needed(
     analysis: Analysis,
     selection: Selection = Selection(),  # noqa: B008, which is frozen
-    sizes: Sequence[int] | None = None,
+    sizes: Sequence[int] | int | None = None,
     n_draws: int = 10,
     n_components: int = 3,
     seed: int = 0,
 ) -> xr.Dataset:
-    """What a picture and the distances of its curves change by with fewer samples, and from how many on that is little.
+    """How far a picture and its curves' distances are off with so many samples, and from how many on that is little.
+
+    A choice of n of the N samples differs from all N by less than from ever more such samples, since it is a part of
+    them: by the root of 1 - n / N, by which what is measured is divided (Cochran, "Sampling techniques", 1977).
 
     Parameters
     ----------
     analysis : Analysis
     selection : Selection
         Checkpoints; at least one of its curves has two seeds.
-    sizes : sequence of int, optional
+    sizes : int or sequence of int, optional
         Numbers of samples, by default 10, 20, 50, 100 ... as far as there are more.
     n_draws : int
         Random choices of samples of each number, without replacement; of one draw the larger hold the smaller.
@@ -51,9 +54,9 @@ def samples_needed(
     Returns
     -------
     xarray.Dataset
-        `explained_stress` (n_samples, draw) of the axes together; `change` (quantity, n_samples), root mean square over
-        draws of the difference from all samples, and `change_by_seeds` (quantity), what other seeds make of the same:
-        of "stress"; of "coordinates", of the means over seeds, in units of the root mean square coordinate; of
+        `explained_stress` (n_samples, draw) of the axes together; `change` (quantity, n_samples), how far so many
+        samples are off, root mean square over draws, and `change_by_seeds` (quantity), what other seeds make of the
+        same: of "stress"; of "coordinates", of the means over seeds, in units of the root mean square coordinate; of
         "distances", the mean d_B at equal progress of each pair of curves (see
         `predspace_widgets.analysis.matrix.matrix`), in units of their root mean square. Seeds are drawn anew for stress
         and coordinates (see `bootstrap`), and left out one at a time for distances (jackknife, Efron 1979). NaN where a
@@ -96,7 +99,7 @@ def samples_needed(
     if differ is not None:
         of_all = _pairs(differ, differ)  # (pairs,)
         parts = [_pairs(_distances(_of_places(analysis, places), selection, differ), differ) for places in chosen]
-        height = _root_mean_square(of_all)
+        height = _root_mean_square(of_all) or np.nan  # NaN where all coincide
         of_distances = np.array([_root_mean_square(part - of_all) for part in parts]) / height
         by_seeds_of_distances = _root_mean_square(_jackknife(analysis, selection, differ)) / height
 
@@ -111,8 +114,9 @@ def samples_needed(
         of_distances,
     ]
     squares = np.square(differences).reshape(len(QUANTITIES), len(numbers), n_draws)
-    change = np.sqrt(squares.mean(axis=2))
+    change = np.sqrt(squares.mean(axis=2) / (1 - np.array(numbers) / n_all))
     enough = [_enough(of_one, limit, numbers) for of_one, limit in zip(change, by_seeds, strict=True)]
+    is_known = np.isfinite(change).all(axis=1) & np.isfinite(by_seeds)
     return xr.Dataset(
         {
             "explained_stress": (("n_samples", "draw"), stress.reshape(len(numbers), n_draws)),
@@ -121,12 +125,17 @@ def samples_needed(
             "enough": ("quantity", enough),
         },
         coords={"quantity": list(QUANTITIES), "n_samples": numbers},
-        attrs={"says": _says(enough, by_seeds, numbers), "n_draws": n_draws, "seed": seed},
+        attrs={"says": _says(enough, is_known, numbers), "n_draws": n_draws, "seed": seed},
     )
 
 
-def _checked(sizes: Sequence[int] | None, n_all: int) -> list[int]:
-    numbers = [n for n in SIZES if n < n_all] if sizes is None else sorted(set(sizes))
+def _checked(sizes: Sequence[int] | int | None, n_all: int) -> list[int]:
+    if n_all < 3:
+        raise ValueError(f"{n_all} sample{'s have' if n_all > 1 else ' has'} no smaller numbers to compare with")
+    if sizes is None:
+        numbers = [n for n in SIZES if n < n_all] or [n_all // 2]
+    else:
+        numbers = sorted({*(sizes if isinstance(sizes, Iterable) else [sizes])})
     wrong = [n for n in numbers if not isinstance(n, int | np.integer) or isinstance(n, bool) or not 2 <= n < n_all]
     if wrong or not numbers:
         what = ", ".join(map(str, wrong)) or "none"
@@ -182,8 +191,8 @@ def _enough(change: Array, by_seeds: float, numbers: Sequence[int]) -> float:
     return float(np.asarray(numbers)[from_here_on].min()) if from_here_on.any() else np.nan
 
 
-def _says(enough: Sequence[float], by_seeds: Sequence[float], numbers: Sequence[int]) -> str:
-    known = {name: number for name, number, by in zip(QUANTITIES, enough, by_seeds, strict=True) if np.isfinite(by)}
+def _says(enough: Sequence[float], is_known: Array, numbers: Sequence[int]) -> str:
+    known = {name: number for name, number, is_one in zip(QUANTITIES, enough, is_known, strict=True) if is_one}
     parts = [
         f"from {number:,.0f} samples on {name} change{'s' if name == 'stress' else ''} by no more than other seeds do"
         if np.isfinite(number)
@@ -191,4 +200,4 @@ def _says(enough: Sequence[float], by_seeds: Sequence[float], numbers: Sequence[
         for name, number in known.items()
     ]
     sentence = "; ".join(parts)
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    return f"{sentence[:1].upper()}{sentence[1:]}."

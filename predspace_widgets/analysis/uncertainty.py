@@ -55,10 +55,11 @@ def bootstrap(
     n_draws : int
         At least 2.
     over : {"samples", "seeds", "runs"}
-        What is drawn, with replacement. "samples": as many as there are; the picture is that of those. "seeds":
-        of the n runs of each curve n - 1 (whose mean then varies as the mean of n independent runs does, not less:
-        Rao and Wu 1988); the axes are those of the drawn runs, and so is the mean over the seeds. "runs": of all runs
-        as many as there are, whatever their curve; the axes are those of the drawn runs.
+        What is drawn, with replacement. "samples": as many as there are; the picture is that of those. "seeds": of the
+        n runs of each curve n - 1, each counted n / (n - 1) times, whose mean varies as the mean of n independent runs
+        does, not less (Rao and Wu, "Resampling inference with complex survey data", JASA 1988); the axes are those of
+        the drawn runs, and so is the mean over the seeds. "runs": of all runs as many as there are, whatever their
+        curve; the axes are those of the drawn runs.
     seed : int
         Of the draws.
 
@@ -69,7 +70,8 @@ def bootstrap(
         draws of each coordinate, `covariance` (checkpoint, component, other_component) and `mean_covariance`
         (mean_point, component, other_component) of the means over the seeds; `drawn_eigenvalue` and
         `drawn_explained_stress`, both (draw, component), and `drawn_participation_ratio` (draw), a dimension (see
-        `predspace_widgets.geometry.participation_ratio`), which for the picture is `participation_ratio` ().
+        `predspace_widgets.geometry.participation_ratio`, whose imaginary axes subtract), which for the picture is
+        `participation_ratio` ().
         Coordinates of draws are turned onto the picture before they are compared. Attributes: `over`, `n_draws`,
         `seed`.
 
@@ -270,7 +272,7 @@ def _draw_runs(
         n_drawn = len(members) if over == "runs" else max(1, len(members) - 1)
         drawn = generator.multinomial(n_drawn, np.full(len(members), 1 / len(members)), n_draws)  # (B, members)
         for place, often in zip(members, drawn.T, strict=True):
-            times[:, np.searchsorted(rows, runs[place])] = often[:, None]
+            times[:, np.searchsorted(rows, runs[place])] = often[:, None] * (len(members) / n_drawn)
     return times
 
 

@@ -1,4 +1,4 @@
-"""Whether a dataset is being recorded at this moment, for other processes to see: a locked file beside it.
+"""Whether a dataset is being recorded at this moment, for other processes to see: a sign beside it, and its lock.
 
 The operating system takes a lock from a process that ends, however it ends. So a recording that was killed is told
 apart from one that was closed, and both from one that is slow. It needs a local disk.
@@ -49,6 +49,7 @@ class SignOfLife:
         self._folder = _folder_of(path)
         self._lock: FileLock | None = None
         self._process = 0
+        self._sign = self._folder
 
     def begin(self) -> None:
         """Show that this process records, if it does not already."""
@@ -56,13 +57,16 @@ class SignOfLife:
             return
         with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
-            for file in _signs(self._folder):
-                if not _is_held(file):
-                    file.unlink(missing_ok=True)
+            for sign in _signs(self._folder):
+                if not _is_held(sign):
+                    sign.unlink(missing_ok=True)
+                    _lock_of(sign).unlink(missing_ok=True)
+            sign = self._folder / f"{uuid.uuid4().hex}.sign"
             # Not of one thread: whoever closes the recording may be another one.
-            lock = FileLock(self._folder / f"{uuid.uuid4().hex}.lock", thread_local=False)
+            lock = FileLock(_lock_of(sign), thread_local=False)
             lock.acquire(timeout=0)
-            self._lock, self._process = lock, os.getpid()
+            sign.touch()
+            self._lock, self._process, self._sign = lock, os.getpid(), sign
 
     def end(self) -> None:
         """Show that this process has recorded all."""
@@ -71,6 +75,7 @@ class SignOfLife:
             return
         with suppress(OSError):
             (self._folder / _ENDED).touch()
+            self._sign.unlink(missing_ok=True)
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
@@ -92,9 +97,9 @@ def recording_at(path: str | os.PathLike[str]) -> Recording | None:
     folder = _folder_of(path)
     try:
         signs = _signs(folder)
-        if any(_is_held(file) for file in signs):
+        if any(_is_held(sign) for sign in signs):
             return "recording"
-        if any(file.exists() for file in signs):  # one that ends meanwhile removes its own
+        if any(sign.exists() for sign in signs):  # one that ends meanwhile removes its own
             return "killed"
         return "ended" if (folder / _ENDED).exists() else None
     except OSError:
@@ -107,14 +112,19 @@ def _folder_of(path: str | os.PathLike[str]) -> Path:
 
 
 def _signs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.lock"))
+    return sorted(folder.glob("*.sign"))
 
 
-def _is_held(file: Path) -> bool:
-    """Whether a process holds a lock. Whoever else looks at the same time holds it for a moment: hence twice."""
+def _lock_of(sign: Path) -> Path:
+    """A file of its own: whoever looks whether it is locked makes it anew where it was just removed."""
+    return sign.with_suffix(".lock")
+
+
+def _is_held(sign: Path) -> bool:
+    """Whether a process holds its lock. Whoever else looks at the same time holds it for a moment: hence twice."""
     for seconds in (0.0, 0.05):
         try:
-            with FileLock(file, timeout=seconds, thread_local=False):
+            with FileLock(_lock_of(sign), timeout=seconds, thread_local=False):
                 return False
         except Timeout:
             continue

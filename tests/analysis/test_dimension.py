@@ -162,6 +162,8 @@ def test_the_spectrum_is_that_of_the_plain_definition(metric: Any) -> None:
     np.testing.assert_allclose(of_data["explained_stress"], plain.explained_stress(expected, len(expected)), atol=2e-4)
     np.testing.assert_allclose(of_data["share"], abs(expected) / expected.sum(), rtol=0, atol=1e-5)
     assert float(of_data["participation_ratio"]) == pytest.approx(float(participation_ratio(expected)), rel=1e-4)
+    of_magnitudes = np.abs(expected).sum() ** 2 / np.square(expected).sum()
+    assert float(of_data["participation_ratio_of_magnitudes"]) == pytest.approx(of_magnitudes, rel=1e-4)
     assert {"n_draws": 0, "metric": metric, "n_checkpoints": 9, "n_runs": 3}.items() <= of_data.attrs.items()
     assert "null_mean" not in of_data
 

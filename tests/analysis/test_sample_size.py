@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from predspace_widgets.analysis import analysis_of
 from predspace_widgets.analysis.sample_size import QUANTITIES, samples_needed
@@ -27,14 +28,15 @@ def test_it_equals_fitting_each_choice_by_itself() -> None:
         parts = [InPCA(2).fit(P[:, order[:n]]).explained_stress_[-1] for order in orders]
         np.testing.assert_allclose(needed["explained_stress"].sel(n_samples=n), parts, atol=1e-6)
         change = needed["change"].sel(n_samples=n)
-        assert float(change.sel(quantity="stress")) == pytest.approx(np.sqrt(np.mean((np.array(parts) - of_all) ** 2)))
+        off = np.sqrt(np.mean((np.array(parts) - of_all) ** 2) / (1 - n / 60))
+        assert float(change.sel(quantity="stress")) == pytest.approx(off, rel=1e-4)
         differences = []
         for order in orders:
             some = TRAININGS.isel(sample=np.sort(order[:n])).predspace
             differ = some.matrix(progress_range=whole.attrs["progress_range"], with_p=False)
             differences.append((differ["distance"] - whole["distance"]).values[pairs])
         of_draws = np.nanmean(np.square(differences), axis=1)  # a pair may share no range in a draw
-        expected = np.sqrt(of_draws.mean() / np.mean(whole["distance"].values[pairs] ** 2))
+        expected = np.sqrt(of_draws.mean() / (1 - n / 60) / np.mean(whole["distance"].values[pairs] ** 2))
         assert float(change.sel(quantity="distances")) == pytest.approx(expected, rel=1e-6)
 
 
@@ -68,6 +70,30 @@ def test_enough_is_where_all_larger_numbers_are_within_the_seeds() -> None:
             assert place == 0 or not small[place - 1]
 
 
+def test_what_is_off_does_not_depend_on_how_many_samples_there_are() -> None:
+    """A part is nearer to the whole than to ever more samples: that is taken into account."""
+    trainings = random_trajectories(n_seeds=2, n_checkpoints=4, n_samples=400, n_classes=4)
+    of_all = trainings.predspace.samples_needed([40, 80], n_draws=40)["change"]
+    of_few = trainings.isel(sample=slice(100)).predspace.samples_needed([40, 80], n_draws=40)["change"]
+    ratio = (of_few / of_all).sel(quantity=["coordinates", "stress"])
+    assert ((ratio > 0.6) & (ratio < 1.6)).all(), ratio
+
+
+def test_identical_runs_tell_nothing_of_distances() -> None:
+    one = TRAININGS.predspace.select(tasks="red", seeds=[0])
+    parts = [
+        one.assign_coords(
+            {
+                name: ("checkpoint", [value] * 5)
+                for name, value in (("run", run), ("task", run[0]), ("seed", int(run[1])))
+            }
+        )
+        for run in ("a0", "a1", "b0", "b1")
+    ]
+    needed = xr.concat(parts, "checkpoint").predspace.samples_needed([10, 20], n_draws=2)
+    assert "distances" not in needed.attrs["says"]
+
+
 def test_one_curve_has_no_distances() -> None:
     needed = samples_needed(analysis_of(TRAININGS), Selection(tasks=("red",)), [20], 2)
     assert np.isnan(needed["change"].sel(quantity="distances")).all()
@@ -82,6 +108,7 @@ def test_one_curve_has_no_distances() -> None:
         ({"sizes": [60, 20]}, ": 60"),
         ({"sizes": [2.5]}, ": 2.5"),
         ({"sizes": []}, ": none"),
+        ({"sizes": 60}, ": 60"),
         ({"n_draws": 1}, "at least two"),
         ({"selection": Selection(seeds=(0,))}, "no chosen curve has two seeds"),
     ],

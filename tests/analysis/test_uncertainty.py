@@ -52,11 +52,12 @@ def refitted(over: str, draws: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]
             embedding = inpca.embedding_
         else:
             times = np.array([draw[run] for run in runs])
-            inpca = InPCA(4).fit(np.repeat(P, times, axis=0))
+            # Two of three seeds count 3 / 2 times each: three times, of twice as many points.
+            inpca = InPCA(4).fit(np.repeat(P, times * (3 if over == "seeds" else 1), axis=0))
             embedding = inpca.transform(P)
         turned = procrustes(best_axes(inpca, embedding, like), like)
         coordinates.append(turned)
-        eigenvalues.append(inpca.eigenvalues_[:2])
+        eigenvalues.append(inpca.eigenvalues_[:2] / (2 if over == "seeds" else 1))
         counted = times if over == "seeds" else np.ones_like(times)
         of_point = [(TRAININGS["task"].values == task) & (TRAININGS["step"].values == step) for task, step in points]
         means.append([np.average(turned[members], axis=0, weights=counted[members]) for members in of_point])
@@ -111,6 +112,19 @@ def test_alike_seeds_and_alike_samples_have_no_spread() -> None:
     ]
     spread = bootstrap(analysis_of(xr.concat(parts, "checkpoint")), n_draws=5, over="seeds")["spread"]
     assert spread.max() < 1e-5
+
+
+def test_draws_of_seeds_are_about_the_picture_where_curves_have_more_and_fewer() -> None:
+    trainings = random_trajectories(n_seeds=5, n_checkpoints=6, n_samples=60)
+    many = (trainings["task"].values == "red") | (trainings["seed"].values < 2)
+    drawn = bootstrap(analysis_of(trainings.isel(checkpoint=np.flatnonzero(many))), over="seeds", n_draws=100)
+    for name, of_draws in (
+        ("eigenvalue", drawn["drawn_eigenvalue"]),
+        ("explained_stress", drawn["drawn_explained_stress"]),
+        ("participation_ratio", drawn["drawn_participation_ratio"]),
+    ):
+        off = np.abs(of_draws.mean("draw") - drawn[name])
+        assert (off < 2 * of_draws.std("draw")).all(), name
 
 
 @pytest.mark.parametrize("over", ["samples", "seeds"])

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from predspace_widgets.training.recorder import Recorder
-from predspace_widgets.trajectories import open_trajectories
+from predspace_widgets.trajectories import open_trajectories, recording
 from predspace_widgets.trajectories.recording import SignOfLife, recording_at
 from predspace_widgets.trajectories.termination import ended_by_sigterm
 from tests.recording import RecordingProcess, labels_of, predictions
@@ -37,6 +38,24 @@ def test_a_killed_process_is_no_slow_one(tmp_path: Path) -> None:
         assert recording_at(store) == "recording"
         again.end()
     assert recording_at(store) == "ended"  # a script that ends without closing has ended too
+
+
+def test_who_looks_at_the_moment_it_ends_takes_it_for_no_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "mine.zarr"
+    sign = SignOfLife(store)
+    sign.begin()
+
+    class EndsFirst(recording.FileLock):  # type: ignore[misc]
+        def acquire(self, *args: Any, **options: Any) -> Any:
+            sign.end()
+            return super().acquire(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "FileLock", EndsFirst)
+        assert recording_at(store) == "ended"
+    assert recording_at(store) == "ended"
 
 
 def test_of_two_processes_one_may_be_killed(tmp_path: Path) -> None:

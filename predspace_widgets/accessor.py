@@ -307,7 +307,7 @@ class PredspaceAccessor:
 
         Parameters
         ----------
-        sizes : sequence of int, optional
+        sizes : int or sequence of int, optional
             Numbers of samples, by default some up to all.
         selection : pw.Selection, optional
             By default everything.

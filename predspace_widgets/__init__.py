@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from predspace_widgets import accessor, analysis, geometry, trajectories  # the accessor registers ds.predspace
 from predspace_widgets.trajectories import (
+    Selection,
     demo,
     import_trajectories,
     join,
@@ -29,6 +30,7 @@ __all__ = [
     "Explorer",
     "InPCA",
     "Recorder",
+    "Selection",
     "accessor",
     "analysis",
     "demo",

@@ -34,7 +34,7 @@ from predspace_widgets.geometry.mean import Mean
 from predspace_widgets.trajectories.attributes import check_known_attribute
 from predspace_widgets.trajectories.samples import Samples
 from predspace_widgets.trajectories.schema import validate
-from predspace_widgets.trajectories.selection import CurveKey, Selection
+from predspace_widgets.trajectories.selection import CurveKey, Selection, checked_selection
 from predspace_widgets.trajectories.temperature import at_temperature
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class PredspaceAccessor:
         self,
         tasks: str | Iterable[str] | None = None,
         methods: str | Iterable[str] | None = None,
-        seeds: Iterable[int] | None = None,
+        seeds: int | Iterable[int] | None = None,
         epochs: tuple[float, float] | None = None,
         where: Mapping[str, Any] | None = None,
         **attributes: Any,
@@ -88,13 +88,13 @@ class PredspaceAccessor:
         EmptySelectionError
             None is left, or there is no such value.
         ValueError
-            There is no such attribute.
+            There is no such attribute, or `epochs` is no pair.
         """
         chosen = {**(where or {}), **attributes}
         selection = Selection(
             None if tasks is None else _several(tasks),
             None if methods is None else _several(methods),
-            None if seeds is None else tuple(seeds),
+            None if seeds is None else _values(seeds),
             epochs,
             where=tuple((name, _values(values)) for name, values in chosen.items()) or None,
         )
@@ -201,19 +201,20 @@ class PredspaceAccessor:
         ----------
         n_components : int
         metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
-            Of the distances that are embedded, great-circle distances squared.
+            Of the distances that are embedded, great-circle distances squared. The symmetric KL divergence has the
+            factor 1/2: its eigenvalues are half those of the sum over classes of (p - q) log(p / q).
         bootstrap : int, optional
             Number of draws, of Bhattacharyya distances only.
         over : {"samples", "seeds", "runs"}
-            What is drawn anew.
+            What is drawn anew, of error bars only.
         seed : int
             Of the draws.
 
         Raises
         ------
         ValueError
-            Fewer checkpoints than axes, no axis at all, a metric that is unknown or not to be had, or error bars of
-            another metric than Bhattacharyya's.
+            Fewer checkpoints than axes, no axis at all, a metric that is unknown or not to be had, error bars of
+            another metric than Bhattacharyya's, an unknown `over`, or one without `bootstrap`.
 
         Examples
         --------
@@ -224,9 +225,13 @@ class PredspaceAccessor:
         n_checkpoints = self._ds.sizes["checkpoint"]
         if not 1 <= n_components <= n_checkpoints:
             raise ValueError(f"n_components={n_components}: {n_checkpoints} checkpoints have 1 to {n_checkpoints} axes")
-        if bootstrap is not None:
-            from predspace_widgets.analysis import uncertainty  # late: it brings scikit-learn along
+        from predspace_widgets.analysis import uncertainty  # late: it brings scikit-learn along
 
+        if over not in uncertainty.OVERS:
+            raise ValueError(f"over={over!r}: what is drawn is one of {', '.join(uncertainty.OVERS)}")
+        if bootstrap is None and over != "samples":
+            raise ValueError(f"over={over!r} is what error bars draw: say how many draws, bootstrap=200")
+        if bootstrap is not None:
             if metric != "bhattacharyya":
                 raise ValueError(f"there are error bars by metric 'bhattacharyya' only, not by {metric!r}")
             return uncertainty.bootstrap(
@@ -247,7 +252,24 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """All eigenvalues of InPCA beside those of a null, and what they say of the dimension.
 
-        See `predspace_widgets.analysis.dimension.spectrum` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.dimension.spectrum` for the result and the errors.
+
+        Parameters
+        ----------
+        n_draws : int
+            Of the null: 0, or at least 19.
+        null : {"samples within a class", "wrong classes"}
+            What is shuffled in each run by itself. The first keeps what each run makes of each class on average, so
+            that what runs share of classes does not count; the second the probability that each sample gives to its
+            true class, and is the one to ask whether runs share which classes are taken for which.
+        selection : pw.Selection, optional
+            By default everything.
+        metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
+            Of the distances that are embedded.
+        n_axes : int
+            That the decay is fitted to.
+        seed : int
+            Of the draws.
 
         Examples
         --------
@@ -255,7 +277,7 @@ class PredspaceAccessor:
         >>> random_trajectories(n_seeds=4, n_samples=60).predspace.spectrum().attrs["n_axes_above_null"]
         3
         """
-        return spectrum(self.analysis, selection or Selection(), n_draws, null, metric, n_axes, seed)
+        return spectrum(self.analysis, checked_selection(selection), n_draws, null, metric, n_axes, seed)
 
     def stress_by_metric(self, *, selection: Selection | None = None, n_axes: int = 50) -> xr.Dataset:
         """What the first axes explain in each metric, beside each other.
@@ -268,7 +290,7 @@ class PredspaceAccessor:
         >>> random_trajectories().predspace.stress_by_metric().metric.values.tolist()
         ['bhattacharyya', 'great_circle', 'symmetric_kl', 'euclidean']
         """
-        return stress_by_metric(self.analysis, selection or Selection(), n_axes=n_axes)
+        return stress_by_metric(self.analysis, checked_selection(selection), n_axes=n_axes)
 
     def samples_needed(
         self,
@@ -281,11 +303,24 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """How many samples are enough: what pictures and distances of fewer change by, beside what other seeds do.
 
-        See `predspace_widgets.analysis.sample_size.samples_needed` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.sample_size.samples_needed` for the result and the errors.
+
+        Parameters
+        ----------
+        sizes : int or sequence of int, optional
+            Numbers of samples, by default some up to all.
+        selection : pw.Selection, optional
+            By default everything.
+        n_draws : int
+            Of each size.
+        n_components : int
+            Axes.
+        seed : int
+            Of the draws.
         """
         from predspace_widgets.analysis.sample_size import samples_needed  # late: it brings scikit-learn along
 
-        return samples_needed(self.analysis, selection or Selection(), sizes, n_draws, n_components, seed)
+        return samples_needed(self.analysis, checked_selection(selection), sizes, n_draws, n_components, seed)
 
     def distances(
         self,
@@ -445,7 +480,24 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """Which differ? Distances between all pairs of curves or runs, over one range, beside what chance makes.
 
-        See `predspace_widgets.analysis.matrix.matrix` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.matrix.matrix` for the result and the errors.
+
+        Parameters
+        ----------
+        of : {"progress", "end", "step"}
+            The mean distance at equal progress, that of the last checkpoints, or the mean at the steps that all have.
+        by : {"curve", "run"}
+            Means over the seeds of each curve, or each run by itself.
+        selection : pw.Selection, optional
+            By default everything.
+        n_points : int
+            Values of progress.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        progress_range : pair of float, optional
+            By default the one that most share.
+        with_p : bool
+            Whether runs of curves are relabelled, which takes most of the time.
 
         Examples
         --------
@@ -473,8 +525,34 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """A number, or the stress that axes explain, at several temperatures of imprinting, and whose order changes.
 
-        See `predspace_widgets.analysis.temperature_band.temperature_band` for the parameters, the result and the
-        errors.
+        See `predspace_widgets.analysis.temperature_band.temperature_band`, and `stress_band` there, for the result and
+        the errors.
+
+        Parameters
+        ----------
+        of : {"end_progress", "length", "mean_distance", "transfer", "stress"}
+            Of each run: progress of its last checkpoint, Riemann length, distance to the mean of a reference curve,
+            progress of its last checkpoint within some classes, or, of all together, what axes explain.
+        temperatures : sequence of float
+            At least two that differ.
+        by : str
+            What the runs of a group share: "curve", "task", "method", or an attribute of runs.
+        selection : pw.Selection, optional
+            By default everything.
+        reference : str or (task, method, ...), optional
+            The curve that "mean_distance" is to, which needs one.
+        at : {"progress", "end"}
+            Where "mean_distance" is read: the mean over equal progress, or the last checkpoints.
+        classes : collection of str, optional
+            Of "transfer"; by default those that the task of each run leaves out.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        n_points : int
+            Values of progress.
+        progress_range : pair of float, optional
+            Of "mean_distance"; by default the one that most runs cover.
+        n_components : int
+            Axes, of "stress".
 
         Examples
         --------
@@ -484,16 +562,16 @@ class PredspaceAccessor:
         0.81
         """
         if of == "stress":
-            return stress_band(self.analysis, temperatures, selection or Selection(), n_components)
+            return stress_band(self.analysis, temperatures, checked_selection(selection), n_components)
         asked = Asked(of, reference, at, classes, metric, n_points, progress_range)
-        return temperature_band(self.analysis, asked, temperatures, by, selection or Selection())
+        return temperature_band(self.analysis, asked, temperatures, by, checked_selection(selection))
 
     def compare(
         self,
         of: Number = "end_progress",
         by: str = "curve",
         *,
-        groups: Sequence[str] | None = None,
+        groups: str | Sequence[str] | None = None,
         against: str | None = None,
         selection: Selection | None = None,
         reference: str | CurveKey | None = None,
@@ -506,7 +584,35 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """One number a run between all pairs of groups of runs: spread, p by relabelling, Holm's correction.
 
-        See `predspace_widgets.analysis.group_comparison.compare` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.group_comparison.compare` for the result and the errors.
+
+        Parameters
+        ----------
+        of : {"end_progress", "length", "mean_distance", "transfer"}
+            Of each run: progress of its last checkpoint, Riemann length, distance to the mean of a reference curve,
+            progress of its last checkpoint within some classes.
+        by : str
+            What the runs of a group share: "curve", "task", "method", or an attribute of runs.
+        groups : str or sequence of str, optional
+            Which groups are compared, by default all; one alone with another one that is named as `against`.
+        against : str, optional
+            Only pairs with this group.
+        selection : pw.Selection, optional
+            By default everything.
+        reference : str or (task, method, ...), optional
+            The curve that "mean_distance" is to, which needs one.
+        at : {"progress", "end"}
+            Where "mean_distance" is read: the mean over equal progress, or the last checkpoints.
+        classes : collection of str, optional
+            Of "transfer"; by default those that the task of each run leaves out.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        n_points : int
+            Values of progress.
+        progress_range : pair of float, optional
+            Of "mean_distance"; by default the one that most runs cover.
+        seed : int
+            Of relabellings that are drawn, where a pair has too many.
 
         Examples
         --------
@@ -517,7 +623,7 @@ class PredspaceAccessor:
         nothing here can be decided at .05. 5 against 5 could (.024).
         """
         asked = Asked(of, reference, at, classes, metric, n_points, progress_range)
-        return compare(self.analysis, asked, by, groups, against, selection or Selection(), seed)
+        return compare(self.analysis, asked, by, groups, against, checked_selection(selection), seed)
 
     def mean_trajectory(
         self,
@@ -531,7 +637,22 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """Predictions of a curve along progress: its runs, reindexed by progress, then averaged.
 
-        See `predspace_widgets.analysis.mean_trajectory.mean_trajectory` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.mean_trajectory.mean_trajectory` for the result and the errors.
+
+        Parameters
+        ----------
+        curve : str or (task, method, ...)
+            A curve, not a run.
+        mean : {"arithmetic", "bhattacharyya"}
+            Of probabilities, or the point whose mean d_B to the runs is least.
+        selection : pw.Selection, optional
+            By default everything.
+        n_points : int
+            Values of progress.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        progress_range : pair of float, optional
+            By default all progress that its runs share.
 
         Examples
         --------
@@ -553,7 +674,22 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """How far each curve, or each run, is from the mean trajectory of all of them, at equal progress.
 
-        See `predspace_widgets.analysis.mean_trajectory.distance_to_mean` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.mean_trajectory.distance_to_mean` for the result and the errors.
+
+        Parameters
+        ----------
+        by : {"curve", "run"}
+            Means over the seeds of each curve, or each run by itself.
+        mean : {"arithmetic", "bhattacharyya"}
+            Over seeds, and over curves or runs.
+        selection : pw.Selection, optional
+            By default everything.
+        n_points : int
+            Values of progress.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        progress_range : pair of float, optional
+            By default the one that most share.
         """
         return distance_to_mean(self.analysis, by, mean, selection, n_points, metric, progress_range)
 
@@ -569,7 +705,22 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """Speed of curves or runs along progress, and the angles between their tangents at equal progress.
 
-        See `predspace_widgets.analysis.tangents.tangents` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.tangents.tangents` for the result and the errors.
+
+        Parameters
+        ----------
+        by : {"curve", "run"}
+            Means over the seeds of each curve, or each run by itself.
+        mean : {"arithmetic", "bhattacharyya"}
+            Over seeds, and over curves or runs.
+        selection : pw.Selection, optional
+            By default everything.
+        n_points : int
+            Values of progress.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        progress_range : pair of float, optional
+            By default the one that most share.
         """
         return tangents(self.analysis, by, mean, selection, n_points, metric, progress_range)
 
@@ -587,8 +738,26 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """InPCA of trajectories at equal progress: a point is a whole one, or one at a value of progress.
 
-        See `predspace_widgets.analysis.inpca_of_trajectories.inpca_of_trajectories` for the parameters, the result and
-        the errors.
+        See `predspace_widgets.analysis.inpca_of_trajectories.inpca_of_trajectories` for the result and the errors.
+
+        Parameters
+        ----------
+        point : {"trajectory", "progress"}
+            A point of the picture is a whole trajectory, or one at a value of progress.
+        by : {"curve", "run"}
+            Means over the seeds of each curve, or each run by itself.
+        n_components : int
+            Axes.
+        mean : {"arithmetic", "bhattacharyya"}
+            Over seeds, and over curves or runs.
+        selection : pw.Selection, optional
+            By default everything.
+        n_points : int
+            Values of progress.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        progress_range : pair of float, optional
+            By default the one that most share.
         """
         return inpca_of_trajectories(
             self.analysis, point, by, n_components, mean, selection, n_points, metric, progress_range
@@ -597,7 +766,14 @@ class PredspaceAccessor:
     def frechet(self, by: By = "run", *, selection: Selection | None = None) -> xr.Dataset:
         """The discrete Frechet distance of runs, or its mean over runs of curves: a second opinion to d_traj.
 
-        See `predspace_widgets.analysis.frechet.frechet` for the parameters, the result and the errors.
+        See `predspace_widgets.analysis.frechet.frechet` for the result and the errors.
+
+        Parameters
+        ----------
+        by : {"run", "curve"}
+            Run against run, or the mean over all pairs of a run of one curve and one of the other.
+        selection : pw.Selection, optional
+            By default everything.
         """
         return frechet(self.analysis, by, selection)
 
@@ -624,8 +800,31 @@ class PredspaceAccessor:
     ) -> xr.Dataset:
         """The tree of curves or runs by average linkage, each split with its support by bootstrap.
 
-        See `predspace_widgets.analysis.tree.tree` for the parameters, the result and the errors; drawn by
+        See `predspace_widgets.analysis.tree.tree` for the result and the errors; drawn by
         `predspace_widgets.views.tree.tree_figure`.
+
+        Parameters
+        ----------
+        of : {"progress", "end", "step"}
+            The mean distance at equal progress, that of the last checkpoints, or the mean at the steps that all have.
+        by : {"curve", "run"}
+            Means over the seeds of each curve, or each run by itself.
+        n_draws : int
+            Of the bootstrap, 0 for none.
+        over : {"samples", "seeds"}
+            What is drawn.
+        seed : int
+            Of the draws.
+        mean : {"arithmetic", "bhattacharyya"}
+            Over seeds, and over curves or runs.
+        selection : pw.Selection, optional
+            By default everything.
+        n_points : int
+            Values of progress.
+        metric : {"bhattacharyya", "great_circle"}
+            Of progress.
+        progress_range : pair of float, optional
+            By default the one that most share.
         """
         return tree(self.analysis, of, by, n_draws, over, seed, mean, selection, n_points, metric, progress_range)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import re
+from functools import partial
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 import xarray as xr
 
+import predspace_widgets as pw
+from predspace_widgets.accessor import PredspaceAccessor
 from predspace_widgets.analysis import Analysis
+from predspace_widgets.analysis.uncertainty import Over
 from predspace_widgets.trajectories import (
     EmptySelectionError,
     TrajectoriesError,
@@ -19,6 +25,7 @@ from predspace_widgets.trajectories.testing import constant_run, geodesic_run, m
 from tests.trajectories.samples import two_runs
 
 METRICS = ("bhattacharyya", "great_circle")
+REINDEXED = ("distance_to_mean", "tangents", "inpca_of_trajectories", "tree")
 
 
 # -- points on one geodesic -------------------------------------------------------------------------------------------
@@ -184,6 +191,67 @@ def test_select_takes_any_collection_of_names() -> None:
     for some in (["red", "blue"], ("blue", "red"), iter(["red", "blue"]), np.array(["red", "blue"])):
         assert set(ds.predspace.select(tasks=some)["task"].values) == {"red", "blue"}
     assert ds.predspace.select(seeds=range(1))["seed"].values.tolist() == [0] * 6
+
+
+def test_a_choice_that_is_none_is_named() -> None:
+    ds = random_trajectories(n_checkpoints=3)
+    assert ds.predspace.select(seeds=0).identical(ds.predspace.select(seeds=[0]))
+    for epochs in (3, (3,), (0, 1, 2), ("a", "b")):
+        with pytest.raises(ValueError, match="epochs must be two numbers, first and last, not"):
+            ds.predspace.select(epochs=epochs)
+    for name in (*REINDEXED, "matrix", "compare", "spectrum", "frechet", "tube", "outliers", "stress_by_metric"):
+        for wrong in ({}, {"tasks": ["red"]}, "red"):
+            with pytest.raises(TypeError, match=r"selection must be a pw.Selection, such as pw.Selection\("):
+                getattr(ds.predspace, name)(selection=wrong)
+    chosen = ds.predspace.compare(selection=pw.Selection(seeds=(1,)))
+    assert set(chosen.seed.values.tolist()) == {1}
+
+
+def test_a_range_of_progress_is_two_numbers() -> None:
+    ds = random_trajectories(n_checkpoints=3)
+    for measure in (
+        ds.predspace.matrix,
+        partial(ds.predspace.mean_trajectory, "red"),
+        partial(ds.predspace.trajectory_distance, "red", "blue"),
+    ):
+        for wrong in ((0,), 0.5, (0, 0.1, 0.2)):
+            with pytest.raises(ValueError, match="progress_range must be two numbers, first and last, not"):
+                measure(progress_range=wrong)
+
+
+def test_what_is_drawn_belongs_to_error_bars() -> None:
+    ds = random_trajectories(n_checkpoints=2)
+    with pytest.raises(ValueError, match="over='tasks': what is drawn is one of samples, seeds, runs"):
+        ds.predspace.inpca(over="tasks")
+    with pytest.raises(ValueError, match="say how many draws, bootstrap=200"):
+        ds.predspace.inpca(over="seeds")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *REINDEXED,
+        "inpca",
+        "spectrum",
+        "samples_needed",
+        "matrix",
+        "temperature_band",
+        "compare",
+        "mean_trajectory",
+        "frechet",
+    ],
+)
+def test_help_names_every_parameter_and_the_values_of_each_choice(name: str) -> None:
+    method = getattr(PredspaceAccessor, name)
+    told = re.sub(r"\s+", " ", inspect.getdoc(method) or "")
+    choices = get_type_hints(method, localns={"Over": Over})
+    for parameter, hint in choices.items():
+        if parameter == "return":
+            continue
+        assert re.search(rf"\b{parameter}( :|, \w+ :)", told), parameter
+        of_hint = [value for part in (hint, *get_args(hint)) if get_origin(part) is Literal for value in get_args(part)]
+        for value in of_hint:
+            assert f'"{value}"' in told, (parameter, value)
 
 
 def test_a_choice_of_an_opened_dataset_stays_lazy(tmp_path: Any) -> None:

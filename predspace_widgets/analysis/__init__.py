@@ -10,7 +10,7 @@
 - the shape of trajectories: `reindexed` (curves at equal progress), `mean_trajectory`, `tangents`, `tube`, `frechet`,
   `inpca_of_trajectories` (a point a trajectory), `tree` (of curves, with support)
 - within classes: `classes` (progress on classes not trained on), `overlap` (of the class sets of tasks)
-- against chance: `nulls` (stress of trainings that share nothing); floors and p-values are in `geometry.floor`
+- against chance: `nulls` (stress of trainings that share less); floors and p-values are in `geometry.floor`
 """
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of

@@ -319,7 +319,8 @@ class Analysis:
         Returns
         -------
         xarray.Dataset
-            `embedding` (checkpoint, component) and its `mean` over the seeds that are shown (mean_point, component);
+            `embedding` (checkpoint, component) and its `mean` over the seeds that are shown (mean_point, component),
+            each at one step of a curve (`mean_curve`, `mean_step`; `mean_epoch` is rounded);
             `geodesic` (point, component), from ignorance to truth; `eigenvalue` (signed), `explained_stress`
             (cumulative) and `axis_stress` (of each axis), all (component,) and of the checkpoints that the axes come
             from, whose number is the attribute `fitted_on`. In a dataset of more than `frame.MOST_EXACT` checkpoints
@@ -496,8 +497,8 @@ class Analysis:
             Attributes: `first`, `second` (labels) and `n_first`, `n_second` (numbers of runs); `d_traj`, the area
             under the distance; `progress_range`; `mean_distance`, d_traj over the width of the range, which alone
             ranks pairs with ranges of their own; with a floor also `floor_mean_distance`, `p_value`, the share of
-            relabellings of the runs that are as far apart, `smallest_p`, the smallest that so few runs can give, and
-            `p_is_exact`, 1 where all relabellings were tried.
+            relabellings of the runs that are as far apart, `p_is_exact`, 1 where all relabellings were tried (of more
+            than 1,000 so many are drawn), and `smallest_p`, the smallest there can be: 1 over the number that is tried.
 
         Raises
         ------

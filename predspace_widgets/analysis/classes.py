@@ -16,7 +16,7 @@ from predspace_widgets.geometry import ignorance, progress, truth
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.samples import class_names, classes_of_tasks, restrict_classes
-from predspace_widgets.trajectories.selection import Selection, rows_of_runs
+from predspace_widgets.trajectories.selection import Selection, checked_selection, rows_of_runs
 from predspace_widgets.trajectories.temperature import retemper
 
 _LARGEST_POWER = 10  # sharpness is sought between 2**-10 and 2**10
@@ -245,7 +245,7 @@ def transfer(
     columns = _different_sets({task: names for task, names in sets.items() if len(names) > 1}, known)
     if not columns:
         raise ValueError("nothing says which classes the tasks have: the recipe of this dataset does not; give them")
-    runs = list(rows_of_runs(ds, (selection or Selection()).rows(ds)).values())
+    runs = list(rows_of_runs(ds, checked_selection(selection).rows(ds)).values())
     last, first = np.array([rows[-1] for rows in runs]), _untrained(analysis)
     curve = analysis.curve_numbers[last]
     rows = np.concatenate([last, first])

@@ -17,7 +17,7 @@ from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.measurements import Places
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.selection import Selection, rows_of_runs
+from predspace_widgets.trajectories.selection import Selection, pair_of, rows_of_runs
 
 Of = Literal["progress", "end", "step"]
 By = Literal["curve", "run"]
@@ -167,11 +167,10 @@ def _along_progress(
     if progress_range is None:
         found = widest_range(lows, highs)
         if found is None:
-            last, first = _range_of(members, lows, highs, int(lows.argmax())), _range_of(members, lows, highs, 0)
-            raise ValueError(f"no two share a range of progress, such as {last} and {first}")
+            raise ValueError(_why_none(members, lows, highs))
         low, high, covers = found
     else:
-        low, high = map(float, progress_range)
+        low, high = pair_of("progress_range", progress_range)
         if not 0 <= low < high <= 1:
             raise ValueError(f"progress_range must be two numbers in [0, 1], the first below the last: {low}, {high}")
         covers = (lows <= low) & (highs >= high)
@@ -221,6 +220,22 @@ def _runs(members: Sequence[Member]) -> list[NDArray[np.intp]]:
 def _range_of(members: Sequence[Member], lows: Array, highs: Array, k: int) -> str:
     covered = f"{lows[k]:.2f} to {highs[k]:.2f}" if lows[k] < highs[k] else "its runs share none"
     return f"{members[k].label} ({covered})"
+
+
+def _why_none(members: Sequence[Member], lows: Array, highs: Array) -> str:
+    """Why no two share a range of progress."""
+    some = np.flatnonzero(lows < highs)
+    if len(some) > 1:
+        apart = some[[lows[some].argmax(), highs[some].argmin()]].tolist()
+        named = " and ".join(_range_of(members, lows, highs, k) for k in apart)
+        return f"no two share a range of progress, such as {named}"
+    without = np.flatnonzero(lows >= highs).tolist()
+    more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
+    named = ", ".join(members[k].label for k in without[:_MOST_NAMED]) + more
+    return (
+        f"no two share a range of progress: that of {named} is empty, with one checkpoint or with runs that overlap "
+        "nowhere; compare at the end or record more checkpoints"
+    )
 
 
 def _with_left_out(note: str, without: Sequence[str]) -> str:

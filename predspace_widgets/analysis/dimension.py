@@ -1,7 +1,8 @@
 """How many dimensions do the trainings explore? The whole spectrum of InPCA beside that of a null, and by metric.
 
-The null is that of runs which share nothing but their ends (see `nulls`): each run is carried elsewhere by a symmetry
-of prediction space that keeps ignorance, truth, its progress and its lengths. An axis stands above the null where it
+The null is that of runs which share their ends and their means over each class, and nothing of what single samples do
+(see `nulls`, which has another one, too): each run is carried elsewhere by a symmetry of prediction space that keeps
+ignorance, truth, its progress and its lengths. An axis stands above the null where it
 holds a larger share of tr W, the sum of all eigenvalues, than that axis of the null does: it is a direction that runs
 share.
 
@@ -68,7 +69,10 @@ def spectrum(
     n_draws : int
         Of the null, at least 19, so that an axis can have p = 0.05; 0 leaves the null out.
     null : {"samples within a class", "wrong classes"}
-        What is shuffled in each run by itself; see `nulls`.
+        What is shuffled in each run by itself; see `nulls`. The first keeps the mean prediction of each class at every
+        checkpoint, so that axes by which classes are learned, or taken for each other, are the null's as well and do
+        not stand above it. The second keeps the probability that each sample gives to its true class, and is the one
+        to ask whether runs share which classes are taken for which.
     metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
     n_axes : int
         Axes that the decay is fitted to.

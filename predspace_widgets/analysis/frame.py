@@ -228,6 +228,7 @@ def make_picture(
             "row": ("checkpoint", rows),
             "component": np.arange(1, embedding.shape[1] + 1),
             "mean_curve": ("mean_point", means.index.get_level_values("curve").to_numpy(dtype=str)),
+            "mean_step": ("mean_point", means.index.get_level_values("step").to_numpy()),
             "mean_epoch": ("mean_point", means["epoch"].to_numpy()),
         },
     )

@@ -12,7 +12,7 @@ from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.common_range import By, members_of
 from predspace_widgets.geometry.frechet import discrete_frechet
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.selection import Selection, checked_selection
 
 
 def frechet(data: xr.Dataset | Analysis, by: By = "run", selection: Selection | None = None) -> xr.Dataset:
@@ -56,7 +56,7 @@ def frechet(data: xr.Dataset | Analysis, by: By = "run", selection: Selection | 
         raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
     analysis = data if isinstance(data, Analysis) else analysis_of(data)
     distances = analysis.measured.distances()
-    runs = members_of(analysis, selection or Selection(), "run")
+    runs = members_of(analysis, checked_selection(selection), "run")
     between = np.zeros((len(runs), len(runs)))
     for i, j in itertools.combinations(range(len(runs)), 2):
         between[i, j] = between[j, i] = discrete_frechet(distances[np.ix_(runs[i].runs[0], runs[j].runs[0])])

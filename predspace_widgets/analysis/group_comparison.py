@@ -13,19 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.run_values import Asked, values_of_runs
+from predspace_widgets.geometry.floor import n_relabellings
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.geometry.relabelling import MOST_OF_NUMBERS, holm, relabelled_difference, runs_needed
 from predspace_widgets.trajectories.selection import Selection
 
 #: p at most so large counts as decided; intervals hold with one less this.
 LEVEL = 0.05
+_MOST_DRAWN = 1_000_000  # relabellings of a pair, which must fit in memory
 
 
 def compare(
     analysis: Analysis,
     asked: Asked,
     by: str = "curve",
-    groups: Sequence[str] | None = None,
+    groups: str | Sequence[str] | None = None,
     against: str | None = None,
     selection: Selection = Selection(),  # noqa: B008, which is frozen
     seed: int = 0,
@@ -40,14 +42,16 @@ def compare(
         no group, for the mean is theirs: whether a curve differs from it, `matrix` and `Analysis.comparison` say.
     by : str
         What the runs of a group share: "curve", "task", "method", or an attribute of runs.
-    groups : sequence of str, optional
-        Which groups are compared, by default all. The fewer, the more so few runs can decide.
+    groups : str or sequence of str, optional
+        Which groups are compared, by default all; one alone with another one that is named as `against`. The fewer, the
+        more so few runs can decide.
     against : str, optional
         Only pairs with this group, a smaller family.
     selection : Selection
         Which runs count, and which part of each.
     seed : int
-        Of relabellings that are drawn, where a pair has more than 100,000.
+        Of relabellings that are drawn, where a pair has more than 100,000 (more than twenty times the number of pairs,
+        of families that this would limit, up to a million).
 
     Returns
     -------
@@ -58,9 +62,9 @@ def compare(
 
         Of pairs, (group, other): `difference` of the means; `p_value`, two-sided, by relabelling runs, which are taken
         as unpaired; `p_is_exact`, whether all relabellings were tried; `p_holm`, after Holm's correction over the pairs
-        that are compared; `smallest_p` and `smallest_p_holm`, the smallest that so few runs can give before and after
-        it; `can_decide` and `can_decide_holm`, whether these are at most .05. NaN and False where a pair is not
-        compared; p is NaN where both have one run.
+        that are compared; `smallest_p` and `smallest_p_holm`, the smallest there can be before and after it, by so few
+        runs, or, where `p_is_exact` is False, by so few relabellings drawn; `can_decide` and `can_decide_holm`, whether
+        these are at most .05. NaN and False where a pair is not compared; p is NaN where both have one run.
 
         The group dimension has the name of `by`. Attributes: `of`, `by`; `n_pairs`, which have a p and are the family;
         `says`, what so few runs can and cannot decide; `note`, what the numbers are.
@@ -94,7 +98,8 @@ def compare(
     kept = table[inside]
     # A coordinate along runs cannot have the name of the dimension of groups.
     about = {"of_group": by, **{name: name for name in ("curve", "task", "method", "seed") if name != by}}
-    coords = {name: ("run", kept[column].to_numpy()) for name, column in about.items()}
+    texts = {name: ("run", kept[column].to_numpy(dtype=str)) for name, column in about.items() if name != "seed"}
+    coords: dict[str, Any] = {**texts, "seed": ("run", kept["seed"].to_numpy())}
     return xr.Dataset(
         {
             "value": ("run", kept["value"].to_numpy()),
@@ -113,14 +118,15 @@ def compare(
     )
 
 
-def _chosen(there: list[str], groups: Sequence[str] | None, against: str | None, by: str) -> list[str]:
+def _chosen(there: list[str], groups: str | Sequence[str] | None, against: str | None, by: str) -> list[str]:
     wanted = [groups] if isinstance(groups, str) else list(there if groups is None else groups)
     for name in (*wanted, *([] if against is None else [against])):
         if name not in there:
             raise ValueError(f"no {by} {name!r} among these runs; they have {', '.join(there)}")
     names = [name for name in there if name in wanted or name == against]
     if len(names) < 2:
-        raise ValueError(f"only one {by}, {names[0]!r}: two are needed to compare")
+        name = names[0]
+        raise ValueError(f"only one {by}, {name!r}: two are needed to compare, groups=[{name!r}, ...]")
     return names
 
 
@@ -138,7 +144,10 @@ def _pairs(
     members: Sequence[Array], pairs: Sequence[tuple[int, int]], seed: int
 ) -> tuple[dict[str, NDArray[Any]], str]:
     """What is known of pairs of groups, (group, other) each, and what so few runs decide."""
-    tests = [relabelled_difference(members[i], members[j], seed) for i, j in pairs]
+    sizes = [(len(members[i]), len(members[j])) for i, j in pairs]
+    # As many are drawn as the family needs for a p that counts.
+    most = max(MOST_OF_NUMBERS, min(math.ceil(len(pairs) / LEVEL), _MOST_DRAWN))
+    tests = [relabelled_difference(members[i], members[j], seed, most) for i, j in pairs]
     difference, p, smallest, exact = (np.array(column) for column in zip(*tests, strict=True))
     best = holm(np.where(np.isnan(p), np.nan, smallest))
     columns: dict[str, tuple[NDArray[Any], Any]] = {
@@ -157,14 +166,13 @@ def _pairs(
     for name, (column, missing) in columns.items():
         squares[name] = np.full((n, n), missing)
         squares[name][i, j] = squares[name][j, i] = column
-    sizes = [(len(members[i]), len(members[j])) for i, j in pairs]
-    return squares, what_so_few_decide(sizes, smallest)
+    return squares, what_so_few_decide(sizes, smallest, most)
 
 
 def what_so_few_decide(
     sizes: Sequence[tuple[int, int]], smallest_p: ArrayLike, most_relabellings: int = MOST_OF_NUMBERS
 ) -> str:
-    """What numbers of runs can and cannot decide in a family of pairs, in words.
+    """What numbers of runs, and of relabellings drawn, can and cannot decide in a family of pairs, in words.
 
     Parameters
     ----------
@@ -173,7 +181,7 @@ def what_so_few_decide(
     smallest_p : array
         The smallest p that each pair can have.
     most_relabellings : int
-        That are tried of a pair.
+        That are tried of a pair: of one that has more, so many are drawn.
 
     Examples
     --------
@@ -181,12 +189,12 @@ def what_so_few_decide(
     '3 runs against 3 cannot give p below .1: nothing here can be decided at .05. 4 against 4 could (.029).'
     >>> print(*what_so_few_decide([(5, 5)] * 78, [1 / 126] * 78).split(": "), sep="\\n")
     5 runs against 5 cannot give p below .0079, after Holm's correction over 78 pairs not below .62
-    nothing here can be decided at .05. 7 against 7 could (.045), or a family of at most 6.
+    nothing here can be decided at .05. 7 against 7 could (.045), or at most 6 pairs.
     """
     smallest = np.asarray(smallest_p, dtype=np.float64)
     n_pairs, best = len(sizes), holm(np.where(smallest < 1, smallest, np.nan))  # one run against one has no p
     n_decided, n_tested = int((best <= LEVEL).sum()), int(np.isfinite(best).sum())
-    limits = _limits(sizes, smallest)
+    limits = _limits(sizes, smallest, most_relabellings)
     if n_tested > 1:
         limits.append(f"after Holm's correction over {n_tested} pairs not below {_short(np.nanmin(best))}")
     pairs = {0: "nothing here", n_pairs: "every pair"}.get(n_decided, f"{n_decided} of {n_pairs} pairs")
@@ -198,19 +206,24 @@ def what_so_few_decide(
     if enough:
         p = n_pairs / min(math.comb(2 * enough, enough) / 2, most_relabellings)
         could.append(f"{enough} against {enough} could ({_short(p)})")
+    elif any(n_relabellings(*pair) > most_relabellings for pair in sizes):
+        could.append("More relabellings could")
     if 1 <= most_pairs < n_pairs:
-        could.append(f"{'' if could else 'It could be in '}a family of at most {most_pairs}")
+        few = "one pair alone" if most_pairs == 1 else f"at most {most_pairs} pairs"
+        could.append(few if could else f"It could be with {few}")
     return f"{said} {', or '.join(could)}." if could else said
 
 
-def _limits(sizes: Sequence[tuple[int, int]], smallest: Array) -> list[str]:
-    """The smallest p of pairs of each size, in words, the smallest first."""
+def _limits(sizes: Sequence[tuple[int, int]], smallest: Array, most: int) -> list[str]:
+    """The smallest p of pairs of each size, in words, the smallest first, and whether draws or runs limit it."""
     of_size = {(max(pair), min(pair)): p for pair, p in zip(sizes, smallest.tolist(), strict=True)}
     ordered = sorted(of_size.items(), key=lambda item: item[1])
-    return [
-        f"{n} {'run' if n == 1 else 'runs'} against {m} {'not' if place else 'cannot give p'} below {_short(p)}"
-        for place, ((n, m), p) in enumerate(ordered)
-    ]
+    limits = []
+    for place, ((n, m), p) in enumerate(ordered):
+        drawn = f", with {most:,} relabellings drawn," if n_relabellings(n, m) > most else ""
+        cannot = "not" if place else "cannot give p"
+        limits.append(f"{n} {'run' if n == 1 else 'runs'} against {m}{drawn} {cannot} below {_short(p)}")
+    return limits
 
 
 def _short(p: float) -> str:

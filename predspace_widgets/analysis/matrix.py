@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.common_range import By, Member, Of, Shared, members_of, share
-from predspace_widgets.analysis.group_comparison import what_so_few_decide
+from predspace_widgets.analysis.group_comparison import LEVEL, what_so_few_decide
 from predspace_widgets.analysis.large.blocks import in_threads
 from predspace_widgets.analysis.measurements import digest
 from predspace_widgets.geometry.floor import (
     MOST_RELABELLINGS,
+    n_relabellings,
     one_against_others,
     p_value,
     relabelled_distances,
@@ -27,7 +28,7 @@ from predspace_widgets.geometry.floor import (
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.geometry.relabelling import holm
-from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.selection import Selection, checked_selection
 
 #: Leaves of a tree that are put into their best order; more would take too long.
 _MOST_IN_BEST_ORDER = 300
@@ -72,12 +73,18 @@ def matrix(
     Returns
     -------
     xarray.Dataset
-        (curve, other) or (run, other), symmetric: `distance`, d_B, 0 on the diagonal; `floor`, what chance between
-        seeds makes of it, for means of as many runs, on the diagonal of two such means of the one curve (see
-        `predspace_widgets.geometry.matched_floor`); `within_floor`, whether the distance is no larger; and of curves
-        `p_value` by relabelling runs, as `Analysis.comparison` has it, `p_holm`, after Holm's correction over all pairs
-        that have one, and `smallest_p`, the smallest that so few runs can give. NaN where a curve is left out, or where
-        no side has two runs.
+        (curve, other) or (run, other), symmetric: `distance`, d_B, 0 on the diagonal, along progress its trapezoid mean
+        over the values of progress; `floor`, what chance between seeds makes of it on average, for means of as many
+        runs, on the diagonal of two such means of the one curve (see `predspace_widgets.geometry.matched_floor`). NaN
+        where a curve is left out, or where no side has two runs. `within_floor`, whether the distance is no larger than
+        what chance makes on average: two trainings that differ by chance alone are often above it, and p is the test.
+        It is False, too, where nothing was compared or there is no floor.
+
+        Of curves also `p_value` by relabelling runs, as `Analysis.comparison` has it, and `p_is_exact`, whether all
+        relabellings were tried: of more than 1,000 so many are drawn; `p_holm`, after Holm's correction over all pairs
+        that have a p; `smallest_p` and `smallest_p_holm`, the smallest there can be before and after it, by so few
+        runs, or, where p is not exact, by 1,000 relabellings; `can_decide` and `can_decide_holm`, whether these are at
+        most .05. NaN or False on the diagonal and where there is no p.
 
         `order` (place), in which neighbours are near, those left out last, and `linkage` (merge, part), the tree that
         it is from, as scipy has it: average linkage, its leaves those that are compared, in the order of the dataset.
@@ -85,7 +92,7 @@ def matrix(
 
         Attributes: `of`, `by`, `n_points`, `metric`; `progress_range`, or `steps`; `bounded_by`, where the range was
         chosen, the labels with which it starts and ends; `note`, all this in words; `says`, where there is a p, what so
-        few runs can and cannot decide.
+        few runs, and relabellings drawn, can and cannot decide.
 
     Raises
     ------
@@ -107,7 +114,7 @@ def matrix(
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     analysis = data if isinstance(data, Analysis) else analysis_of(data)
     analysis.measured.check_predictions()
-    selection = selection or Selection()
+    selection = checked_selection(selection)
     rows = selection.rows(analysis.ds)
 
     def compute() -> xr.Dataset:
@@ -250,13 +257,20 @@ def _labelled(
     places, attrs = shared.places, {**options, "note": shared.note, "bounded_by": shared.bounded_by}
     if by == "curve" and measured.p_value is not None and measured.smallest_p is not None:
         above = np.triu_indices(len(inside), 1)
-        corrected = _square(holm(measured.p_value[above]), len(inside))
-        for name, square in (("p_value", measured.p_value), ("p_holm", corrected), ("smallest_p", measured.smallest_p)):
-            np.fill_diagonal(square, np.nan)
-            variables[name] = ((by, "other"), whole(square))
         sizes = [len(members[place].runs) for place in inside.tolist()]
         of_pairs = list(itertools.combinations(sizes, 2))
-        attrs["says"] = what_so_few_decide(of_pairs, measured.smallest_p[above], MOST_RELABELLINGS)
+        p, smallest = measured.p_value[above], measured.smallest_p[above]
+        best = holm(np.where(np.isnan(p), np.nan, smallest))
+        of_p = {"p_value": p, "p_holm": holm(p), "smallest_p": smallest, "smallest_p_holm": best}
+        for name, values in of_p.items():
+            square = _square(values, len(inside))
+            np.fill_diagonal(square, np.nan)
+            variables[name] = ((by, "other"), whole(square))
+        exact = np.array([n_relabellings(*pair) <= MOST_RELABELLINGS for pair in of_pairs])
+        told = {"p_is_exact": exact, "can_decide": smallest <= LEVEL, "can_decide_holm": best <= LEVEL}
+        for name, known in told.items():
+            variables[name] = ((by, "other"), whole(_square(np.where(np.isfinite(p), known, 0.0), len(inside))) == 1)
+        attrs["says"] = what_so_few_decide(of_pairs, smallest, MOST_RELABELLINGS)
     if places.grid is not None:
         attrs["progress_range"] = (float(places.grid[0]), float(places.grid[-1]))
     if places.each:

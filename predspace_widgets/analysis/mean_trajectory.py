@@ -107,8 +107,8 @@ def distance_to_mean(
     Returns
     -------
     xarray.Dataset
-        `distance` (curve or run, progress), d_B in nats, and `mean_distance` (curve or run), its mean over progress.
-        Who does not share the range of progress is not in it; the attribute `note` says so.
+        `distance` (curve or run, progress), d_B in nats, and `mean_distance` (curve or run), its trapezoid mean over
+        progress. Who does not share the range of progress is not in it; the attribute `note` says so.
 
     Raises
     ------

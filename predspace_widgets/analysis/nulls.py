@@ -1,9 +1,15 @@
-"""Do three axes hold the trainings? Explained stress of the recorded runs, and of runs that share nothing.
+"""Do three axes hold the trainings? Explained stress of the recorded runs, and of runs that share less.
 
 A null carries each run elsewhere as a whole by a symmetry of prediction space of its own. It keeps ignorance and truth
 where they are, and with them every distance within the run: the length of each step and the progress of each
-checkpoint. Only what runs have in common beyond that is gone. What trainings explain with few axes beyond such nulls is
-therefore not that they all lead from ignorance to truth, nor how they progress.
+checkpoint. What trainings explain with few axes beyond such nulls is therefore not that they all lead from ignorance to
+truth, nor how they progress.
+
+Each null keeps something else besides, which runs still share. "samples within a class" keeps the mean prediction of
+each class at every checkpoint, and with it all structure at the level of classes: which are learned first, or not at
+all, and which are taken for which. Gone is which samples of a class go first or go wrong. "wrong classes" keeps the
+probability that each sample gives to its true class at every checkpoint: gone is which classes are taken for which, of
+classes and of single samples, and it is the one to ask whether runs share that.
 """
 
 from __future__ import annotations
@@ -74,6 +80,8 @@ def shuffle_samples(
 ) -> NDArray[np.floating]:
     """The predictions of a run with its samples shuffled within each true class, alike at all checkpoints.
 
+    Means over the samples of a class stay what they are.
+
     Parameters
     ----------
     probs : array, shape (T, N, C)
@@ -101,6 +109,8 @@ def shuffle_wrong_classes(
     probs: NDArray[np.floating], labels: NDArray[np.integer], generator: np.random.Generator
 ) -> NDArray[np.floating]:
     """The predictions of a run with the wrong classes of each sample shuffled, alike at all checkpoints.
+
+    The probability of the true class of each sample stays what it is.
 
     Parameters, returns : see `shuffle_samples`.
 
@@ -136,7 +146,7 @@ def shuffle_runs(
 
 
 def stress_of_nulls(ds: xr.Dataset, n_axes: int = 3, n_draws: int = N_DRAWS, seed: int = 0) -> pd.DataFrame:
-    """Explained stress of runs that share nothing but their ends, several times over.
+    """Explained stress of runs that share their ends and what each null keeps, several times over.
 
     All predictions are held in memory, twice: a run's samples go to places that any block of samples may hold.
 

@@ -15,7 +15,7 @@ from predspace_widgets.analysis.measurements import Places
 from predspace_widgets.geometry.floor import between_means
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.selection import Selection
+from predspace_widgets.trajectories.selection import Selection, checked_selection
 
 #: A run so many times further from its curve than the others are among themselves is an outlier: seeds that differ by
 #: chance reach 1.9 now and then.
@@ -73,7 +73,7 @@ def outliers(
     analysis = data if isinstance(data, Analysis) else analysis_of(data)
     analysis.measured.check_predictions()
     tables, cannot_tell = [], []
-    for curve in members_of(analysis, selection or Selection(), "curve"):
+    for curve in members_of(analysis, checked_selection(selection), "curve"):
         try:
             places = share(analysis, [Member("", 0, [run]) for run in curve.runs], at, metric, n_points).places
             if len(curve.runs) < 3 or len(places.runs) < len(curve.runs):

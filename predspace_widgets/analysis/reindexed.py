@@ -18,7 +18,7 @@ from predspace_widgets.analysis.measurements import Measurements, Places
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.mean import Mean, check_mean, mean_prediction
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.selection import CurveKey, Selection
+from predspace_widgets.trajectories.selection import CurveKey, Selection, checked_selection
 
 _PROBABILITIES_AT_A_TIME = 2**22  # of runs at their places
 
@@ -108,7 +108,7 @@ def reindexed(
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     analysis.measured.check_predictions()
-    members = members_of(analysis, selection or Selection(), by)
+    members = members_of(analysis, checked_selection(selection), by)
     if len(members) < 2:
         raise ValueError(f"only one {by} is chosen, {members[0].label!r}: two are needed to compare")
     shared = share(analysis, members, of, metric, n_points, progress_range)
@@ -128,8 +128,14 @@ def reindexed_curve(
     """One curve over all progress that its runs share, or a part of it; for the errors see `reindexed`."""
     check_mean(mean)
     analysis.measured.check_predictions()
+    if isinstance(curve, str) and curve not in analysis.curve_names and (analysis.ds["run"].values == curve).any():
+        name = analysis.curve_names[analysis.curve_of(curve)]
+        raise ValueError(
+            f"{curve!r} is a run: a mean trajectory is that of a curve, such as {name!r}; selection=pw.Selection(seeds="
+            "(0,)) leaves one run of it"
+        )
     key = analysis.curve_pairs[analysis.find_curve(curve)]
-    chosen = replace(selection or Selection(), tasks=None, methods=None, curves=(key,))
+    chosen = replace(checked_selection(selection), tasks=None, methods=None, curves=(key,))
     members = members_of(analysis, chosen, "curve")
     places = analysis.measured.places(members[0].runs, metric, n_points, progress_range)
     return _of_members(analysis, "curve", mean, members, places, "", metric)

@@ -49,7 +49,7 @@ def tangents(
           in radians. sqrt(2) times its integral over progress is the Riemann length of the reindexed way.
         - `angle` (curve or run, other, progress): between tangents, in radians, 0 where both go the same way, pi / 2 at
           right angles; NaN where one stands still.
-        - `mean_angle` (curve or run, other): its mean over progress.
+        - `mean_angle` (curve or run, other): its trapezoid mean over progress.
 
     Raises
     ------

@@ -23,6 +23,9 @@ from predspace_widgets.trajectories.selection import Selection
 Drawn = Literal["samples", "seeds"]
 
 _DRAWS_AT_A_TIME = 256
+# Of the largest distance, and of 1 (identical predictions are so far apart): smaller differences are rounding.
+_ROUNDING = 1e-12
+_NOTHING = 1e-14
 
 
 def tree(
@@ -67,7 +70,9 @@ def tree(
     -------
     xarray.Dataset
         - `linkage` (merge, part): the tree as scipy has it;
-        - `support` (merge): in [0, 1], 1 of the root; NaN without draws;
+        - `support` (merge): in [0, 1], 1 of the root; NaN without draws, and where the node above merges at the same
+          distance but for rounding: which of such leaves are together first is arbitrary. Draws in which a split is so
+          do not support it;
         - `is_under` (merge, leaf): which leaves a node holds;
         - `distance` (leaf, other), d_B in nats; `order` (place), the leaves as the tree is drawn.
 
@@ -187,9 +192,21 @@ def _support(linked: Array, drawn: Array) -> Array:
     """The share of trees, of distances (n_draws, pairs), that have each node of a tree."""
     if not len(drawn):
         return np.full(len(linked), np.nan)
-    nodes = _leaves_under(linked)
-    found = [set(_leaves_under(_linkage(condensed))) for condensed in drawn]
-    return np.array([np.mean([node in tree for tree in found]) for node in nodes])
+    found = [_splits(_linkage(condensed)) for condensed in drawn]
+    resolved = _splits(linked)
+    return np.array(
+        [np.mean([node in tree for tree in found]) if node in resolved else np.nan for node in _leaves_under(linked)]
+    )
+
+
+def _splits(linked: Array) -> set[int]:
+    """The nodes of a tree, without those that the node above equals in distance, but for rounding."""
+    heights, n = linked[:, 2], len(linked) + 1
+    above = np.full(len(linked), np.inf)  # where the node above merges
+    for merge, part in np.argwhere(linked[:, :2] >= n):
+        above[int(linked[merge, part]) - n] = heights[merge]
+    apart = above - heights > max(_ROUNDING * heights[-1], _NOTHING)
+    return {node for node, is_apart in zip(_leaves_under(linked), apart, strict=True) if is_apart}
 
 
 def _labelled(compared: Reindexed, condensed: Array, linked: Array, support: Array, told: dict[str, Any]) -> xr.Dataset:

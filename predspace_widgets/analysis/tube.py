@@ -7,7 +7,7 @@ import xarray as xr
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS
-from predspace_widgets.trajectories.selection import Selection, rows_of_runs
+from predspace_widgets.trajectories.selection import Selection, checked_selection, rows_of_runs
 
 
 def tube(data: xr.Dataset | Analysis, selection: Selection | None = None) -> xr.Dataset:
@@ -42,7 +42,7 @@ def tube(data: xr.Dataset | Analysis, selection: Selection | None = None) -> xr.
     [0.0]
     """
     analysis = data if isinstance(data, Analysis) else analysis_of(data)
-    ds, rows = analysis.ds, (selection or Selection()).rows(analysis.ds)
+    ds, rows = analysis.ds, checked_selection(selection).rows(analysis.ds)
     distance, progress = analysis.measured.tube_distance(), analysis.measured.progress()
     runs = rows_of_runs(ds, rows)
     furthest = np.array([members[distance[members].argmax()] for members in runs.values()])

@@ -273,6 +273,8 @@ def common_grid(
         )
     if progress_range is None:
         return np.linspace(low, high, n_points)
+    if np.shape(progress_range) != (2,):
+        raise ValueError(f"progress_range must be two numbers, first and last, not {progress_range!r}")
     first, last = progress_range
     if not low <= first < last <= high:
         raise ValueError(

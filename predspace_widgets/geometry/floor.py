@@ -122,6 +122,17 @@ class Relabellings(NamedTuple):
     exact: bool
 
 
+def n_relabellings(n_first: int, n_second: int) -> int:
+    """In how many ways that differ n + m runs split into n and m.
+
+    Examples
+    --------
+    >>> n_relabellings(5, 5), n_relabellings(12, 12)
+    (126, 1352078)
+    """
+    return math.comb(n_first + n_second, n_first) // (1 + (n_first == n_second))
+
+
 def relabellings(n_first: int, n_second: int, seed: int = 0, most: int = MOST_RELABELLINGS) -> Relabellings:
     """Ways to split n + m runs into n and m: all of them if they can be counted, else some drawn at random.
 
@@ -147,7 +158,7 @@ def relabellings(n_first: int, n_second: int, seed: int = 0, most: int = MOST_RE
     """
     n_runs, mirrored = n_first + n_second, n_first == n_second
     given = np.arange(n_runs) < n_first
-    if math.comb(n_runs, n_first) // (1 + mirrored) <= most:
+    if n_relabellings(n_first, n_second) <= most:
         chosen = itertools.combinations(range(n_runs), n_first)  # the given one comes first
         splits = [members for members in chosen if not mirrored or members[0] == 0]
         is_first = np.zeros((len(splits), n_runs), dtype=bool)

@@ -34,7 +34,7 @@ class RelabelledDifference(NamedTuple):
     p_value : float
         Share of relabellings, the given one among them, whose means are at least as far apart.
     smallest_p : float
-        The smallest that so few runs can give.
+        The smallest there can be: 1 over the number of relabellings that are tried.
     exact : bool
         Whether all relabellings were tried.
     """
@@ -45,7 +45,9 @@ class RelabelledDifference(NamedTuple):
     exact: bool
 
 
-def relabelled_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) -> RelabelledDifference:
+def relabelled_difference(
+    first: ArrayLike, second: ArrayLike, seed: int = 0, most: int = MOST_OF_NUMBERS
+) -> RelabelledDifference:
     """Difference of the means of two groups, and its two-sided p by relabelling runs.
 
     Parameters
@@ -53,7 +55,9 @@ def relabelled_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) ->
     first, second : arrays, shapes (n,) and (m,)
         One number a run.
     seed : int
-        Of the relabellings that are drawn, where there are more than `MOST_OF_NUMBERS`.
+        Of the relabellings that are drawn.
+    most : int
+        So many relabellings are all tried; of more, this many are drawn.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def relabelled_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) ->
     difference = float(groups[0].mean() - groups[1].mean())
     if n == m == 1:
         return RelabelledDifference(difference, math.nan, 1.0, True)
-    values, (is_first, exact) = np.concatenate(groups), _relabellings(n, m, seed)
+    values, (is_first, exact) = np.concatenate(groups), _relabellings(n, m, seed, most)
     apart = np.abs(np.where(is_first, 1 / n, -1 / m) @ values)  # (S,)
     # Relabellings that are as far apart may seem nearer by rounding.
     apart[0] = max(apart[0] - _ROUNDING * np.abs(values).max(), 0.0)
@@ -86,8 +90,8 @@ def relabelled_difference(first: ArrayLike, second: ArrayLike, seed: int = 0) ->
 
 
 @lru_cache(maxsize=8)  # all pairs of a family have a few sizes
-def _relabellings(n: int, m: int, seed: int) -> Relabellings:
-    return relabellings(n, m, seed, MOST_OF_NUMBERS)
+def _relabellings(n: int, m: int, seed: int, most: int) -> Relabellings:
+    return relabellings(n, m, seed, most)
 
 
 def holm(p_values: ArrayLike) -> Array:

@@ -63,7 +63,7 @@ class Selection:
         EmptySelectionError
             None is left, or a task, method, seed, curve or value is not in the dataset.
         ValueError
-            It has no such attribute.
+            It has no such attribute, or `epochs` is no pair.
         """
         chosen = np.ones(ds.sizes["checkpoint"], dtype=bool)
         for name, wanted in (("task", self.tasks), ("method", self.methods), ("seed", self.seeds)):
@@ -82,11 +82,46 @@ class Selection:
                 what = f"task, method, seed, curve and {', '.join(name for name, _ in self.where)}"
             raise EmptySelectionError(f"no checkpoint has this combination of {what}")
         if self.epochs is not None:
-            epoch, (first, last) = ds["epoch"].values, self.epochs
+            epoch, (first, last) = ds["epoch"].values, pair_of("epochs", self.epochs)
             chosen &= (epoch >= first) & (epoch <= last)
             if not chosen.any():
                 raise EmptySelectionError(f"no checkpoint is chosen between epoch {first:g} and {last:g}")
         return np.flatnonzero(chosen)
+
+
+def checked_selection(selection: Selection | None) -> Selection:
+    """A selection that was given, or that of everything.
+
+    Raises
+    ------
+    TypeError
+        It is no Selection.
+    """
+    if selection is None:
+        return Selection()
+    if not isinstance(selection, Selection):
+        raise TypeError(f"selection must be a pw.Selection, such as pw.Selection(seeds=(0, 1)), not {selection!r}")
+    return selection
+
+
+def pair_of(name: str, values: Any) -> tuple[float, float]:
+    """Two numbers that were given, first and last.
+
+    Raises
+    ------
+    ValueError
+        They are not two numbers.
+
+    Examples
+    --------
+    >>> pair_of("epochs", [0, 2.5])
+    (0.0, 2.5)
+    """
+    try:
+        first, last = map(float, values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be two numbers, first and last, not {values!r}") from None
+    return first, last
 
 
 def rows_of_runs(ds: xr.Dataset, rows: NDArray[np.intp] | None = None) -> dict[str, NDArray[np.intp]]:

@@ -211,7 +211,8 @@ def test_the_mean_over_seeds(analysis: Analysis, selection: Selection) -> None:
     members: dict[tuple[str, int], list[int]] = {}
     for point, key in enumerate(zip(curves, steps, strict=True)):
         members.setdefault(key, []).append(point)
-    assert picture["mean_curve"].values.tolist() == [curve for curve, _ in members]
+    means = zip(picture["mean_curve"].values.tolist(), picture["mean_step"].values.tolist(), strict=True)
+    assert list(means) == list(members)
     for number, points in enumerate(members.values()):
         np.testing.assert_allclose(
             picture["mean"].values[number], picture["embedding"].values[points].mean(axis=0), rtol=0, atol=1e-12

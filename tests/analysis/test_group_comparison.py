@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from scipy.stats import t
 
+from predspace_widgets.analysis import group_comparison
 from predspace_widgets.analysis.classes import progress_on, progress_on_unseen
 from predspace_widgets.analysis.group_comparison import what_so_few_decide
 from predspace_widgets.analysis.runs import distances_to_reference
@@ -183,7 +184,35 @@ def test_what_so_few_runs_decide_is_said() -> None:
     )
     assert what_so_few_decide([(1, 1)], [1.0]).startswith("1 run against 1 cannot give p below 1: nothing here can be")
     drawn = what_so_few_decide([(9, 9)] * 78, [0.001] * 78, most_relabellings=1000)
-    assert drawn.endswith("nothing here can be decided at .05. It could be in a family of at most 50.")
+    assert drawn == (
+        "9 runs against 9, with 1,000 relabellings drawn, cannot give p below .001, after Holm's correction over 78 "
+        "pairs not below .078: nothing here can be decided at .05. More relabellings could, or at most 50 pairs."
+    )
+    exact = what_so_few_decide([(9, 9)] * 78, [1 / 24310] * 78)
+    assert exact.startswith("9 runs against 9 cannot give p below 4.1e-05,")
+    alone = what_so_few_decide([(4, 4)] * 3, [1 / 35] * 3)
+    assert alone.endswith("nothing here can be decided at .05. 5 against 5 could (.024), or one pair alone.")
+
+
+def test_a_large_family_has_more_relabellings_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = random_trajectories(n_seeds=6, n_checkpoints=2, n_samples=12)
+    monkeypatch.setattr(group_comparison, "MOST_OF_NUMBERS", 40)
+    compared = ds.predspace.compare()
+    assert float(compared.smallest_p.sel(curve="red", other="blue")) == pytest.approx(1 / 60)  # .05 over 3 pairs
+    assert not compared.p_is_exact.any()
+    assert compared.can_decide_holm.values.sum() == 6
+    assert compared.attrs["says"] == (
+        "6 runs against 6, with 60 relabellings drawn, cannot give p below .017, after Holm's correction over 3 pairs "
+        "not below .05: every pair can be decided at .05."
+    )
+    monkeypatch.setattr(group_comparison, "_MOST_DRAWN", 50)
+    assert float(ds.predspace.compare().smallest_p.sel(curve="red", other="blue")) == pytest.approx(1 / 50)
+
+
+def test_coordinates_are_text() -> None:
+    compared = TRAININGS.predspace.compare()
+    assert [compared[name].dtype.kind for name in ("of_group", "task", "method", "seed")] == ["U", "U", "U", "i"]
+    assert TRAININGS.predspace.compare(by="task").curve.dtype.kind == "U"
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------
@@ -198,6 +227,7 @@ def test_what_so_few_runs_decide_is_said() -> None:
         ({"groups": ["red", "pink"]}, "no curve 'pink' among these runs; they have red, green, blue"),
         ({"against": "pink"}, "no curve 'pink' among these runs"),
         ({"groups": ["red"]}, "only one curve, 'red': two are needed to compare"),
+        ({"groups": "red"}, r"only one curve, 'red': two are needed to compare, groups=\['red', ...\]"),
         ({"of": "mean_distance"}, "mean_distance is to a curve: name it, reference="),
         ({"reference": "red"}, "reference belongs to 'mean_distance': 'end_progress' has none"),
         ({"of": "length", "classes": ["class 1"]}, "classes belongs to 'transfer': 'length' has none"),

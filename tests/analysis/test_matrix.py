@@ -38,7 +38,7 @@ def test_without_p_the_rest_is_the_same() -> None:
     for of in ("progress", "end", "step"):
         differ, without = (TRAININGS.predspace.matrix(of=of, n_points=11, with_p=with_p) for with_p in (True, False))
         xr.testing.assert_allclose(
-            differ.drop_vars(["p_value", "p_holm", "smallest_p"]), without, rtol=1e-9, atol=1e-12
+            differ.drop_vars([name for name in differ if name not in without]), without, rtol=1e-9, atol=1e-12
         )
         assert "p_value" not in without
         assert "says" not in without.attrs
@@ -52,6 +52,24 @@ def test_p_is_corrected_over_the_pairs() -> None:
     assert (differ.smallest_p.values[above] == 0.1).all()
     assert np.isnan([differ[name].values.diagonal() for name in ("p_value", "p_holm", "smallest_p")]).all()
     assert "over 6 pairs not below .6: nothing here can be decided" in differ.attrs["says"]
+
+
+def test_relabellings_that_are_drawn_are_told_from_few_runs() -> None:
+    many = random_trajectories(tuple("abcdefghijkl"), n_seeds=12, n_checkpoints=2, n_samples=10)
+    some = many.isel(checkpoint=(many["task"].values != "a") | (many["seed"].values < 2))
+    differ = some.predspace.matrix(of="end")
+    few, drawn = differ.sel(curve="a", other="b"), differ.sel(curve="b", other="c")
+    assert (float(few.smallest_p), bool(few.p_is_exact)) == (pytest.approx(1 / 91), True)
+    assert (float(drawn.smallest_p), bool(drawn.p_is_exact)) == (0.001, False)
+    assert float(drawn.smallest_p_holm) == pytest.approx(0.066)
+    assert bool(drawn.can_decide)
+    assert not differ.can_decide_holm.any()
+    assert not [differ[name].values.diagonal().any() for name in ("p_is_exact", "can_decide")].count(True)
+    assert differ.attrs["says"] == (
+        "12 runs against 12, with 1,000 relabellings drawn, cannot give p below .001, 12 runs against 2 not below "
+        ".011, after Holm's correction over 66 pairs not below .066: nothing here can be decided at .05. More "
+        "relabellings could, or at most 50 pairs."
+    )
 
 
 def test_a_curve_that_is_left_out_is_in_no_family() -> None:
@@ -273,6 +291,14 @@ def test_what_cannot_be_asked_for() -> None:
         TRAININGS.predspace.matrix(n_points=1)
     with pytest.raises(ValueError, match="predictions"):
         embedding_only().predspace.matrix()
+    single = random_trajectories(n_checkpoints=1)
+    with pytest.raises(ValueError, match="that of red, green, blue is empty, with one checkpoint or"):
+        single.predspace.matrix()
+    late = TRAININGS["task"].values == "red"
+    first = np.tile(np.arange(6), 9) < 2
+    parts = TRAININGS.isel(checkpoint=(late ^ first) & (TRAININGS["task"].values != "green"))
+    with pytest.raises(ValueError, match=r"such as red \(0.\d+ to 0.\d+\) and blue \(0.\d+ to 0.\d+\)$"):
+        parts.predspace.matrix()
 
 
 def test_what_is_given_back_is_the_callers() -> None:

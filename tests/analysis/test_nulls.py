@@ -1,4 +1,4 @@
-"""Explained stress, and that of runs which share nothing but their ends."""
+"""Explained stress, and that of runs which share their ends and what a null keeps."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def test_a_null_keeps_ignorance_truth_and_all_distances_within_the_run(shuffle: 
         np.testing.assert_array_equal(shuffle(end[None], LABELS, np.random.default_rng(0))[0], end)
     ends = ignorance(20, 4), truth(LABELS, 4)
     np.testing.assert_allclose(progress(shuffled, *ends), progress(RUN, *ends), atol=1e-9)
+
+
+def test_each_null_keeps_what_it_is_said_to_keep() -> None:
+    samples, wrong = (shuffle(RUN, LABELS, np.random.default_rng(0)) for shuffle in NULLS.values())
+    for label in range(4):
+        of_class, kept = RUN[:, label == LABELS].mean(axis=1), samples[:, label == LABELS].mean(axis=1)
+        np.testing.assert_allclose(kept, of_class, rtol=1e-12)
+        assert np.abs(wrong[:, label == LABELS].mean(axis=1) - of_class).max() > 1e-2
+    true = np.arange(20), LABELS
+    np.testing.assert_array_equal(wrong[:, *true], RUN[:, *true])
+    assert np.abs(samples[:, *true] - RUN[:, *true]).max() > 1e-2
 
 
 @each_null

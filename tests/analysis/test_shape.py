@@ -356,6 +356,7 @@ def test_without_predictions(make: Callable[[xr.Dataset], xr.Dataset]) -> None:
     ("call", "message"),
     [
         (lambda p: p.mean_trajectory("violet"), "no curve 'violet'"),
+        (lambda p: p.mean_trajectory("red/supervised/0"), "'red/supervised/0' is a run: .* a curve, such as 'red'"),
         (lambda p: p.mean_trajectory("red", "geometric"), "unknown mean 'geometric'"),
         (lambda p: p.mean_trajectory("red", progress_range=(0.0, 1.0)), "which all runs cover"),
         (lambda p: p.mean_trajectory("red", n_points=1), "n_points must be at least 2"),

@@ -132,6 +132,24 @@ def test_two_far_groups_have_full_support(over: Any) -> None:
     assert found["support"].values.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("over", ["samples", "seeds"])
+def test_what_is_identical_supports_no_split(over: Any) -> None:
+    random = np.random.default_rng(0)
+    same, other = random.dirichlet(np.ones(3), size=(2, 1, 12))
+    probs = np.concatenate([same] * 8 + [other] * 2).astype(np.float64)
+    tasks, seeds = np.repeat(list("abcde"), 2), np.tile([0, 1], 5)
+    ds = make_trajectories(probs, np.arange(12) % 3, task=tasks, seed=seeds, epoch=np.zeros(10))
+    found = ds.predspace.tree("end", n_draws=20, over=over)
+    support = {
+        int(node.sum()): value for node, value in zip(found["is_under"].values, found["support"].values, strict=True)
+    }
+    assert support[4] == support[5] == 1  # a, b, c and d against e
+    assert np.isnan(found["support"].values).sum() == 2
+    assert found.attrs["newick"].count(")1:") == 1
+    alike = ds.predspace.select(tasks=list("abcd")).predspace.tree("end", n_draws=20, over=over)
+    np.testing.assert_array_equal(alike["support"], [np.nan, np.nan, 1])
+
+
 def test_leaves_are_those_of_scipys_dendrogram() -> None:
     found = TRAININGS.predspace.tree("end", "run", n_draws=0)
     drawn = dendrogram(linkage(squareform(found["distance"].values), "average"), no_plot=True)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import permutation_test
 
-from predspace_widgets.geometry import relabelling
 from predspace_widgets.geometry.relabelling import holm, relabelled_difference, runs_needed
 
 SIZES = [(3, 3), (2, 4), (1, 5), (4, 4)]
@@ -101,16 +100,11 @@ def test_one_run_against_one_has_no_p() -> None:
     assert (tested.difference, tested.smallest_p, tested.exact) == (-1.0, 1.0, True)
 
 
-def test_too_many_relabellings_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_relabellings_are_drawn() -> None:
     values = np.random.default_rng(3).normal(size=(2, 7))
     values[1] += 0.8
     exact = relabelled_difference(*values)
-    monkeypatch.setattr(relabelling, "MOST_OF_NUMBERS", 500)
-    relabelling._relabellings.cache_clear()
-    try:
-        one, again, other = (relabelled_difference(*values, seed=seed) for seed in (0, 0, 1))
-    finally:
-        relabelling._relabellings.cache_clear()
+    one, again, other = (relabelled_difference(*values, seed=seed, most=500) for seed in (0, 0, 1))
     assert exact.exact
     assert not one.exact
     assert one.smallest_p == 1 / 500

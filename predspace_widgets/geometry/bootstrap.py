@@ -22,13 +22,14 @@ from predspace_widgets.geometry.inpca import rounding_of
 from predspace_widgets.geometry.probabilities import FLOOR, Array
 
 # Checkpoints that are compared with all later ones at a time, and overlaps that are held then.
-_TILE = 128
-_OVERLAPS = 2**23
+_TILE = 64
+_OVERLAPS = 2**22
 # Axes that are iterated beyond those wanted: the more, the fewer iterations.
 _MORE_AXES = 20
 _MOST_ITERATIONS = 40
+_ROWS = 128
 # What the iterations may leave of an eigenvalue, relative to the largest.
-_RESIDUAL = 1e-9
+_RESIDUAL = 1e-8
 # Axes that a draw may have in another order than the picture that it is turned onto.
 N_CANDIDATES = 2
 
@@ -160,12 +161,12 @@ def embed(distances: Array, times: ArrayLike, n_components: int, start: Array | 
         products = scipy.linalg.blas.dgemm(1.0, distances.T, weighted)  # quicker than dsymm
         return np.asarray(-0.5 * (products - means[:, None] * sums - (means - mean) @ weighted))
 
-    squares = float(counts @ (np.square(distances) @ counts)) - 2 * n_all * float(counts @ means**2)
+    squares = _sum_of_squares(distances, counts) - 2 * n_all * float(counts @ means**2)
     squares = (squares + (n_all * mean) ** 2) / 4  # |W|_F^2
     if start is None:
         n_axes = min(n_components + _MORE_AXES, n_fitted)
         start = np.random.default_rng(0).standard_normal((len(counts), n_axes))
-    eigenvalues, vectors = _axes(lambda v: roots * centred(v), roots * start, n_components)
+    eigenvalues, vectors, products = _axes(centred, roots, roots * start, n_components)
     rounding = rounding_of(distances) * n_all / len(counts)
     eigenvalues[np.abs(eigenvalues) <= rounding] = 0.0
     k = slice(n_components)
@@ -174,7 +175,7 @@ def embed(distances: Array, times: ArrayLike, n_components: int, start: Array | 
     differs = np.sqrt(max(squares, 0)) > rounding  # else all points coincide
     explained = np.cumsum(eigenvalues[k] ** 2) / squares if differs else np.ones(n_components)
     return Embedding(
-        centred(vectors[:, k]) * inverse,
+        products[:, k] * inverse,
         eigenvalues[k],
         1 - np.sqrt(np.clip(1 - explained, 0, 1)),
         (n_all * mean / 2) ** 2 / squares if differs else 0.0,
@@ -182,25 +183,33 @@ def embed(distances: Array, times: ArrayLike, n_components: int, start: Array | 
     )
 
 
-def _axes(product: Callable[[Array], Array], start: Array, k: int) -> tuple[Array, Array]:
-    """Eigenvalues (k',) by magnitude and vectors (T, k') of a symmetric product, the first k of them exactly.
+def _sum_of_squares(distances: Array, counts: Array) -> float:
+    """sum_ij m_i m_j D_ij^2, some rows at a time, which stay in a cache."""
+    starts = range(0, len(distances), _ROWS)
+    return float(sum(counts[k : k + _ROWS] @ (np.square(distances[k : k + _ROWS]) @ counts) for k in starts))
 
-    Subspace iteration with Rayleigh-Ritz: from a start that is near, a few products are enough.
+
+def _axes(centred: Callable[[Array], Array], roots: Array, start: Array, k: int) -> tuple[Array, Array, Array]:
+    """Eigenvalues (k',) by magnitude and vectors (T, k') of roots * centred, the first k of them exactly.
+
+    Subspace iteration with Rayleigh-Ritz: from a start that is near, a few products are enough. What `centred` makes of
+    the vectors comes third.
     """
     vectors = scipy.linalg.qr(start, mode="economic")[0]
     for _ in range(_MOST_ITERATIONS):
-        multiplied = product(vectors)  # (T, k')
+        products = centred(vectors)  # (T, k')
+        multiplied = roots * products
         values, turn = scipy.linalg.eigh(vectors.T @ multiplied)
         order = np.argsort(-np.abs(values), kind="stable")
         values, turn = values[order], turn[:, order]
         residuals = multiplied @ turn[:, :k] - vectors @ (turn[:, :k] * values[:k])
         if np.abs(residuals).max() <= _RESIDUAL * max(np.abs(values).max(), np.finfo(float).tiny):
-            return values, vectors @ turn
+            return values, vectors @ turn, products @ turn
         vectors = scipy.linalg.qr(multiplied, mode="economic")[0]
     # Eigenvalues that hardly fall: all of them at once.
-    values, vectors = scipy.linalg.eigh(product(np.eye(len(start))))
+    values, vectors = scipy.linalg.eigh(roots * centred(np.eye(len(start))))
     order = np.argsort(-np.abs(values), kind="stable")[: start.shape[1]]
-    return values[order], vectors[:, order]
+    return values[order], vectors[:, order], centred(vectors[:, order])
 
 
 def align(coordinates: ArrayLike, signature: ArrayLike, like: ArrayLike, like_signature: ArrayLike) -> Array:

@@ -227,6 +227,8 @@ def _named(curve: CurveKey) -> str:
 
 
 def _check_known(name: str, wanted: Collection[object], values: np.ndarray) -> None:
+    if isinstance(wanted, str):
+        raise ValueError(f"{name}s of a selection come as a tuple, even of one: ({wanted!r},), not {wanted!r}")
     if not wanted:
         raise EmptySelectionError(f"no {name} is chosen: choose at least one")
     known = dict.fromkeys(values.tolist())

@@ -157,5 +157,10 @@ def test_a_combination_that_no_checkpoint_has(epochs: tuple[float, float] | None
     assert str(raised.value) == "no checkpoint has this combination of task, method and seed"
 
 
+def test_a_name_alone_is_no_choice_of_its_letters() -> None:
+    with pytest.raises(ValueError, match=r"tasks of a selection come as a tuple, even of one: \('red',\), not 'red'"):
+        Selection(tasks="red").rows(TRAININGS)  # type: ignore[arg-type]
+
+
 def test_equal_choices_are_one_key() -> None:
     assert len({Selection(tasks=("red",)), Selection(tasks=("red",)), Selection(tasks=("blue",))}) == 2

@@ -122,9 +122,12 @@ def _lock_of(sign: Path) -> Path:
 
 def _is_held(sign: Path) -> bool:
     """Whether a process holds its lock. Whoever else looks at the same time holds it for a moment: hence twice."""
+    lock = _lock_of(sign)
+    if not lock.exists():
+        return False
     for seconds in (0.0, 0.05):
         try:
-            with FileLock(_lock_of(sign), timeout=seconds, thread_local=False):
+            with FileLock(lock, timeout=seconds, thread_local=False):
                 return False
         except Timeout:
             continue

@@ -26,7 +26,9 @@ _TILE = 64
 _OVERLAPS = 2**22
 # Axes that are iterated beyond those wanted: the more, the fewer iterations.
 _MORE_AXES = 20
+# Iterations before all eigenvalues are computed at once: axes that hardly fall apart would take very many.
 _MOST_ITERATIONS = 40
+# Rows of distances that are squared at a time: of 8,000 checkpoints 8 MB, which stay in a cache.
 _ROWS = 128
 # What the iterations may leave of an eigenvalue, relative to the largest.
 _RESIDUAL = 1e-8
@@ -184,7 +186,7 @@ def embed(distances: Array, times: ArrayLike, n_components: int, start: Array | 
 
 
 def _sum_of_squares(distances: Array, counts: Array) -> float:
-    """sum_ij m_i m_j D_ij^2, some rows at a time, which stay in a cache."""
+    """sum_ij m_i m_j D_ij^2."""
     starts = range(0, len(distances), _ROWS)
     return float(sum(counts[k : k + _ROWS] @ (np.square(distances[k : k + _ROWS]) @ counts) for k in starts))
 

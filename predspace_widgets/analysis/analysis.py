@@ -60,17 +60,17 @@ _MOST_AXES = 16
 _MOST_SAMPLES = 4
 
 
-def analysis_of(ds: xr.Dataset) -> Analysis:
+def analysis_of(data: xr.Dataset | Analysis) -> Analysis:
     """The measurements on a dataset, which keep what they computed until one of its variables is set anew.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    data : xarray.Dataset or Analysis
 
     Returns
     -------
     Analysis
-        The same one whenever it is called with this dataset.
+        The same one whenever it is called with this dataset; an analysis itself.
 
     Raises
     ------
@@ -84,7 +84,9 @@ def analysis_of(ds: xr.Dataset) -> Analysis:
     >>> analysis_of(ds) is analysis_of(ds)
     True
     """
-    variables = _parts_of(ds)
+    if isinstance(data, Analysis):
+        return data
+    ds, variables = data, _parts_of(data)
     with _lock:
         known = _analyses.get(id(ds))
     if known is not None and len(known[0]) == len(variables) and all(map(operator.is_, known[0], variables)):

@@ -236,7 +236,7 @@ def transfer(
     >>> transfer(random_trajectories(), classes).progress.dims
     ('curve', 'classes')
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     analysis.measured.check_predictions()
     ds, known = analysis.ds, class_names(analysis.ds)
     if task_classes is not None and not isinstance(task_classes, Mapping):

@@ -114,7 +114,7 @@ def spectrum(
     >>> of_data.attrs["n_axes_above_null"], of_data.attrs["smallest_p"]  # the way to the truth, and its bend
     (2, 0.05)
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     _check(analysis, n_draws, null, metric)
     rows = _rows(analysis, selection)
 
@@ -167,7 +167,7 @@ def stress_by_metric(
     >>> by_metric.explained_stress.sel(component=3).to_series().round(2).to_dict()
     {'bhattacharyya': 0.94, 'great_circle': 0.96, 'symmetric_kl': 0.93, 'euclidean': 0.92}
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     for metric in metrics:
         check_metric(metric)
     rows = _rows(analysis, selection)

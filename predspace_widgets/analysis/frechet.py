@@ -54,7 +54,7 @@ def frechet(data: xr.Dataset | Analysis, by: By = "run", selection: Selection | 
     """
     if by not in get_args(By):
         raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     distances = analysis.measured.distances()
     runs = members_of(analysis, checked_selection(selection), "run")
     between = np.zeros((len(runs), len(runs)))

@@ -81,7 +81,7 @@ def inpca_of_trajectories(
     """
     if point not in get_args(PointOf):
         raise ValueError(f"point must be one of {', '.join(get_args(PointOf))}, not {point!r}")
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     compared = reindexed(analysis, by, mean, selection, n_points, metric, progress_range)
     whole = point == "trajectory"
     shape = (len(compared.labels),) if whole else (len(compared.labels), n_points)

@@ -87,7 +87,7 @@ def why(data: xr.Dataset | Analysis, first: Side, second: Side) -> xr.Dataset:
     >>> bool(abs(found.contribution.mean() - found.attrs["distance"]) < 1e-12)
     True
     """
-    analysis = _analysis(data)
+    analysis = analysis_of(data)
     analysis.measured.check_predictions()
     sides = point_of(analysis, first), point_of(analysis, second)
     p, q = analysis.points.read(*sides)  # (N, C)
@@ -169,7 +169,7 @@ def checkpoint(data: xr.Dataset | Analysis, row: SupportsIndex) -> xr.Dataset:
     >>> found.attrs["run"], found.attrs["accuracy"], found.attrs["nearest_run"]
     ('red/supervised/0', 1.0, 'red/supervised/1')
     """
-    analysis = _analysis(data)
+    analysis = analysis_of(data)
     analysis.measured.check_predictions()
     if not hasattr(row, "__index__"):
         raise ValueError(f"a checkpoint is named by its row, a whole number, got {row!r}")
@@ -224,10 +224,6 @@ def point_of(analysis: Analysis, side: Side) -> Point:
 
 
 # -- what a side names -------------------------------------------------------------------------------------------------
-
-
-def _analysis(data: xr.Dataset | Analysis) -> Analysis:
-    return data if isinstance(data, Analysis) else analysis_of(data)
 
 
 def _checkpoint(analysis: Analysis, row: int) -> Point:

@@ -112,7 +112,7 @@ def matrix(
     for name, value, known in (("of", of, get_args(Of)), ("by", by, get_args(By))):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     analysis.measured.check_predictions()
     selection = checked_selection(selection)
     rows = selection.rows(analysis.ds)

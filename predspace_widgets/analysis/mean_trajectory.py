@@ -65,7 +65,7 @@ def mean_trajectory(
     >>> dict(way.probs.sizes)
     {'progress': 5, 'sample': 30, 'class': 5}
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     one = reindexed_curve(analysis, curve, mean, selection, n_points, metric, progress_range)
     ds = analysis.ds
     shape = (len(one.grid), ds.sizes["sample"], ds.sizes["class"])
@@ -123,7 +123,7 @@ def distance_to_mean(
     >>> apart.mean_distance.round(3).values.tolist()
     [0.039, 0.039, 0.088]
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     compared = reindexed(analysis, by, mean, selection, n_points, metric, progress_range)
 
     def of_points(points: Array) -> Array:

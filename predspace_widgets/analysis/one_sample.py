@@ -42,7 +42,7 @@ def probabilities_along(data: xr.Dataset | Analysis, row: int, sample: int) -> x
     >>> probabilities_along(geodesic_run(3), 0, 0).values.max(axis=1).round(2)
     array([0.25, 0.75, 1.  ])
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     measured, ds = analysis.measured, analysis.ds
     measured.check_predictions()
     for name, place, size in (("checkpoint", row, ds.sizes["checkpoint"]), ("sample", sample, ds.sizes["sample"])):

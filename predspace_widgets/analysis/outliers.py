@@ -70,7 +70,7 @@ def outliers(
     """
     if at not in ("progress", "end"):
         raise ValueError(f"at must be one of progress, end, not {at!r}")
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     analysis.measured.check_predictions()
     tables, cannot_tell = [], []
     for curve in members_of(analysis, checked_selection(selection), "curve"):

@@ -64,7 +64,7 @@ def tangents(
     >>> ways.mean_angle.sel(curve="red", other="blue").round(2).item()
     1.23
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     compared = reindexed(analysis, by, mean, selection, n_points, metric, progress_range)
     grid, n = compared.grid, len(compared.labels)
 

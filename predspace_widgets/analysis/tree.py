@@ -96,7 +96,7 @@ def tree(
     "('blue':0.514417,('red':0.222055,'green':0.222055)0.98:0.292363);"
     """
     _check_options(over, by, n_draws, mean)
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     compared = reindexed(analysis, by, mean, selection, n_points, metric, progress_range, of)
     if over == "seeds" and max(map(len, compared.runs_of)) < 2:
         raise ValueError("over='seeds' needs a curve with two runs or more: draw samples")

@@ -41,7 +41,7 @@ def tube(data: xr.Dataset | Analysis, selection: Selection | None = None) -> xr.
     >>> tube(geodesic_run()).largest.round(6).values.tolist()
     [0.0]
     """
-    analysis = data if isinstance(data, Analysis) else analysis_of(data)
+    analysis = analysis_of(data)
     ds, rows = analysis.ds, checked_selection(selection).rows(analysis.ds)
     distance, progress = analysis.measured.tube_distance(), analysis.measured.progress()
     runs = rows_of_runs(ds, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,22 @@ class Shared:
     note: str
     bounded_by: list[str]
 
+    def taking(self, members: Sequence[Member]) -> list[Member]:
+        """Those of the members that take part."""
+        return [member for member, part in zip(members, self.taking_part, strict=True) if part]
+
+
+def check_option(name: str, value: object, options: Any) -> None:
+    """Raise ValueError, naming the known ones, unless a value is one of the options, which a `Literal` lists."""
+    if value not in get_args(options):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(options))}, not {value!r}")
+
+
+def check_of_and_by(of: str, by: str) -> None:
+    """Raise ValueError unless it is known what is compared, and of what."""
+    check_option("of", of, Of)
+    check_option("by", by, By)
+
 
 def members_of(analysis: Analysis, selection: Selection, by: By) -> list[Member]:
     """The chosen curves, or their runs, in the order of the dataset.
@@ -86,6 +102,26 @@ def members_of(analysis: Analysis, selection: Selection, by: By) -> list[Member]
     for run, rows in runs.items():
         of_curve.setdefault(curve_of[run], []).append(rows)
     return [Member(analysis.curve_names[curve], curve, of_curve[curve]) for curve in sorted(of_curve)]
+
+
+def members_to_compare(analysis: Analysis, selection: Selection, by: By) -> list[Member]:
+    """`members_of`, at least two.
+
+    Raises
+    ------
+    ValueError
+        There is only one, or nothing is chosen.
+    """
+    members = members_of(analysis, selection, by)
+    if len(members) < 2:
+        raise ValueError(f"only one {by} is chosen, {members[0].label!r}: two are needed to compare")
+    return members
+
+
+def places_of_runs(members: Sequence[Member]) -> list[NDArray[np.intp]]:
+    """Of each member the places of its runs, where those of all are read one member after the other."""
+    sizes = [len(member.runs) for member in members]
+    return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
 
 
 def share(
@@ -230,8 +266,7 @@ def _why_none(members: Sequence[Member], lows: Array, highs: Array) -> str:
         named = " and ".join(_range_of(members, lows, highs, k) for k in apart)
         return f"no two share a range of progress, such as {named}"
     without = np.flatnonzero(lows >= highs).tolist()
-    more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
-    named = ", ".join(members[k].label for k in without[:_MOST_NAMED]) + more
+    named = _first_few([members[k].label for k in without])
     return (
         f"no two share a range of progress: that of {named} is empty, with one checkpoint or with runs that overlap "
         "nowhere; compare at the end or record more checkpoints"
@@ -241,6 +276,9 @@ def _why_none(members: Sequence[Member], lows: Array, highs: Array) -> str:
 def _with_left_out(note: str, without: Sequence[str]) -> str:
     if not without:
         return note
-    more = len(without) - _MOST_NAMED
-    named = ", ".join(without[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"{note} Not compared, for they do not share it: {named}."
+    return f"{note} Not compared, for they do not share it: {_first_few(without)}."
+
+
+def _first_few(labels: Sequence[str]) -> str:
+    more = len(labels) - _MOST_NAMED
+    return ", ".join(labels[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
-from predspace_widgets.analysis.common_range import By, members_of
+from predspace_widgets.analysis.common_range import By, check_option, members_of
 from predspace_widgets.geometry.frechet import discrete_frechet
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.selection import Selection, checked_selection
@@ -52,8 +52,7 @@ def frechet(data: xr.Dataset | Analysis, by: By = "run", selection: Selection | 
     >>> compared.distance.sel(curve="red", other="blue").round(2).item()
     0.96
     """
-    if by not in get_args(By):
-        raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
+    check_option("by", by, By)
     analysis = analysis_of(data)
     distances = analysis.measured.distances()
     runs = members_of(analysis, checked_selection(selection), "run")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
-from predspace_widgets.analysis.common_range import By
+from predspace_widgets.analysis.common_range import By, check_option
 from predspace_widgets.analysis.frame import MOST_EXACT
 from predspace_widgets.analysis.large.blocks import threads_of_a_task
 from predspace_widgets.analysis.matrix import all_pairs
@@ -79,8 +79,7 @@ def inpca_of_trajectories(
     >>> dict(inpca_of_trajectories(random_trajectories(), "progress", n_points=5).embedding.sizes)
     {'curve': 3, 'progress': 5, 'component': 3}
     """
-    if point not in get_args(PointOf):
-        raise ValueError(f"point must be one of {', '.join(get_args(PointOf))}, not {point!r}")
+    check_option("point", point, PointOf)
     analysis = analysis_of(data)
     compared = reindexed(analysis, by, mean, selection, n_points, metric, progress_range)
     whole = point == "trajectory"

@@ -6,14 +6,23 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
-from predspace_widgets.analysis.common_range import By, Member, Of, Shared, members_of, share
+from predspace_widgets.analysis.common_range import (
+    By,
+    Member,
+    Of,
+    Shared,
+    check_of_and_by,
+    members_to_compare,
+    places_of_runs,
+    share,
+)
 from predspace_widgets.analysis.group_comparison import LEVEL, what_so_few_decide
 from predspace_widgets.analysis.large.blocks import in_threads
 from predspace_widgets.analysis.measurements import digest
@@ -109,18 +118,14 @@ def matrix(
     >>> differ.curve.values[differ.order].tolist()
     ['blue', 'red', 'green']
     """
-    for name, value, known in (("of", of, get_args(Of)), ("by", by, get_args(By))):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    check_of_and_by(of, by)
     analysis = analysis_of(data)
     analysis.measured.check_predictions()
     selection = checked_selection(selection)
     rows = selection.rows(analysis.ds)
 
     def compute() -> xr.Dataset:
-        members = members_of(analysis, selection, by)
-        if len(members) < 2:
-            raise ValueError(f"only one {by} is chosen, {members[0].label!r}: two are needed to compare")
+        members = members_to_compare(analysis, selection, by)
         shared = share(analysis, members, of, metric, n_points, progress_range)
         options = {"of": of, "by": by, "metric": metric, "n_points": n_points}
         return _labelled(analysis, members, shared, _measure(analysis, members, shared, with_p), options)
@@ -141,9 +146,9 @@ class _Measured:
 
 
 def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared, with_p: bool) -> _Measured:
-    taking = [member for member, part in zip(members, shared.taking_part, strict=True) if part]
+    taking = shared.taking(members)
     sizes = [len(member.runs) for member in taking]
-    places_of = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])  # of the runs of each member
+    places_of = places_of_runs(taking)
     groups = _runs_of_curves(taking, places_of)
     pairs = list(itertools.combinations(range(len(taking)), 2))
     relabels = with_p and any(size > 1 for size in sizes)

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis
-from predspace_widgets.analysis.common_range import By, Member, Of, members_of, share
+from predspace_widgets.analysis.common_range import (
+    By,
+    Member,
+    Of,
+    check_of_and_by,
+    members_of,
+    members_to_compare,
+    places_of_runs,
+    share,
+)
 from predspace_widgets.analysis.large.blocks import in_threads
 from predspace_widgets.analysis.measurements import Measurements, Places
 from predspace_widgets.geometry.geodesic import ProgressMetric
@@ -104,16 +113,11 @@ def reindexed(
     NoPredictionsError
     """
     check_mean(mean)
-    for name, value, known in (("of", of, get_args(Of)), ("by", by, get_args(By))):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+    check_of_and_by(of, by)
     analysis.measured.check_predictions()
-    members = members_of(analysis, checked_selection(selection), by)
-    if len(members) < 2:
-        raise ValueError(f"only one {by} is chosen, {members[0].label!r}: two are needed to compare")
+    members = members_to_compare(analysis, checked_selection(selection), by)
     shared = share(analysis, members, of, metric, n_points, progress_range)
-    taking = [member for member, part in zip(members, shared.taking_part, strict=True) if part]
-    return _of_members(analysis, by, mean, taking, shared.places, shared.note, metric)
+    return _of_members(analysis, by, mean, shared.taking(members), shared.places, shared.note, metric)
 
 
 def reindexed_curve(
@@ -150,10 +154,9 @@ def _of_members(
     note: str,
     metric: ProgressMetric,
 ) -> Reindexed:
-    sizes = [len(member.runs) for member in members]
-    runs_of = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     curves = [analysis.curve_names[member.curve] for member in members]
-    return Reindexed(by, mean, [member.label for member in members], curves, runs_of, places, note, metric)
+    labels = [member.label for member in members]
+    return Reindexed(by, mean, labels, curves, places_of_runs(members), places, note, metric)
 
 
 def of_each_sample(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis
-from predspace_widgets.analysis.common_range import members_of, share
+from predspace_widgets.analysis.common_range import check_option, members_of, share
 from predspace_widgets.geometry import ignorance, progress, truth
 from predspace_widgets.geometry.distance import bhattacharyya_of_roots
 from predspace_widgets.geometry.geodesic import ProgressMetric
@@ -120,8 +120,7 @@ def values_of_runs(analysis: Analysis, asked: Asked, selection: Selection) -> Ru
     >>> values.table["value"].max().round(2).item()
     1.9
     """
-    if asked.of not in get_args(Number):
-        raise ValueError(f"of must be one of {', '.join(get_args(Number))}, not {asked.of!r}")
+    check_option("of", asked.of, Number)
     for name in ("reference", "classes"):
         owner = {"reference": "mean_distance", "classes": "transfer"}[name]
         if getattr(asked, name) is not None and asked.of != owner:
@@ -170,7 +169,7 @@ def _mean_distance(
     if all(member.curve == reference for member in members):
         raise ValueError(f"only the reference {name!r} is chosen: choose curves whose distance to it counts")
     shared = share(analysis, members, asked.at, asked.metric, asked.n_points, asked.progress_range)
-    taking = [member for member, part in zip(members, shared.taking_part, strict=True) if part]
+    taking = shared.taking(members)
     of_reference = np.array([member.curve == reference for member in taking])
     if not of_reference.any() or of_reference.all():
         raise ValueError(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
-from predspace_widgets.analysis.common_range import By, Of
+from predspace_widgets.analysis.common_range import By, Of, check_option
 from predspace_widgets.analysis.large.blocks import in_threads
 from predspace_widgets.analysis.reindexed import Reindexed, of_each_sample, reindexed
 from predspace_widgets.geometry.geodesic import ProgressMetric
@@ -111,8 +111,7 @@ def tree(
 
 
 def _check_options(over: str, by: str, n_draws: int, mean: str) -> None:
-    if over not in get_args(Drawn):
-        raise ValueError(f"over must be one of {', '.join(get_args(Drawn))}, not {over!r}")
+    check_option("over", over, Drawn)
     if n_draws < 0:
         raise ValueError(f"n_draws must be 0 or more, got {n_draws}")
     if over == "seeds" and by == "run":

@@ -149,24 +149,37 @@ def _pairs(
     most = max(MOST_OF_NUMBERS, min(math.ceil(len(pairs) / LEVEL), _MOST_DRAWN))
     tests = [relabelled_difference(members[i], members[j], seed, most) for i, j in pairs]
     difference, p, smallest, exact = (np.array(column) for column in zip(*tests, strict=True))
+    of_pairs = {"difference": _square(difference, pairs, len(members), sign=-1)}
+    of_pairs |= p_of_pairs(p, smallest, exact.astype(bool), pairs, len(members))
+    return of_pairs, what_so_few_decide(sizes, smallest, most)
+
+
+def p_of_pairs(
+    p: Array, smallest: Array, exact: NDArray[np.bool_], pairs: Sequence[tuple[int, int]], n: int
+) -> dict[str, NDArray[Any]]:
+    """p of some pairs of n groups, before and after Holm's correction, beside the smallest there can be, (n, n) each.
+
+    Symmetric; NaN or False where a pair is not compared, and on the diagonal.
+    """
     best = holm(np.where(np.isnan(p), np.nan, smallest))
-    columns: dict[str, tuple[NDArray[Any], Any]] = {
-        "p_value": (p, np.nan),
-        "p_holm": (holm(p), np.nan),
-        "smallest_p": (smallest, np.nan),
-        "smallest_p_holm": (best, np.nan),
-        "p_is_exact": (exact.astype(bool), False),
-        "can_decide": (smallest <= LEVEL, False),
-        "can_decide_holm": (best <= LEVEL, False),
+    columns = {
+        "p_value": p,
+        "p_holm": holm(p),
+        "smallest_p": smallest,
+        "smallest_p_holm": best,
+        "p_is_exact": exact,
+        "can_decide": smallest <= LEVEL,
+        "can_decide_holm": best <= LEVEL,
     }
-    n, squares = len(members), {}
+    return {name: _square(column, pairs, n) for name, column in columns.items()}
+
+
+def _square(column: NDArray[Any], pairs: Sequence[tuple[int, int]], n: int, sign: int = 1) -> NDArray[Any]:
+    """What is known of some pairs, (n, n), with a sign the other way round; NaN or False of all others."""
+    square = np.full((n, n), False if column.dtype == bool else np.nan)
     i, j = np.array(pairs).T
-    squares["difference"] = np.full((n, n), np.nan)
-    squares["difference"][i, j], squares["difference"][j, i] = difference, -difference
-    for name, (column, missing) in columns.items():
-        squares[name] = np.full((n, n), missing)
-        squares[name][i, j] = squares[name][j, i] = column
-    return squares, what_so_few_decide(sizes, smallest, most)
+    square[i, j], square[j, i] = column, sign * column
+    return square
 
 
 def what_so_few_decide(

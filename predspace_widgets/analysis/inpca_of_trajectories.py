@@ -13,6 +13,7 @@ from predspace_widgets.analysis.common_range import By, check_option
 from predspace_widgets.analysis.frame import MOST_EXACT
 from predspace_widgets.analysis.large.blocks import threads_of_a_task
 from predspace_widgets.analysis.matrix import all_pairs
+from predspace_widgets.analysis.measurements import squareform
 from predspace_widgets.analysis.reindexed import Reindexed, reindexed
 from predspace_widgets.geometry.distance import pairwise
 from predspace_widgets.geometry.geodesic import ProgressMetric, geodesic
@@ -119,8 +120,6 @@ def _distances(analysis: Analysis, compared: Reindexed, whole: bool) -> tuple[Ar
 
     The latter is one more trajectory: (1, M), or (K, M K).
     """
-    from scipy.spatial.distance import squareform  # late: it takes a while to import
-
     weights, n = compared.places.weights, len(compared.labels)
     n, size = (n, n + 1) if whole else (n * len(weights), (n + 1) * len(weights))
 
@@ -131,8 +130,8 @@ def _distances(analysis: Analysis, compared: Reindexed, whole: bool) -> tuple[Ar
         if whole:
             return all_pairs(ways, weights)
         flat = ways.reshape(size, *ways.shape[2:])
-        return np.asarray(squareform(pairwise(flat, threads=threads_of_a_task()), checks=False))
+        return squareform(pairwise(flat, threads=threads_of_a_task()))
 
     shape = (size * (size - 1) // 2,)
-    values = np.asarray(squareform(analysis.measured.mean_at(compared.places, of_points, shape, with_labels=True)))
+    values = squareform(analysis.measured.mean_at(compared.places, of_points, shape, with_labels=True))
     return values[:n, :n], values[n:, :n]

@@ -23,9 +23,9 @@ from predspace_widgets.analysis.common_range import (
     places_of_runs,
     share,
 )
-from predspace_widgets.analysis.group_comparison import LEVEL, what_so_few_decide
+from predspace_widgets.analysis.group_comparison import p_of_pairs, what_so_few_decide
 from predspace_widgets.analysis.large.blocks import in_threads
-from predspace_widgets.analysis.measurements import digest
+from predspace_widgets.analysis.measurements import digest, squareform
 from predspace_widgets.geometry.floor import (
     MOST_RELABELLINGS,
     n_relabellings,
@@ -36,7 +36,6 @@ from predspace_widgets.geometry.floor import (
 )
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.geometry.relabelling import holm
 from predspace_widgets.trajectories.selection import Selection, checked_selection
 
 #: Leaves of a tree that are put into their best order; more would take too long.
@@ -137,12 +136,12 @@ def matrix(
 
 @dataclass(frozen=True)
 class _Measured:
-    """Of the M members that take part: distances, floors and p-values, (M, M) each; and the smallest of a pair."""
+    """Of the M members that take part: distances and floors, (M, M); p of all pairs and the smallest p, (pairs,)."""
 
     distance: Array
     floor: Array
     p_value: Array | None
-    smallest_p: Array | None
+    smallest_p: Array
 
 
 def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared, with_p: bool) -> _Measured:
@@ -175,16 +174,13 @@ def _measure(analysis: Analysis, members: Sequence[Member], shared: Shared, with
     values = analysis.measured.mean_at(shared.places, of_points, shape)
     spread, values = np.split(values, [len(groups)])
     if not relabels:
-        distance, p = _square(values, len(taking)), np.full((len(taking), len(taking)), np.nan) if with_p else None
+        distance, p = squareform(values), np.full(len(pairs), np.nan) if with_p else None
     else:
         relabelled = np.split(values, np.cumsum(n_values)[:-1])
-        distance = _square([of_pair[0] for of_pair in relabelled], len(taking))
+        distance = squareform(np.array([of_pair[0] for of_pair in relabelled]))
         known = [sizes[i] + sizes[j] > 2 for i, j in pairs]
-        ps = [p_value(of_pair) if is_known else np.nan for of_pair, is_known in zip(relabelled, known, strict=True)]
-        p = _square(ps, len(taking))
-        np.fill_diagonal(p, np.nan)
-    n_splits = [len(is_first) for is_first in splits] if relabels else [1] * len(pairs)
-    smallest = None if p is None else _square(1 / np.array(n_splits), len(taking))
+        p = np.array([p_value(of_pair) if one else np.nan for of_pair, one in zip(relabelled, known, strict=True)])
+    smallest = 1 / np.array([len(is_first) for is_first in splits]) if relabels else np.ones(len(pairs))
     return _Measured(distance, _floors(taking, spread, groups, places_of), p, smallest)
 
 
@@ -228,13 +224,6 @@ def _floors(
     return np.asarray(of_row / n_runs[:, None] + of_column / n_runs[None, :])
 
 
-def _square(above: Sequence[float] | Array, n: int) -> Array:
-    """A symmetric matrix of what stands above its diagonal, row by row."""
-    square = np.zeros((n, n))
-    square[np.triu_indices(n, 1)] = above
-    return square + square.T
-
-
 def _labelled(
     analysis: Analysis, members: Sequence[Member], shared: Shared, measured: _Measured, options: dict[str, Any]
 ) -> xr.Dataset:
@@ -260,22 +249,14 @@ def _labelled(
         "compared": (by, shared.taking_part),
     }
     places, attrs = shared.places, {**options, "note": shared.note, "bounded_by": shared.bounded_by}
-    if by == "curve" and measured.p_value is not None and measured.smallest_p is not None:
-        above = np.triu_indices(len(inside), 1)
-        sizes = [len(members[place].runs) for place in inside.tolist()]
-        of_pairs = list(itertools.combinations(sizes, 2))
-        p, smallest = measured.p_value[above], measured.smallest_p[above]
-        best = holm(np.where(np.isnan(p), np.nan, smallest))
-        of_p = {"p_value": p, "p_holm": holm(p), "smallest_p": smallest, "smallest_p_holm": best}
-        for name, values in of_p.items():
-            square = _square(values, len(inside))
-            np.fill_diagonal(square, np.nan)
-            variables[name] = ((by, "other"), whole(square))
-        exact = np.array([n_relabellings(*pair) <= MOST_RELABELLINGS for pair in of_pairs])
-        told = {"p_is_exact": exact, "can_decide": smallest <= LEVEL, "can_decide_holm": best <= LEVEL}
-        for name, known in told.items():
-            variables[name] = ((by, "other"), whole(_square(np.where(np.isfinite(p), known, 0.0), len(inside))) == 1)
-        attrs["says"] = what_so_few_decide(of_pairs, smallest, MOST_RELABELLINGS)
+    if by == "curve" and measured.p_value is not None:
+        p, smallest = measured.p_value, measured.smallest_p
+        pairs = list(itertools.combinations(inside.tolist(), 2))
+        sizes = [(len(members[i].runs), len(members[j].runs)) for i, j in pairs]
+        exact = np.array([n_relabellings(*pair) <= MOST_RELABELLINGS for pair in sizes])
+        of_pairs = p_of_pairs(p, smallest, exact & np.isfinite(p), pairs, len(members))
+        variables |= {name: ((by, "other"), square) for name, square in of_pairs.items()}
+        attrs["says"] = what_so_few_decide(sizes, smallest, MOST_RELABELLINGS)
     if places.grid is not None:
         attrs["progress_range"] = (float(places.grid[0]), float(places.grid[-1]))
     if places.each:
@@ -290,8 +271,6 @@ def _labelled(
 def _tree(distances: Array) -> tuple[Array, NDArray[np.intp]]:
     """Average linkage (M - 1, 4) of distances (M, M), and an order of the leaves in which neighbours are near."""
     from scipy.cluster.hierarchy import leaves_list, linkage  # late: they take a while to import
-    from scipy.spatial.distance import squareform
 
-    condensed = squareform(distances, checks=False)
-    tree = linkage(condensed, "average", optimal_ordering=len(distances) <= _MOST_IN_BEST_ORDER)
+    tree = linkage(squareform(distances), "average", optimal_ordering=len(distances) <= _MOST_IN_BEST_ORDER)
     return tree, leaves_list(tree).astype(np.intp)

@@ -228,13 +228,13 @@ class Measurements:
             elif metric == "bhattacharyya":
                 self._first_pass(name, n_condensed, device, keep, show_progress)
             of_block = partial(_condensed_distances, metric=metric, device=device)
-            return _squareform(self._mean(name, of_block, (n_condensed,), keep, show_progress))
+            return squareform(self._mean(name, of_block, (n_condensed,), keep, show_progress))
 
         matrix = self._cache.get((name,), compute)
         if keep:  # also where an earlier call did not
             results = self._results(name, n_condensed, keep)
             if results is not None and not results.has(name):
-                results.write(name, _squareform(matrix))
+                results.write(name, squareform(matrix))
         return matrix
 
     def landmark_distances(self, n_landmarks: int) -> tuple[_Rows, Array]:
@@ -593,14 +593,14 @@ def digest(rows: _Rows) -> str:
 
 def _condensed_distances(block: NDArray[Any], samples: slice, metric: Metric, device: str) -> Array:
     """The distances above the diagonal, row by row: half of the numbers."""
-    return _squareform(distances_of_block(block, samples, metric=metric, device=device))
+    return squareform(distances_of_block(block, samples, metric=metric, device=device))
 
 
-def _squareform(distances: Array) -> Array:
+def squareform(distances: Array) -> Array:
     """A matrix of distances from those above its diagonal, or these from the matrix."""
-    from scipy.spatial.distance import squareform  # late: it takes a while to import
+    from scipy.spatial import distance  # late: it takes a while to import
 
-    return np.asarray(squareform(distances, checks=False))
+    return np.asarray(distance.squareform(distances, checks=False))
 
 
 def _geodesic_distances(block: NDArray[Any], samples: slice, labels: NDArray[Any], metric: Metric) -> Array:
@@ -622,7 +622,7 @@ def _of_first_pass(
     distances = distances_of_block(np.concatenate([line, some]), slice(0), device=device)  # (point + T, point + T)
     n = len(line)
     values = (
-        _squareform(distances[n:, n:]),
+        squareform(distances[n:, n:]),
         distances[:n, n:],
         (some.argmax(axis=-1) == labels[members]).mean(axis=-1),
         _squared_steps(some, slice(0), before, after, "bhattacharyya"),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.common_range import By, Of, check_option
 from predspace_widgets.analysis.large.blocks import in_threads
+from predspace_widgets.analysis.measurements import squareform
 from predspace_widgets.analysis.reindexed import Reindexed, of_each_sample, reindexed
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.mean import Mean
@@ -210,7 +211,6 @@ def _splits(linked: Array) -> set[int]:
 
 def _labelled(compared: Reindexed, condensed: Array, linked: Array, support: Array, told: dict[str, Any]) -> xr.Dataset:
     from scipy.cluster.hierarchy import leaves_list
-    from scipy.spatial.distance import squareform
 
     n = len(compared.labels)
     is_under = [[bool(node >> leaf & 1) for leaf in range(n)] for node in _leaves_under(linked)]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.frame import MOST_EXACT
 from predspace_widgets.analysis.large.blocks import blas_on_one_thread, in_threads
-from predspace_widgets.analysis.measurements import Measurements
+from predspace_widgets.analysis.measurements import Measurements, squareform
 from predspace_widgets.geometry.bootstrap import N_CANDIDATES, Embedding, align, embed
 from predspace_widgets.geometry.inpca import align_signs
 from predspace_widgets.geometry.probabilities import Array
@@ -227,10 +227,9 @@ def _distances_of_draws(measured: Measurements, rows: NDArray[np.intp], weights:
 
 def _embed_all(distances: Iterable[Array], times: Array, n_components: int, start: Array) -> list[Embedding]:
     """Pictures of several draws."""
-    from scipy.spatial.distance import squareform  # late: it takes a while to import
 
     def picture(of_draw: Array, counts: Array) -> Embedding:
-        square = of_draw if of_draw.ndim == 2 else squareform(of_draw.astype(np.float64), checks=False)
+        square = of_draw if of_draw.ndim == 2 else squareform(of_draw.astype(np.float64))
         return _with_axes(embed(square, counts, min(n_components, int((counts > 0).sum())), start), n_components)
 
     draws = zip(distances, times, strict=True)

@@ -280,9 +280,10 @@ def means_of_groups(groups: NDArray[np.intp], coordinates: Array, often: Array) 
 
     NaN where a draw has none of a group.
     """
-    one_of = np.eye(groups.max() + 1)[groups]  # (n, group)
-    sums = np.einsum("bn,bnk,ng->bgk", often, coordinates, one_of, optimize=True)
-    counts = (often @ one_of)[..., None]
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))  # of each group, none of which is empty
+    sums = np.add.reduceat((often[..., None] * coordinates)[:, order], starts, axis=1)
+    counts = np.add.reduceat(often[:, order], starts, axis=1)[..., None]
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 

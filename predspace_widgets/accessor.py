@@ -227,8 +227,7 @@ class PredspaceAccessor:
             raise ValueError(f"n_components={n_components}: {n_checkpoints} checkpoints have 1 to {n_checkpoints} axes")
         from predspace_widgets.analysis import uncertainty  # late: it brings scikit-learn along
 
-        if over not in uncertainty.OVERS:
-            raise ValueError(f"over={over!r}: what is drawn is one of {', '.join(uncertainty.OVERS)}")
+        uncertainty.check_over(over)
         if bootstrap is None and over != "samples":
             raise ValueError(f"over={over!r} is what error bars draw: say how many draws, bootstrap=200")
         if bootstrap is not None:

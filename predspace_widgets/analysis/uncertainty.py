@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import psutil
@@ -28,7 +28,7 @@ from predspace_widgets.trajectories.selection import Selection, rows_of_runs
 
 #: What is drawn anew.
 Over = Literal["samples", "seeds", "runs"]
-OVERS: tuple[Over, ...] = ("samples", "seeds", "runs")
+OVERS: tuple[Over, ...] = get_args(Over)
 N_DRAWS = 200
 
 # Of all distances of several draws, which are held at a time.
@@ -187,10 +187,15 @@ class Resampled:
         return np.stack(list(turned)), draws
 
 
-def check_draws(over: str, n_draws: int) -> None:
-    """Raise a ValueError for what cannot be drawn."""
+def check_over(over: str) -> None:
+    """Raise a ValueError, naming what can be drawn, unless `over` is such."""
     if over not in OVERS:
         raise ValueError(f"over={over!r}: what is drawn is one of {', '.join(OVERS)}")
+
+
+def check_draws(over: str, n_draws: int) -> None:
+    """Raise a ValueError for what cannot be drawn."""
+    check_over(over)
     if isinstance(n_draws, bool) or not isinstance(n_draws, int | np.integer) or n_draws < 2:
         raise ValueError(f"{n_draws!r} draws: a spread needs a whole number of at least two")
 

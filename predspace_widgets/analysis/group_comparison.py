@@ -217,7 +217,7 @@ def what_so_few_decide(
     enough, most_pairs = runs_needed(n_pairs, LEVEL, most_relabellings), int(LEVEL / smallest.min())
     could = []
     if enough:
-        p = n_pairs / min(math.comb(2 * enough, enough) / 2, most_relabellings)
+        p = n_pairs / min(n_relabellings(enough, enough), most_relabellings)
         could.append(f"{enough} against {enough} could ({_short(p)})")
     elif any(n_relabellings(*pair) > most_relabellings for pair in sizes):
         could.append("More relabellings could")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from predspace_widgets.geometry.floor import Relabellings, p_value, relabellings
+from predspace_widgets.geometry.floor import Relabellings, n_relabellings, p_value, relabellings
 from predspace_widgets.geometry.probabilities import Array
 
 #: Of one number a run, so many relabellings are all tried: ten runs against ten.
@@ -165,4 +165,4 @@ def runs_needed(n_pairs: int = 1, level: float = 0.05, most: int = MOST_OF_NUMBE
         raise ValueError(f"n_pairs must be at least 1 and level in (0, 1), got {n_pairs} and {level}")
     if n_pairs > level * most:
         return None
-    return next(k for k in itertools.count(2) if n_pairs <= level * math.comb(2 * k, k) / 2)
+    return next(k for k in itertools.count(2) if n_pairs <= level * n_relabellings(k, k))

@@ -10,6 +10,7 @@ import xarray as xr
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.common_range import By, check_option, members_of
+from predspace_widgets.geometry.floor import of_both_sides
 from predspace_widgets.geometry.frechet import discrete_frechet
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.selection import Selection, checked_selection
@@ -73,7 +74,8 @@ def frechet(data: xr.Dataset | Analysis, by: By = "run", selection: Selection | 
         distance, labels, spread = between, [run.label for run in runs], spread[curve_of]
         of_runs = [curves[place] for place in curve_of]
         coords = {"curve": ("run", of_runs), "other_curve": ("other", of_runs)}
-    variables = {"distance": ((by, "other"), distance), "floor": ((by, "other"), _floors(spread))}
+    floor = np.mean(of_both_sides(spread), axis=0)
+    variables = {"distance": ((by, "other"), distance), "floor": ((by, "other"), floor)}
     return xr.Dataset(variables, coords={by: labels, "other": labels, **coords}, attrs={"by": by})
 
 
@@ -81,10 +83,3 @@ def _sums_by_curve(values: Array, curve_of: np.ndarray, n_curves: int) -> Array:
     """Sums over all pairs of a run of one curve and one of another, (n_curves, n_curves)."""
     is_of = np.eye(n_curves)[curve_of]  # (run, curve)
     return np.asarray(is_of.T @ values @ is_of)
-
-
-def _floors(spread: Array) -> Array:
-    """The mean of both sides, (M, M); where one has no other run, the other side's."""
-    row, column = np.meshgrid(spread, spread, indexing="ij")
-    row, column = np.where(np.isnan(row), column, row), np.where(np.isnan(column), row, column)
-    return np.asarray((row + column) / 2)

@@ -29,6 +29,7 @@ from predspace_widgets.analysis.measurements import digest, squareform
 from predspace_widgets.geometry.floor import (
     MOST_RELABELLINGS,
     n_relabellings,
+    of_both_sides,
     one_against_others,
     p_value,
     relabelled_distances,
@@ -217,9 +218,7 @@ def _floors(
         for place, runs in enumerate(places_of):
             if np.isin(runs, group).any():
                 variance[place] = apart / (1 + 1 / (len(group) - 1))
-    # A side with one run takes the variance of the other.
-    of_row, of_column = np.meshgrid(variance, variance, indexing="ij")
-    of_row, of_column = np.where(np.isnan(of_row), of_column, of_row), np.where(np.isnan(of_column), of_row, of_column)
+    of_row, of_column = of_both_sides(variance)
     n_runs = np.array([len(member.runs) for member in taking])
     return np.asarray(of_row / n_runs[:, None] + of_column / n_runs[None, :])
 

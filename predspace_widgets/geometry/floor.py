@@ -107,6 +107,24 @@ def matched_floor(U: Array, V: Array, n_first: int | None = None, n_second: int 
     return of_u / (n_first or len(U)) + of_v / (n_second or len(V))
 
 
+def of_both_sides(values: ArrayLike) -> tuple[Array, Array]:
+    """What is known of either side of all pairs of M curves, (M, M) each: a side without its own takes the other's.
+
+    Parameters
+    ----------
+    values : array, shape (M,)
+        Of each curve what chance makes of its runs, NaN where it has one run.
+
+    Examples
+    --------
+    >>> first, second = of_both_sides([1.0, np.nan])
+    >>> first.tolist(), second.tolist()
+    ([[1.0, 1.0], [1.0, nan]], [[1.0, 1.0], [1.0, nan]])
+    """
+    first, second = np.meshgrid(values, values, indexing="ij")
+    return np.where(np.isnan(first), second, first), np.where(np.isnan(second), first, second)
+
+
 class Relabellings(NamedTuple):
     """Result of `relabellings`.
 

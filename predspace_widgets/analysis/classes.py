@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -249,15 +249,12 @@ def transfer(
     last, first = np.array([rows[-1] for rows in runs]), _untrained(analysis)
     curve = analysis.curve_numbers[last]
     rows = np.concatenate([last, first])
-    part = ds.isel(checkpoint=rows)
-    part = part.assign(probs=part["probs"].copy(data=analysis.measured.probs().isel(checkpoint=rows).data))
+    part = checkpoints(analysis, rows)
     made, untrained = [], []
     for names in columns.values():
-        among = restrict_classes(part, names)
-        probs = among["probs"].values  # (row, n, c)
-        ends = ignorance(*probs.shape[1:]), truth(among["label"].values, probs.shape[2])
-        made.append(progress(probs[: len(last)], *ends, metric))
-        untrained.append(np.mean([_most_progress(one, *ends, metric)[0] for one in probs[len(last) :]]))
+        probs, start, end = predicted_among(part, names)
+        made.append(progress(probs[: len(last)], start, end, metric))
+        untrained.append(np.mean([_most_progress(one, start, end, metric)[0] for one in probs[len(last) :]]))
     shown = np.unique(curve)
     means = np.array([[of_class[curve == number].mean() for of_class in made] for number in shown])  # (curve, classes)
     tasks = [analysis.curve_pairs[number][0] for number in shown]
@@ -277,6 +274,19 @@ def transfer(
         coords={"curve": [analysis.curve_names[number] for number in shown], "classes": list(columns)},
         attrs={"metric": metric, "n_untrained": len(first)},
     )
+
+
+def checkpoints(analysis: Analysis, rows: Sequence[int] | NDArray[np.intp]) -> xr.Dataset:
+    """Some checkpoints of a dataset, with predictions from memory where they are held there."""
+    part = analysis.ds.isel(checkpoint=rows)
+    return part.assign(probs=part["probs"].copy(data=analysis.measured.probs().isel(checkpoint=rows).data))
+
+
+def predicted_among(part: xr.Dataset, classes: Collection[str]) -> tuple[Array, Array, Array]:
+    """Predictions (T, n, c) of some classes among these only, and their ignorance and truth, (n, c) each."""
+    among = restrict_classes(part, classes)
+    probs = among["probs"].values
+    return probs, ignorance(*probs.shape[1:]), truth(among["label"].values, probs.shape[2])
 
 
 def _different_sets(sets: Mapping[str, set[str]], known: Collection[str]) -> dict[str, set[str]]:

@@ -12,13 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis
+from predspace_widgets.analysis.classes import checkpoints, predicted_among
 from predspace_widgets.analysis.common_range import check_option, members_of, share
-from predspace_widgets.geometry import ignorance, progress, truth
+from predspace_widgets.geometry import progress
 from predspace_widgets.geometry.distance import bhattacharyya_of_roots
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.attributes import attributes_of, texts_of
-from predspace_widgets.trajectories.samples import class_names, classes_of_tasks, restrict_classes
+from predspace_widgets.trajectories.samples import class_names, classes_of_tasks
 from predspace_widgets.trajectories.selection import CurveKey, Selection, rows_of_runs
 
 #: What there is of each run.
@@ -222,13 +223,8 @@ def _transfer(analysis: Analysis, asked: Asked, selection: Selection, runs: dict
 
 
 def _progress_within(analysis: Analysis, rows: list[int], classes: Collection[str], asked: Asked) -> list[float]:
-    ds = analysis.ds.isel(checkpoint=rows)
-    part = restrict_classes(
-        ds.assign(probs=ds["probs"].copy(data=analysis.measured.probs().isel(checkpoint=rows).data)), classes
-    )
-    probs = part["probs"].values  # (r, n, c)
-    ends = ignorance(*probs.shape[1:]), truth(part["label"].values, probs.shape[2])
-    return np.atleast_1d(progress(probs, *ends, asked.metric)).tolist()
+    probs, start, end = predicted_among(checkpoints(analysis, rows), classes)
+    return np.atleast_1d(progress(probs, start, end, asked.metric)).tolist()
 
 
 _OF = {"end_progress": _end_progress, "length": _length, "mean_distance": _mean_distance, "transfer": _transfer}

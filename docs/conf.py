@@ -28,6 +28,7 @@ html_theme = "furo"
 html_title = "predspace_widgets"
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False
 # plotly.js from the package that is installed: no page loads anything from elsewhere.
 html_static_path = ["pages.css", str(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")]
 html_css_files = ["pages.css"]

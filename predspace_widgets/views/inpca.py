@@ -122,7 +122,8 @@ def _references(mark: Any, in_space: bool) -> list[Mark]:
     # plotly's 3-D traces know no star: there it is a letter.
     star: dict[str, Any] = {"mode": "markers", "marker": {"symbol": "star", "size": 18, "color": INK}}
     if in_space:
-        star = {"mode": "text", "text": ["★"], "textfont": {"size": 30, "color": INK, "family": FONT}}
+        font = {"size": 30, "color": INK, "family": FONT}
+        star = {"mode": "text", "text": ["★"], "textfont": font, "textposition": "middle center"}  # not above its place
     marks = []
     for role, trace in (("ignorance", dot), ("truth", star)):
         trace = {**trace, "name": role, "hovertemplate": f"<b>{role}</b><extra></extra>"}

@@ -226,9 +226,8 @@ class Session:
         ----------
         request : mapping
             `kind` is "view" (with `view` and the `choices` it depends on), "picture", "error bars" or "samples" (with
-            `choices`),
-            "quantity" (with `name`, and `choices` of samples), "ahead", or "news" and "refit" (with `since`, the number
-            of new checkpoints that the stage knows, and its `generation`).
+            `choices`), "quantity" (with `name`, and `choices` of samples), "ahead", or "news" and "refit" (with
+            `since`, the number of new checkpoints that the stage knows, and its `generation`).
         state : ExplorerState, optional
             Of the stage, where the question does not say all of it; it is not changed.
 

@@ -45,10 +45,6 @@ class NetworkSettings:
         check_network(self.name, self.width)
 
 
-# Methods that teach the last layer nothing.
-_WITHOUT_HEAD = ("simclr", "barlow-twins", "prototypical")
-
-
 @dataclass(frozen=True)
 class MethodPlan:
     """How a recipe uses a method.
@@ -237,7 +233,7 @@ class Recipe:
                 check_name(plan.source_method, others, "method", f"the source of method {plan.name!r}")
         check_name(self.store, get_args(Store), "form of predictions", "store")
         check_name(self.predictions, get_args(Predictions), "kind of predictions", "predictions")
-        headless = [plan.name for plan in self.methods if plan.method in _WITHOUT_HEAD]
+        headless = [plan.name for plan in self.methods if not METHODS[plan.method].has_head]
         if self.predictions == "softmax" and headless:
             raise ValueError(f"method {headless[0]!r} trains no last layer: its predictions can only be imprinted")
         _ = self._variants  # a combination that a method refuses is found here

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 Recording = Literal["recording", "ended", "killed"]
 
 _ENDED = "ended"
+_SIGN = ".sign"
 
 
 class SignOfLife:
@@ -49,7 +50,6 @@ class SignOfLife:
         self._folder = _folder_of(path)
         self._lock: FileLock | None = None
         self._process = 0
-        self._sign = self._folder
 
     def begin(self) -> None:
         """Show that this process records, if it does not already."""
@@ -61,12 +61,12 @@ class SignOfLife:
                 if not _is_held(sign):
                     sign.unlink(missing_ok=True)
                     _lock_of(sign).unlink(missing_ok=True)
-            sign = self._folder / f"{uuid.uuid4().hex}.sign"
+            sign = self._folder / f"{uuid.uuid4().hex}{_SIGN}"
             # Not of one thread: whoever closes the recording may be another one.
             lock = FileLock(_lock_of(sign), thread_local=False)
             lock.acquire(timeout=0)
             sign.touch()
-            self._lock, self._process, self._sign = lock, os.getpid(), sign
+            self._lock, self._process = lock, os.getpid()
 
     def end(self) -> None:
         """Show that this process has recorded all."""
@@ -75,8 +75,9 @@ class SignOfLife:
             return
         with suppress(OSError):
             (self._folder / _ENDED).touch()
-            self._sign.unlink(missing_ok=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
+            file = Path(lock.lock_file)
+            file.with_suffix(_SIGN).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
         lock.release()
 
 
@@ -112,7 +113,7 @@ def _folder_of(path: str | os.PathLike[str]) -> Path:
 
 
 def _signs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.sign"))
+    return sorted(folder.glob(f"*{_SIGN}"))
 
 
 def _lock_of(sign: Path) -> Path:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.analysis.cache import Cache
-from predspace_widgets.analysis.uncertainty import bootstrap
 from predspace_widgets.geometry.ellipses import coverage, region_radius
 
 #: What is drawn anew for each error bar, by the value of the choice `uncertainty`.
@@ -62,6 +61,8 @@ def error_bars(analysis: Analysis, choices: Any) -> dict[str, Any] | None:
     results = _kept.setdefault(analysis, Cache(_MOST_KEPT))
 
     def measure() -> dict[str, Any]:
+        from predspace_widgets.analysis.uncertainty import bootstrap  # late: it brings torch and scikit-learn along
+
         drawn = bootstrap(analysis, selection, N_SPECTRUM, N_DRAWS, over=over, fitted_on=fitted_on)
         means = analysis.progress_curves(selection)  # rows as the means of the picture
         numbers = means["curve"].map({name: number for number, name in enumerate(analysis.curve_names)}).to_numpy()

@@ -69,6 +69,12 @@ class Table:
 _EMPTY = Table(lambda name: np.zeros(0), None, np.zeros(0, dtype=int))
 
 
+def _of_axes(columns: Mapping[str, NDArray[Any]]) -> Table:
+    """A table of axes, which are of no curve and no checkpoint."""
+    n_axes = len(next(iter(columns.values())))
+    return Table(columns.__getitem__, None, np.full(n_axes, -1))
+
+
 def quantity(analysis: Analysis, name: str) -> NDArray[Any]:
     """A quantity of all checkpoints, (T,).
 
@@ -257,7 +263,8 @@ class Tables:
 
     def _spread_of_mean(self, number: int) -> NDArray[Any]:
         """Of each chosen checkpoint (n,), the error bar on an axis of the mean over seeds at its curve and step."""
-        bars = (self.bars or {"spreads": {"curve": [], "step": [], "of": []}})["spreads"]
+        assert self.bars is not None  # else nobody asks
+        bars = self.bars["spreads"]
         spreads = dict(zip(zip(bars["curve"], bars["step"], strict=True), bars["of"], strict=True))
         steps = self.analysis.ds["step"].values[self.rows].tolist()
         own = [spreads.get(mean) for mean in zip(self.curve.tolist(), steps, strict=True)]
@@ -427,7 +434,7 @@ class Tables:
         if self.bars is not None:
             for name, band in (("cumulative", self.bars["stress"]), ("magnitude", self.bars["magnitude"])):
                 columns |= {f"{name} {end}": np.array(band[end][: len(own)]) for end in ("low", "high")}
-        return Table(columns.__getitem__, None, np.full(len(own), -1))
+        return _of_axes(columns)
 
     def _spectrum(self) -> Table:
         """All axes that are known, but those with the eigenvalue 0, which a logarithm does not have."""
@@ -444,7 +451,7 @@ class Tables:
             "fill": np.where(imaginary, "white", INK).astype(object),
             "sign": np.where(imaginary, "i", "").astype(object),
         }
-        return Table(columns.__getitem__, None, np.full(len(axes), -1))
+        return _of_axes(columns)
 
     def _ellipses(self, d: int) -> Table:
         """Outlines of error bars, of some means, on d axes: "outline 1 3 2" is on the second of the axes 1 and 3."""
@@ -474,7 +481,7 @@ class Tables:
             return _EMPTY
         columns = {end: np.array(self.bars["stress"][end][:N_AXES]) for end in ("low", "high")}
         columns["name"] = self["axes"].column("name")[: len(columns["low"])]
-        return Table(columns.__getitem__, None, np.full(len(columns["low"]), -1))
+        return _of_axes(columns)
 
     def _spectrum_band(self) -> Table:
         """From where to where draws have the magnitude of each eigenvalue; of a logarithm nothing is below 0."""
@@ -482,8 +489,7 @@ class Tables:
             return _EMPTY
         low, high = (np.array(self.bars["magnitude"][end]) for end in ("low", "high"))
         axes = np.flatnonzero(low > 0)
-        columns = {"axis": axes + 1, "low": low[axes], "high": high[axes]}
-        return Table(columns.__getitem__, None, np.full(len(axes), -1))
+        return _of_axes({"axis": axes + 1, "low": low[axes], "high": high[axes]})
 
     def _geodesic(self, which: slice) -> Table:
         if "geodesic" not in self.picture:
@@ -521,15 +527,16 @@ class Tables:
         return references_of(self.analysis)
 
     def _fact_ellipses(self) -> str:
-        if self.bars is None:
-            return ""
-        return str(self.bars["sentences"]["space" if self.choices.dimensions == "3-D" else "plane"])
+        return self._said_of_bars("space" if self.choices.dimensions == "3-D" else "plane")
 
     def _fact_draws(self) -> str:
-        return "" if self.bars is None else str(self.bars["sentences"]["draws"])
+        return self._said_of_bars("draws")
 
     def _fact_bands(self) -> str:
-        return "" if self.bars is None else str(self.bars["sentences"]["spectrum"])
+        return self._said_of_bars("spectrum")
+
+    def _said_of_bars(self, what: str) -> str:
+        return "" if self.bars is None else str(self.bars["sentences"][what])
 
     def _fact_fitted(self) -> str:
         if not self.analysis.has_predictions:

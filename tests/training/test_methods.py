@@ -290,6 +290,7 @@ def test_snapshots_come_at_the_steps_asked_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_features_learn_and_the_head_only_where_there_are_classes(name: str) -> None:
+    assert METHODS[name].has_head == (name in WITH_HEAD)
     before, after = small_network().state_dict(), trained(name)
     for layer, value in before.items():
         changes = layer.startswith("backbone") or name in WITH_HEAD

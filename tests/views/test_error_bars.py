@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from predspace_widgets.analysis import Analysis, analysis_of
+from predspace_widgets.analysis import Analysis, analysis_of, uncertainty
 from predspace_widgets.analysis.uncertainty import bootstrap
 from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.session import Session
@@ -215,7 +217,7 @@ def test_they_are_measured_once_for_all_views(analysis: Analysis, monkeypatch: p
         calls.append(options["over"])
         return bootstrap(*arguments, **options)
 
-    monkeypatch.setattr(error_bars, "bootstrap", counted)
+    monkeypatch.setattr(uncertainty, "bootstrap", counted)
     choices = {"curves": ["green"], "epochs": [1, 5]}
     for dimensions in ("3-D", "2-D", "pairs"):
         figure_of(analysis, **choices, dimensions=dimensions, uncertainty="samples")
@@ -229,7 +231,7 @@ def test_without_them_nothing_is_measured(analysis: Analysis, monkeypatch: pytes
     def fail(*arguments: Any, **options: Any) -> None:
         raise AssertionError("nobody asked for error bars")
 
-    monkeypatch.setattr(error_bars, "bootstrap", fail)
+    monkeypatch.setattr(uncertainty, "bootstrap", fail)
     figure_of(analysis, epochs=[1, 4])
     figure_of(analysis, "stress", epochs=[1, 4])
     figure_of(analysis, "lengths", epochs=[1, 4], uncertainty="runs")
@@ -316,3 +318,8 @@ def test_a_session_answers_with_plain_numbers(analysis: Analysis) -> None:
     whole = session.answer({"kind": "error bars", "choices": {**choices, "samples": None}}).plain
     assert plain["covariance"] != whole["covariance"]
     assert session.answer({"kind": "error bars", "choices": {}}).plain is None
+
+
+def test_what_measures_them_is_not_loaded_at_the_start() -> None:
+    code = "import sys, predspace_widgets.explorers.page; print({'torch', 'sklearn', 'numba'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

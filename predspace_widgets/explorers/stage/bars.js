@@ -38,9 +38,8 @@ export class ErrorBars {
     const { stage } = this;
     await new Promise((done) => setTimeout(done, STILL));
     if (key !== this.asked) return;
-    const choices = Object.fromEntries([...BARS.depends, "samples"].map((name) => [name, stage.choices.now[name]]));
     try {
-      const answer = await stage.host.ask(BARS.name, { kind: "error bars", choices });
+      const answer = await stage.host.ask(BARS.name, { kind: "error bars", choices: stage.choicesOf(BARS) });
       if (!answer || stage.bars !== this) return; // all numbers are other ones now
       stage.remember(key, answer);
       if (key === this.asked) this.show();

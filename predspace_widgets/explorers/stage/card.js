@@ -10,9 +10,6 @@ import { Tables } from "./tables.js";
 import { inLargerType, themed } from "./theme.js";
 import { turnOver } from "./turning.js";
 
-// What a view of results depends on: the samples that are looked at change all of them.
-export const dependsOf = (view) => [...view.depends, "samples"];
-
 const MANY = 40; // selected checkpoints have small dots
 
 const onBase = (trace) => (trace.meta.over ? { ...trace, meta: { ...trace.meta, over: false } } : trace);
@@ -202,8 +199,7 @@ export class Card {
     this.node.classList.add("waiting");
     if (!this.figure) this.say("measuring …");
     try {
-      const choices = Object.fromEntries(dependsOf(view).map((name) => [name, stage.choices.now[name]]));
-      const answer = await stage.ask(view.name, { kind: "view", view: view.name, choices }, isNewest);
+      const answer = await stage.ask(view.name, { kind: "view", view: view.name, choices: stage.choicesOf(view) }, isNewest);
       if (answer) stage.remember(key, answer);
       return answer;
     } finally {

@@ -1,6 +1,6 @@
 // The stage: cards with views, the list of curves, the time, and what links them. It knows no view by name.
 import { ErrorBars } from "./bars.js";
-import { Card, dependsOf } from "./card.js";
+import { Card } from "./card.js";
 import { Choices, fromQuery, same, toQuery } from "./choices.js";
 import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
 import { applies, fill, formatted, textsOf } from "./fill.js";
@@ -19,6 +19,9 @@ const STAYS = 8000; // milliseconds that a notice is seen
 const MOST_KEPT_SAMPLES = 4; // choices of samples
 const MOST_ANSWERS = 100;
 const QUIET = 250; // milliseconds until the host and the address hear of what goes on changing
+
+// What a view of results depends on: the samples that are looked at change all of them.
+const dependsOf = (view) => [...view.depends, "samples"];
 
 const soon = () => new Promise((done) => setTimeout(done));
 const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -484,6 +487,11 @@ class Stage {
 
   keyOf(view, choices = {}) {
     return `${view.name} ${JSON.stringify(dependsOf(view).map((name) => this.measuredAs(name, (name in choices ? choices : this.choices.now)[name] ?? null)))}`;
+  }
+
+  // What Python is sent to measure what a view shows.
+  choicesOf(view) {
+    return Object.fromEntries(dependsOf(view).map((name) => [name, this.choices.now[name]]));
   }
 
   // Results are of the checkpoints that were there at first: whoever chooses everything means these.

@@ -272,7 +272,7 @@ export class Tables {
     for (const [name, band] of Object.entries(this.bars ? { cumulative: this.bars.stress, magnitude: this.bars.magnitude } : {})) {
       for (const end of ["low", "high"]) columns[`${name} ${end}`] = band[end].slice(0, own.length);
     }
-    return table((name) => columns[name], null, own.map(() => -1));
+    return ofAxes(columns);
   }
 
   // All axes that are known, but those with the eigenvalue 0, which a logarithm does not have.
@@ -285,7 +285,7 @@ export class Tables {
       fill: axes.map((n) => (all[n] < 0 ? "white" : SPECTRUM_INK)),
       sign: axes.map((n) => (all[n] < 0 ? "i" : "")),
     };
-    return table((name) => columns[name], null, axes.map(() => -1));
+    return ofAxes(columns);
   }
 
   // Outlines of error bars, of some means, on d axes: "outline 1 3 2" is on the second of the axes 1 and 3.
@@ -317,8 +317,7 @@ export class Tables {
   stressBand() {
     if (!this.bars) return empty();
     const [low, high] = ["low", "high"].map((end) => this.bars.stress[end].slice(0, this.data.about.n_axes));
-    const columns = { low, high, name: this.get("axes").column("name").slice(0, low.length) };
-    return table((name) => columns[name], null, low.map(() => -1));
+    return ofAxes({ low, high, name: this.get("axes").column("name").slice(0, low.length) });
   }
 
   // From where to where draws have the magnitude of each eigenvalue; of a logarithm nothing is below 0.
@@ -326,8 +325,7 @@ export class Tables {
     if (!this.bars) return empty();
     const { low, high } = this.bars.magnitude;
     const axes = low.map((_, n) => n).filter((n) => low[n] > 0);
-    const columns = { axis: axes.map((n) => n + 1), low: axes.map((n) => low[n]), high: axes.map((n) => high[n]) };
-    return table((name) => columns[name], null, axes.map(() => -1));
+    return ofAxes({ axis: axes.map((n) => n + 1), low: axes.map((n) => low[n]), high: axes.map((n) => high[n]) });
   }
 
   geodesic(...which) {
@@ -390,6 +388,9 @@ function table(compute, curve, rows = curve.map(() => -1), line = null) {
 }
 
 const empty = () => table(() => [], null, []);
+
+// A table of axes, which are of no curve and no checkpoint.
+const ofAxes = (columns) => table((name) => columns[name], null, Object.values(columns)[0].map(() => -1));
 
 // -- words and numbers, as Python writes them -----------------------------------------------------------------------
 

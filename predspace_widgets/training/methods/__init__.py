@@ -22,20 +22,23 @@ class Method(NamedTuple):
     train : callable (network, images, checkpoints, seed, settings) -> iterator of Snapshot
     settings : dataclass
         Its hyper-parameters; `steps` is one of them.
+    has_head : bool
+        Whether it trains the last layer, which then predicts the classes of its task.
     """
 
     train: Callable[..., Iterator[Snapshot]]
     settings: type[Any]
+    has_head: bool = True
 
 
 #: The methods that a recipe can name.
 METHODS = {
     "supervised": Method(train_supervised, SupervisedSettings),
     "fine-tuning": Method(train_fine_tuning, FineTuningSettings),
-    "simclr": Method(train_simclr, SimCLRSettings),
-    "barlow-twins": Method(train_barlow_twins, BarlowTwinsSettings),
+    "simclr": Method(train_simclr, SimCLRSettings, has_head=False),
+    "barlow-twins": Method(train_barlow_twins, BarlowTwinsSettings, has_head=False),
     "fixmatch": Method(train_fixmatch, FixMatchSettings),
-    "prototypical": Method(train_prototypical, PrototypicalSettings),
+    "prototypical": Method(train_prototypical, PrototypicalSettings, has_head=False),
 }
 
 __all__ = ["METHODS", "Method"]

@@ -99,6 +99,8 @@ def test_references_lie_where_the_projection_puts_them(
     np.testing.assert_array_equal(points(line), path)
     np.testing.assert_array_equal(points(start), path[:1])
     np.testing.assert_array_equal(points(end), path[-1:])
+    if end["mode"] == "text":  # the star of a picture in space, which plotly would set above its place
+        assert end["textposition"] == "middle center"
     assert line["line"]["dash"] == "dash"
     named = (figure["layout"].get("scene") or figure["layout"])["annotations"]
     assert [note["text"] for note in named if note["name"] == "reference"] == ["ignorance", "truth"]

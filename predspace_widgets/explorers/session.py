@@ -478,6 +478,7 @@ def _sent(drawing: Drawing) -> dict[str, Any]:
         "figure": None if drawing.figure is None else as_plain(drawing.figure),
         "caption": drawing.caption,
         "message": drawing.message,
+        "summary": drawing.summary,
         "table": None if drawing.table is None else _columns(drawing.table),
         "blocks": None if drawing.blocks is None else as_plain(drawing.blocks),
     }

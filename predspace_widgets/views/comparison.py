@@ -239,6 +239,18 @@ def _said(result: xr.Dataset | Several) -> str:
     return " ".join([f"Compared with {first}.", *sentences, *result.problems])
 
 
+def _summary(result: xr.Dataset | Several) -> str:
+    comparisons = [result] if isinstance(result, xr.Dataset) else result.comparisons
+    parts = [f"from “{about['second']}” {_written_mean(about)}" for about in (one.attrs for one in comparisons)]
+    return f"Distance of “{comparisons[0].attrs['first']}” at equal progress, on average: {'; '.join(parts)}."
+
+
+def _written_mean(about: Mapping[str, Any]) -> str:
+    floor = about.get("floor_mean_distance")
+    chance = "" if floor is None else f", where chance between seeds makes {floor:.3f}"
+    return f"{about['mean_distance']:.3f}{chance}"
+
+
 def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]:
     """All pairs of curves, as they are compared while nothing else is chosen."""
     names = analysis.curve_names
@@ -285,5 +297,6 @@ VIEW = ResultView(
     figure=_figure,
     numbers=_numbers,
     notes=_said,
+    summary=_summary,
     ahead=_ahead,
 )

@@ -147,18 +147,22 @@ class Differ:
 
 def _numbers(result: Differ) -> pd.DataFrame:
     """A row a pair, and one for each outlier and the others of its curve."""
-    differ, far = result.matrix, result.outliers
+    table, far = _pairs(result.matrix), result.outliers
+    if not len(far):
+        return table
+    others = [f"the other seeds of {curve}" for curve in far["curve"]]
+    rows = pd.DataFrame({"first": far["run"], "second": others, "distance": far["to_others"]})
+    return pd.concat([table, rows.assign(floor=far["among_others"])], ignore_index=True)
+
+
+def _pairs(differ: xr.Dataset) -> pd.DataFrame:
     labels = differ["other"].values
     i, j = np.triu_indices(len(labels), 1)
     table = pd.DataFrame({"first": labels[i], "second": labels[j]})
     for name in ("distance", "floor", "p_value", "p_holm", "within_floor"):
         if name in differ:
             table[name] = differ[name].values[i, j]
-    if not len(far):
-        return table
-    others = [f"the other seeds of {curve}" for curve in far["curve"]]
-    rows = pd.DataFrame({"first": far["run"], "second": others, "distance": far["to_others"]})
-    return pd.concat([table, rows.assign(floor=far["among_others"])], ignore_index=True)
+    return table
 
 
 def _notes(result: Differ) -> str:
@@ -172,6 +176,17 @@ def _notes(result: Differ) -> str:
         more = f" and {len(far) - len(named)} more" if len(far) > len(named) else ""
         sentences.append(f"Further from their curve than its other seeds are: {', '.join(named)}{more}.")
     return " ".join(sentences)
+
+
+def _summary(result: Differ) -> str:
+    table = _pairs(result.matrix).dropna(subset="distance").sort_values("distance", kind="stable")
+    if not len(table):
+        return result.matrix.attrs["note"]
+    (near, far), n = (table.iloc[place] for place in (0, -1)), len(table)
+    alike = f"“{near['first']}” and “{near['second']}” are most alike, {near['distance']:.3f} apart"
+    if n == 1:
+        return f"1 pair; {alike}."
+    return f"{n:,} pairs; {alike}; “{far['first']}” and “{far['second']}” least, {far['distance']:.3f} apart."
 
 
 def _measure(analysis: Analysis, choices: Any) -> Differ:
@@ -222,5 +237,6 @@ VIEW = ResultView(
     figure=lambda differ, analysis, choices: matrix_figure(differ.matrix),
     numbers=_numbers,
     notes=_notes,
+    summary=_summary,
     ahead=_ahead,
 )

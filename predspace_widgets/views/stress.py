@@ -5,6 +5,7 @@ from __future__ import annotations
 from predspace_widgets.views.error_bars import OVER
 from predspace_widgets.views.marks import Mark, When
 from predspace_widgets.views.style import INK, PALETTE, axis, common_layout, faint
+from predspace_widgets.views.summary import COUNTS, Clause
 from predspace_widgets.views.view import CheckpointView, Control
 
 _SHARE: When = {"spectrum": ("share",)}
@@ -102,4 +103,9 @@ VIEW = CheckpointView(
     columns=("axis", "eigenvalue", "stress", "cumulative"),
     columns_of_bars=("cumulative low", "cumulative high", "magnitude low", "magnitude high"),
     facts=("bands", "fitted"),
+    summary=(
+        COUNTS,
+        Clause("the first axis explains {percent} of the stress", "axes", "stress", rows=("1",)),
+        Clause("the first three together {percent}", "axes", "stress", rows=("1", "2", "3")),
+    ),
 )

@@ -380,6 +380,11 @@ class Tables:
         members = np.split(order, np.flatnonzero(np.diff(self._run[order])) + 1)
         return sorted(members, key=lambda places: (self.curve[places[0]], places[0]))
 
+    @property
+    def runs_shown(self) -> NDArray[Any]:
+        """A number for each run that is shown."""
+        return np.unique(self._run)
+
     def _runs(self) -> Table:
         members = self._runs_of_rows
         first = np.array([places[0] for places in members])

@@ -122,6 +122,16 @@ def _numbers(taught: xr.Dataset) -> pd.DataFrame:
     return taught.to_dataframe().reset_index()
 
 
+def _summary(taught: xr.Dataset) -> str:
+    gain = taught["gain"].values
+    (best, on), (worst, there) = (np.unravel_index(int(place), gain.shape) for place in (gain.argmax(), gain.argmin()))
+    curves, classes = taught["curve"].values, taught["classes"].values
+    return (
+        f"Gain in progress over untrained networks: most for “{curves[best]}” on the classes of “{classes[on]}”, "
+        f"{gain[best, on]:+.2f}; least for “{curves[worst]}” on those of “{classes[there]}”, {gain[worst, there]:+.2f}."
+    )
+
+
 VIEW = ResultView(
     name="transfer",
     place=44,
@@ -137,6 +147,7 @@ VIEW = ResultView(
     figure=lambda taught, analysis, choices: transfer_figure(taught),
     numbers=_numbers,
     notes=lambda taught: f"Mean of seeds; of {taught.attrs['n_untrained']} untrained networks.",
+    summary=_summary,
     ahead=lambda analysis, choices: [({}, _ahead(analysis, choices))],
 )
 

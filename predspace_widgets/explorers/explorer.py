@@ -249,7 +249,7 @@ class Explorer:
         --------
         >>> from predspace_widgets.trajectories.testing import random_trajectories
         >>> Explorer(random_trajectories(), tasks=["red", "blue"]).summary("lengths")
-        '2 curves of 4 runs; the mean way of blue is the longest (5.02), that of red the shortest (4.87).'
+        '2 curves of 4 runs; the mean way of “blue” is the longest, 1.79; that of “red” the shortest, 1.78.'
         """
         return self._drawing(view).summary
 

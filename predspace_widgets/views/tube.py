@@ -63,7 +63,9 @@ VIEW = CheckpointView(
     columns=("step", "epoch", "progress bhattacharyya", "tube distance"),
     summary=(
         COUNTS,
-        Clause("“{curve}” strays furthest from the shortest path, by {value}", "means", "tube distance", take="highest"),
+        Clause(
+            "“{curve}” strays furthest from the shortest path, by {value}", "means", "tube distance", take="highest"
+        ),
         Clause("“{curve}” ends nearest to it, at {value}", "means", "tube distance", take="lowest end"),
     ),
 )

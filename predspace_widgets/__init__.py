@@ -23,12 +23,14 @@ from predspace_widgets.trajectories import (
 
 if TYPE_CHECKING:
     from predspace_widgets.explorers.explorer import Explorer
+    from predspace_widgets.explorers.octant import Octant
     from predspace_widgets.geometry import InPCA
     from predspace_widgets.training.recorder import Recorder
 
 __all__ = [
     "Explorer",
     "InPCA",
+    "Octant",
     "Recorder",
     "Selection",
     "accessor",
@@ -52,6 +54,10 @@ def __getattr__(name: str) -> Any:
         from predspace_widgets.explorers.explorer import Explorer
 
         return Explorer
+    if name == "Octant":
+        from predspace_widgets.explorers.octant import Octant
+
+        return Octant
     if name == "InPCA":
         return geometry.InPCA
     if name == "Recorder":

@@ -222,9 +222,9 @@ def _literal(value: Any) -> str:
 
 # -- one file -------------------------------------------------------------------------------------------------------
 
-# Nothing in it can ask a network for anything.
-_POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
-_POLICY += "connect-src data: blob:; media-src blob:"
+#: Of a page that is one file: nothing in it can ask a network for anything.
+POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+POLICY += "connect-src data: blob:; media-src blob:"
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -263,16 +263,16 @@ def one_file(session: Session, settings: dict[str, Any]) -> str:
     str
     """
     return _PAGE.format(
-        policy=_POLICY,
+        policy=POLICY,
         title=escape(str(session.about["title"])),
         style=style(),
-        choices=_for_script(json.dumps(settings, allow_nan=False)),
+        choices=for_script(json.dumps(settings, allow_nan=False)),
         plotly=base64.b64encode(plotly_script()).decode(),
         payload=base64.b64encode(session.payload(ahead=True, settings=settings)).decode(),
         module=module().replace("</script", "<\\/script"),
     )
 
 
-def _for_script(text: str) -> str:
+def for_script(text: str) -> str:
     """JSON that ends no script, and begins no comment of markup, whatever names are in it."""
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

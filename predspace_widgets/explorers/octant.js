@@ -93,6 +93,14 @@ function corners(view, classes, truth) {
   });
 }
 
+// Predictions one after the other, such as those of a training.
+function trail(view, path) {
+  if (!path.length) return [];
+  const places = path.map((probabilities) => view.place(rootsOf(probabilities)));
+  const dots = places.map(([cx, cy]) => make("circle", { cx, cy, r: 0.016, class: "step" }));
+  return [make("path", { d: `M${places.map((place) => place.join(" ")).join("L")}`, class: "trail" }), ...dots];
+}
+
 class Octant {
   constructor(root, model) {
     Object.assign(this, { root, model, classes: model.get("classes"), points: {} });
@@ -137,11 +145,12 @@ class Octant {
       make("path", { d: path, class: "to-truth" }),
       make("circle", { r: 0.022, class: "ignorance" }),
       ...corners(this.view, this.classes, this.truth),
+      ...trail(this.view, this.model.get("path")),
       ...Object.values(this.paths),
       ...this.ticks,
       ...Object.values(this.handles),
     );
-    this.root.replaceChildren(make("div", { class: "picture" }, this.drawing, legend()), this.side());
+    this.root.replaceChildren(make("div", { class: "picture" }, this.drawing, legend(this.model.get("path").length)), this.side());
   }
 
   handle(name) {
@@ -241,13 +250,14 @@ const MEASURED = [
   ["progress of second", "progress of 2"],
 ];
 
-function legend() {
+function legend(nSteps) {
   const lines = [
     ["━", "geodesic between 1 and 2, quarters marked"],
     ["╍", "straight mixture of both, quarters marked"],
     ["●", "ignorance, and the geodesic from it to the truth"],
     ["", "thin lines: one class at 25%, 50% and 75%"],
   ];
+  if (nSteps) lines.push(["○", `${nSteps} predictions one after the other`]);
   return make("ul", { class: "legend" }, ...lines.map(([mark, text]) => make("li", {}, make("b", { "aria-hidden": "true" }, mark), ` ${text}`)));
 }
 

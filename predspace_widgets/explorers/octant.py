@@ -12,6 +12,7 @@ from typing import Any
 import anywidget
 import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
 
 from predspace_widgets.explorers.sharing import POLICY, for_script
 from predspace_widgets.geometry.distance import bhattacharyya, great_circle, overlaps
@@ -80,6 +81,8 @@ class Octant(anywidget.AnyWidget):
         Names of the classes, all different.
     truth : str, optional
         The true class, one of `classes`; by default the first.
+    path : array, shape (T, 3), optional
+        Predictions one after the other, such as those of a training, which are drawn too.
 
     Attributes
     ----------
@@ -112,6 +115,7 @@ class Octant(anywidget.AnyWidget):
     second = _Prediction().tag(sync=True)
     classes = traitlets.List(read_only=True).tag(sync=True)
     truth = traitlets.Unicode(read_only=True).tag(sync=True)
+    path = traitlets.List(read_only=True).tag(sync=True)
 
     def __init__(
         self,
@@ -120,6 +124,7 @@ class Octant(anywidget.AnyWidget):
         *,
         classes: Sequence[str] = ("A", "B", "C"),
         truth: str | None = None,
+        path: ArrayLike | None = None,
     ) -> None:
         self._names = [str(name) for name in classes]
         if len(self._names) != 3 or len(set(self._names)) != 3:
@@ -127,11 +132,18 @@ class Octant(anywidget.AnyWidget):
         self._true = self._names[0] if truth is None else str(truth)
         if self._true not in self._names:
             raise ValueError(f"no class {self._true!r}: there are {', '.join(self._names)}")
+        self._path = np.empty((0, 3)) if path is None else as_probabilities(path, "path")
+        if self._path.ndim != 2 or self._path.shape[1] != 3:
+            raise ValueError(f"path must have shape (T, 3), got {self._path.shape}")
         super().__init__(first=first, second=second)
 
     @traitlets.default("classes")
     def _first_classes(self) -> list[str]:
         return self._names
+
+    @traitlets.default("path")
+    def _first_path(self) -> list[list[float]]:
+        return self._path.tolist()
 
     @traitlets.default("truth")
     def _first_truth(self) -> str:
@@ -150,7 +162,7 @@ class Octant(anywidget.AnyWidget):
         Path
         """
         path = Path(path)
-        values = {name: getattr(self, name) for name in ("first", "second", "classes", "truth")}
+        values = {name: getattr(self, name) for name in ("first", "second", "classes", "truth", "path")}
         page = _PAGE.format(policy=POLICY, style=self._css, module=self._esm, values=for_script(json.dumps(values)))
         with replacing(path) as new:
             new.write_text(page, encoding="utf-8")
@@ -179,6 +191,7 @@ def _still(octant: Octant) -> str:
     to_truth = geodesic(ignorance(1, 3), truth([true], 3), times)[:, 0]
     parts = [_line(edge, true, MUTED, 'stroke-width="1.5"') for edge in edges]
     parts.append(_line(to_truth, true, MUTED, 'stroke-dasharray="2 4"'))
+    parts.append(_line(octant._path, true, MUTED, 'stroke-width="1"'))
     parts.append(_line(straight, true, INK, 'stroke-width="2" stroke-dasharray="7 4"'))
     parts.append(_line(geodesic(first, second, times)[:, 0], true, INK, 'stroke-width="3"'))
     [(x, y)] = _placed(ignorance(1, 3), true)

@@ -134,7 +134,7 @@ def test_opposite_corners_are_infinitely_far(octant: Page) -> None:
 
 
 def places(path: Locator) -> np.ndarray:
-    numbers = re.findall(r"-?[\d.]+", path.get_attribute("d") or "")
+    numbers = re.findall(r"-?[\d.]+(?:e-?\d+)?", path.get_attribute("d") or "")
     return np.array(numbers, dtype=float).reshape(-1, 2)
 
 
@@ -156,6 +156,14 @@ def test_lines_are_those_of_python(octant: Page) -> None:
     handle(octant, "second").focus()
     octant.keyboard.press("Shift+ArrowLeft")
     check_paths(octant)
+
+
+def test_a_path_is_drawn(page: Page, tmp_path: Path) -> None:
+    path = np.array([[0.3, 0.3, 0.4], [0.0, 0.0, 1.0], [0.9, 0.1, 0.0]])
+    page.goto(Octant(path=path, truth="B").save(tmp_path / "path.html").as_uri())
+    wanted = (_placed(path, 1) - _placed(np.full((1, 3), 1 / 3), 1)) / 190
+    np.testing.assert_allclose(places(page.locator("path.trail")), wanted, atol=1e-9)
+    expect(page.locator("circle.step")).to_have_count(3)
 
 
 def test_dragged_by_a_finger(browser: Browser, saved: str) -> None:

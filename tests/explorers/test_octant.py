@@ -64,9 +64,11 @@ def test_what_is_no_prediction_is_refused(values: Any, why: str) -> None:
         ({"classes": ["a", "b"]}, "three classes of different names, got a, b"),
         ({"classes": ["a", "b", "a"]}, "three classes of different names"),
         ({"truth": "D"}, "no class 'D': there are A, B, C"),
+        ({"path": [[0.5, 0.5]]}, r"path must have shape \(T, 3\), got \(1, 2\)"),
+        ({"path": [[0.5, 0.6, 0.5]]}, "rows of path must sum to 1"),
     ],
 )
-def test_wrong_classes_are_refused(options: dict[str, Any], why: str) -> None:
+def test_other_wrong_options_are_refused(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Octant(**options)
 

@@ -191,6 +191,29 @@ class Explorer:
             self.following = follow_snapshots(self.session, snapshots, task, method, seed)
         return self
 
+    def wait(self) -> None:
+        """Wait until all of an iterator that is followed has come, for as long as it takes; Ctrl-C ends the waiting.
+
+        Raises
+        ------
+        ValueError
+            Nothing is followed, or a dataset on disk, which is looked at until `stop`.
+        Exception
+            What ended it early, such as the error of the training that was followed.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import geodesic_run
+        >>> ds = geodesic_run(5)
+        >>> explorer = Explorer(ds).follow((probs, epoch) for epoch, probs in enumerate(ds["probs"].values))
+        >>> explorer.wait()
+        >>> explorer.following.is_running
+        False
+        """
+        if self.following is None:
+            raise ValueError("this explorer follows nothing: call its follow() first")
+        self.following.wait()
+
     def stop(self) -> None:
         """End what `follow` began.
 

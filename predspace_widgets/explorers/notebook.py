@@ -17,7 +17,7 @@ try:
     import traitlets
 except ImportError as error:
     raise ImportError(
-        'the explorer in a notebook needs anywidget: pip install "predspace-widgets[notebook]"'
+        'the explorer in a notebook needs anywidget: pip install "predspace-widgets"'
     ) from error
 
 

@@ -367,7 +367,7 @@ def test_a_new_dependency_is_noticed_in_both() -> None:
         ("predspace_widgets/explorers/trainings.py", "import torch", "imports torch"),
         ("predspace_widgets/analysis/runs.py", "import sklearn, numpy", "imports scikit-learn"),
         ("predspace_widgets/cli.py", "def f():\n    from distributed import Client", "imports distributed"),
-        ("predspace_widgets/training/lightning.py", "import transformers", "must name it in dependencies or cluster or li"),
+        ("predspace_widgets/training/lightning.py", "import transformers", "in dependencies or cluster or lightning"),
         ("predspace_widgets/training/dev.py", "import pytest", "imports pytest"),
         ("predspace_widgets/cli.py", "import hypothesis", "imports hypothesis"),
         ("predspace_widgets/cli.py", "import Flask_Like", "imports flask-like"),

@@ -16,9 +16,7 @@ try:
     import anywidget
     import traitlets
 except ImportError as error:
-    raise ImportError(
-        'the explorer in a notebook needs anywidget: pip install "predspace-widgets"'
-    ) from error
+    raise ImportError('the explorer in a notebook needs anywidget: pip install "predspace-widgets"') from error
 
 
 class StageWidget(anywidget.AnyWidget):

@@ -14,6 +14,7 @@ EXTRAS = {
     "distributed": "cluster",
     "jupyterlab": "lab",
     "lightning": "lightning",
+    "accelerate": "huggingface",
     "transformers": "huggingface",
     "hdf5plugin": "import",
     "safetensors": "import",
@@ -25,7 +26,7 @@ class MissingExtraError(ModuleNotFoundError):
     """A package is not installed; the message names what needs it, and the extra that brings it."""
 
 
-def lacking(what: str, package: str) -> str:
+def lacking(what: str, package: str, extra: str | None = None) -> str:
     """One line: what needs a package that is not there, and what to do.
 
     Examples
@@ -33,17 +34,19 @@ def lacking(what: str, package: str) -> str:
     >>> lacking("recording", "torch")
     'recording needs torch: pip install "predspace-widgets[train]"'
     """
-    return f'{what} needs {package}: pip install "predspace-widgets[{EXTRAS[package]}]"'
+    return f'{what} needs {package}: pip install "predspace-widgets[{extra or EXTRAS[package]}]"'
 
 
 @contextmanager
-def needs(what: str) -> Iterator[None]:
+def needs(what: str, extra: str | None = None) -> Iterator[None]:
     """Name the extra where an import of one of its packages fails.
 
     Parameters
     ----------
     what : str
         Begins the message: what cannot be done.
+    extra : str, optional
+        The one to install, where it is another than that of the package that is not there.
 
     Raises
     ------
@@ -63,4 +66,4 @@ def needs(what: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        raise MissingExtraError(lacking(what, package), name=error.name) from error
+        raise MissingExtraError(lacking(what, package, extra), name=error.name) from error

@@ -52,9 +52,8 @@ FOLDERS: dict[str, set[str]] = {
 #: Files, and folders within those, that need more: these train, drive the browser of the tests, encrypt, unpack.
 FILES: dict[str, set[str]] = {
     "predspace_widgets/training": {"train", "cluster"},
-    "predspace_widgets/geometry/engine.py": {"train"},
-    "predspace_widgets/geometry/bootstrap.py": {"train"},
-    "predspace_widgets/geometry/inpca.py": {"train"},
+    "predspace_widgets/geometry/estimator.py": {"train"},
+    "predspace_widgets/geometry/on_torch.py": {"train"},
     "predspace_widgets/analysis/large/blocks.py": {"cluster"},
     "benchmarks/bench.py": {"train"},
     "benchmarks/bench_large.py": {"cluster"},

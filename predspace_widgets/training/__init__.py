@@ -129,4 +129,4 @@ _NAMES = {
     ),
     "tasks": ("Task",),
 }
-__getattr__, __dir__ = late(__name__, {name: module for module, names in _NAMES.items() for name in names})
+__getattr__, __dir__ = late(__name__, {name: module for module, names in _NAMES.items() for name in names}, "training")

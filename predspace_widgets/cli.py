@@ -15,9 +15,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from predspace_widgets.extras import MissingExtraError, needs
+
 if TYPE_CHECKING:
     import xarray as xr
 
+    from predspace_widgets.explorers.trainings import Trainings
     from predspace_widgets.training import Recipe
 
 app = typer.Typer(
@@ -130,16 +133,25 @@ def serve(
         _check_one_place(paths, allow_training)
         warn()
         raise typer.Exit(serve_in_processes(sys.argv[1:], num_procs, port, address, cache, say_address))
-    trainings = None
-    if allow_training:
-        from predspace_widgets.training.launch import Launcher
-
-        trainings = Launcher(trained)
+    trainings = _trainings(trained) if allow_training else None
     server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets)
     if not sockets:
         warn()
         say_address()
     server.run_until_shutdown()
+
+
+def _trainings(folder: Path) -> Trainings:
+    """What starts trainings; where torch is not installed, what says so here and on the pages."""
+    from predspace_widgets.explorers.trainings import NoTrainings
+
+    try:
+        with needs("training"):
+            from predspace_widgets.training.launch import Launcher
+    except MissingExtraError as error:
+        _errors.print(f"[bold red]warning:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return NoTrainings(error)
+    return Launcher(folder)
 
 
 def _check_one_place(paths: list[str], allow_training: bool) -> None:
@@ -161,7 +173,9 @@ def record(
     recipe: Annotated[str | None, typer.Argument(help="A recipe's name or the path of a recipe file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Dataset to write: .zarr.zip, .zarr or .nc.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, from 0, instead of the recipe's.", min=1)] = None,
-    workers: Annotated[int | None, typer.Option(help="Number of processes; by default one a core.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes; one a core, or one without the extra cluster.", min=1)
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers train.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to train, cpu or cuda, instead of the recipe's.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")] = False,
@@ -172,7 +186,8 @@ def record(
     Finished runs are kept in a folder beside OUT until all are there: the same command again goes on where it ended.
     Ctrl-C (exit code 130) and SIGTERM (143) stop it.
     """
-    from predspace_widgets.training import built_in_recipes, load_recipe
+    with needs("recording"):
+        from predspace_widgets.training.recipe import built_in_recipes, load_recipe
     from predspace_widgets.trajectories import check_path
     from predspace_widgets.trajectories.divergence import diverged
 
@@ -232,7 +247,8 @@ def download(
     folder: Annotated[Path | None, typer.Option(help="Where to put it, instead of the usual place.")] = None,
 ) -> None:
     """Get a dataset of images to train on from where it is published."""
-    from predspace_widgets.training import datasets
+    with needs("a dataset of images"):
+        from predspace_widgets.training import datasets
 
     _console.print(f"{dataset} is in {escape(str(datasets.download(dataset, folder)))}", highlight=False)
 
@@ -389,7 +405,7 @@ def main() -> None:
     try:
         with ended_by_sigterm():
             app()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MissingExtraError) as error:
         for line in _lines(error):
             _errors.print(f"[red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
         sys.exit(2)

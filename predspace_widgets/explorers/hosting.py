@@ -12,6 +12,7 @@ from predspace_widgets.explorers.sharing import one_file
 from predspace_widgets.explorers.stage.stage import plotly_script
 from predspace_widgets.explorers.state import FLEETING, ExplorerState
 from predspace_widgets.explorers.trainings import answer_training
+from predspace_widgets.extras import MissingExtraError
 from predspace_widgets.trajectories import DamagedError
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def answer_to(
         if kind == "training":
             return {"answer": answer_training(request, session)}, None
         answer = session.answer(request, state)
-    except (ValueError, DamagedError) as error:
+    except (ValueError, DamagedError, MissingExtraError) as error:
         return {"error": str(error)}, None
     except Exception as error:
         _log.exception("a question of the stage failed: %.80r", kind)

@@ -7,6 +7,7 @@ import os
 import pkgutil
 import shutil
 import sys
+import sysconfig
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ nb_execution_mode = "force"  # a page is as new as the package
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # of a cell, in seconds
 nb_output_stderr = "error"
+# Cells that begin with `!` find the command of this environment.
+os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
 # Kernels show figures and explorers as this file says; see there.
 os.environ["PYTHONSTARTUP"] = str(Path(__file__).with_name("kernel.py"))
 

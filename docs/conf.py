@@ -35,7 +35,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"  # a page is as new as the package
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300  # of a cell, in seconds
+nb_execution_timeout = 1800  # of a cell, in seconds: only what hangs takes so long
 nb_output_stderr = "error"
 # Cells that begin with `!` find the command of this environment.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
@@ -80,6 +80,7 @@ def prepare(app: Sphinx) -> None:
         text = notebook.read_text(encoding="utf-8").replace("](../docs/", "](../")  # its links, from its new place
         (course / notebook.name).write_text(text, encoding="utf-8")
     os.environ["PREDSPACE_LIVE"] = str(app.outdir / "live")
+    os.environ["PREDSPACE_MEASURED"] = str(app.doctreedir / "measured")
     (app.outdir / "live").mkdir(parents=True, exist_ok=True)
 
 

@@ -59,7 +59,13 @@ def write(path: Path, text: str) -> None:
 
 
 def page_of(shown: Any) -> str:
-    """What `shown.save` writes."""
+    """What `shown.save` writes. What is measured of a dataset for it, other pages have measured too."""
+    session, measured = getattr(shown, "session", None), os.environ.get("PREDSPACE_MEASURED")
+    if session is not None and session.news is None and measured is not None:
+        from predspace_widgets.explorers.session import Session
+        from predspace_widgets.explorers.sharing import one_file
+
+        return one_file(Session(session.analysis, session.views, measured), shown.settings())
     with TemporaryDirectory() as folder:
         shown.save(Path(folder) / "live.html")
         return (Path(folder) / "live.html").read_text(encoding="utf-8")

@@ -54,8 +54,8 @@ class Explorer:
         Which views are shown, in this order; the first is the large one. By default all of `VIEWS`, of a published
         picture without predictions those that need none.
     scenes : path or list of mapping, optional
-        What a lecture goes through, which the key P begins: a YAML file, "digits" for the talk that ships, or the scenes
-        themselves, see `scenes_of`.
+        What a lecture goes through, which the key P begins: a YAML file, "digits" for the talk that ships, or the
+        scenes themselves, see `scenes_of`.
     height : str
         Of the stage in a notebook, as CSS writes lengths.
     choices : values of the parameters of `ExplorerState`
@@ -71,8 +71,8 @@ class Explorer:
     TypeError
         No dataset, or an unknown choice; the message names those there are.
     ValueError
-        A value that the dataset does not have, an unknown view, scenes that cannot be shown, no valid trajectories dataset, or several that do not
-        fit together.
+        A value that the dataset does not have, an unknown view, scenes that cannot be shown, no valid trajectories
+        dataset, or several that do not fit together.
 
     Examples
     --------

@@ -32,8 +32,8 @@ def scenes_of(source: str | os.PathLike[str] | Sequence[Any], analysis: Analysis
     ----------
     source : path or list of mapping
         A YAML file, "digits" for the talk that ships, or the scenes themselves. Each has `say`, one or two sentences as
-        plain text, and may have a `title`, a `view` (by default the first one), `settings` as `Explorer` takes them, and
-        `play`, whether the time bar plays from the start.
+        plain text, and may have a `title`, a `view` (by default the first one), `settings` as `Explorer` takes them,
+        and `play`, whether the time bar plays from the start.
     analysis : Analysis
     views : sequence of View
         Those that can be shown.
@@ -41,8 +41,8 @@ def scenes_of(source: str | os.PathLike[str] | Sequence[Any], analysis: Analysis
     Returns
     -------
     list of dict
-        Each with `title`, `say`, `view`, `settings` and `play`; settings as `ExplorerState.settings` has them, with what
-        is selected.
+        Each with `title`, `say`, `view`, `settings` and `play`; settings as `ExplorerState.settings` has them, with
+        what is selected.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def scenes_of(source: str | os.PathLike[str] | Sequence[Any], analysis: Analysis
     for number, given in enumerate(listed, start=1):
         try:
             scenes.append(_scene(given, analysis, {view.name: view for view in views}))
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"{where}scene {number}: {error}") from None
     return scenes
 
@@ -106,7 +106,7 @@ def _scene(given: Any, analysis: Analysis, views: Mapping[str, View]) -> Scene:
     if not texts["say"]:
         raise ValueError("nothing to say: it needs a sentence, say: ...")
     view, play = given.get("view") or next(iter(views)), given.get("play", False)
-    if view not in views:
+    if not isinstance(view, str) or view not in views:
         raise ValueError(f"no view {shown(view)}; there are {', '.join(views)}")
     if not isinstance(play, bool):
         raise ValueError(f"play is true or false, not {shown(play)}")
@@ -128,5 +128,8 @@ def _text(name: str, value: Any) -> str:
 def _settings(given: Any, analysis: Analysis) -> dict[str, Any]:
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise ValueError(f"settings are names and values, such as dimensions: 2-D, not {shown(given)}")
-    state = ExplorerState(analysis, **given)
+    try:
+        state = ExplorerState(analysis, **given)
+    except TypeError as error:  # an unknown choice
+        raise ValueError(str(error)) from None
     return state.settings() | {name: getattr(state, name) for name in FLEETING if given.get(name) not in (None, [])}

@@ -1,12 +1,14 @@
 // The lecture: one card fills the screen, in type for the back row. Scenes are settings with a sentence each; without
 // scenes the card is there with its controls.
-import { el, timeAt } from "./controls.js";
+import { el, swatch, timeAt } from "./controls.js";
 import { download } from "./sharing.js";
+import { themed } from "./theme.js";
 
 // A page of this size is shown enlarged: its smallest letters, of 10 pixels, have 20 on a screen of 1920 by 1080.
 const PAGE = { width: 960, height: 540 };
 const LEAST_ZOOM = 1.4;
 const MOST_LETTERS = 400; // explorers/scenes.py: LONGEST
+const MOST_NAMES = 14; // of curves, below the title of a card
 
 const FIELDS = "input:not([type=range]), textarea, select, [contenteditable]";
 const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -45,6 +47,7 @@ export class Lecture {
     const leave = button("×", "leave the lecture", "back to the page (Escape)", () => this.leave());
     const steps = el("nav", { "aria-label": "scenes" }, this.back, this.count, this.next, leave);
     this.say = el("p", { role: "status" });
+    this.names = el("p", { className: "names" });
     return el("section", { className: "lecture" }, el("div", { className: "first" }, this.title, steps), this.say);
   }
 
@@ -159,8 +162,21 @@ export class Lecture {
 
   draw() {
     const { stage } = this;
+    this.names.remove();
     stage.show();
     stage.drawn = stage.draw();
+    if (this.on) stage.whenDrawn().then(() => this.name());
+  }
+
+  // Which colour is which curve, where the list of curves is not seen and the drawing does not say it.
+  name() {
+    const { stage, card } = this;
+    const traces = card?.view.marks?.every(({ kind }) => kind !== "label") ? (card.figure?.data ?? []) : [];
+    const numbers = [...new Set(traces.filter(({ type, meta }) => type !== "bar" && meta?.curve >= 0).map(({ meta }) => meta.curve))];
+    if (!numbers.length || numbers.length > MOST_NAMES) return;
+    const named = numbers.map((number) => stage.data.about.curves[number]);
+    this.names.replaceChildren(...named.map((curve) => el("span", {}, swatch({ ...curve, color: themed(curve.color, stage.theme) }), curve.label)));
+    card.drawing.parentElement.before(this.names);
   }
 
   // -- scenes that are made by clicking -----------------------------------------------------------------------------

@@ -54,8 +54,11 @@ export class Lecture {
   built() {
     const { body } = this.stage;
     body.addEventListener("keydown", (event) => this.key(event), { capture: true });
-    // After a click the keys are for the scenes again, not for the button or the slider.
-    body.addEventListener("pointerup", () => this.leads && body.getRootNode().activeElement?.matches("button, input") && body.getRootNode().activeElement.blur());
+    // After a click the keys are for the scenes again, not for the button, the slider or the picture.
+    body.addEventListener("pointerup", () => {
+      const { activeElement } = body.getRootNode();
+      if (this.leads && activeElement?.matches("button, input, canvas")) activeElement.blur();
+    });
     this.sized?.disconnect();
     this.sized = new ResizeObserver(() => this.resize());
     this.sized.observe(body);
@@ -80,16 +83,21 @@ export class Lecture {
     act();
   }
 
-  // What a key does; with Shift, arrows still turn the picture. A slider keeps its arrows, and a button its space.
+  // What a key does. A slider keeps its arrows, and a button its space; with Shift, arrows turn the picture.
   actOf({ key, shiftKey }, target) {
     const is = (selector) => target.matches?.(selector);
     if (key === "p" || key === "P") return () => this.toggle();
     if (!this.on) return null;
     if (key === "Escape") return () => this.leave();
-    if (!this.leads || shiftKey) return null;
+    if (!this.leads) return null;
+    if (shiftKey) return key.startsWith("Arrow") && !is("canvas, input") ? () => this.turn(key) : null;
     if (key === "PageDown" || (key === "ArrowRight" && !is("input")) || (key === " " && !is("button, summary"))) return () => this.go(this.at + 1);
     if (key === "PageUp" || (key === "ArrowLeft" && !is("input"))) return () => this.go(this.at - 1);
     return /^[1-9]$/.test(key) && key <= this.scenes.length ? () => this.go(Number(key) - 1) : null;
+  }
+
+  turn(key) {
+    this.card.drawing.querySelector("canvas[tabindex]")?.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey: true }));
   }
 
   // -- on and off ---------------------------------------------------------------------------------------------------

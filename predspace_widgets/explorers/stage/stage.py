@@ -10,8 +10,8 @@ from importlib.resources import files
 #: In the order in which they build on each other.
 MODULES = (
     *("packing", "inpca", "ellipses", "tables", "picture", "fill", "summary", "choices", "theme", "motion", "turning"),
-    *("ink", "space", "scene", "chart", "controls", "tabs", "numbers", "sharing", "live", "blocks", "bars", "card"),
-    *("stage", "hosts"),
+    *("ink", "space", "scene", "chart", "controls", "tabs", "numbers", "sharing", "lecture", "live", "blocks", "bars"),
+    *("card", "stage", "hosts"),
 )
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)
@@ -37,7 +37,8 @@ def module() -> str:
 @cache
 def style() -> str:
     """The style sheet."""
-    return files(__package__).joinpath("stage.css").read_text(encoding="utf-8")
+    folder = files(__package__)
+    return "".join(folder.joinpath(f"{name}.css").read_text(encoding="utf-8") for name in ("stage", "lecture"))
 
 
 @cache

@@ -13,7 +13,17 @@ import xarray as xr
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import DASHES, INK, MUTED, Style, axis, common_layout, curve_styles, plain, short
+from predspace_widgets.views.style import (
+    DASHES,
+    INK,
+    MUTED,
+    Style,
+    axis,
+    common_layout,
+    curve_styles,
+    plain,
+    short_names,
+)
 from predspace_widgets.views.view import Control, ResultView
 
 
@@ -142,9 +152,10 @@ def comparisons_figure(comparisons: Sequence[xr.Dataset], styles: Sequence[Style
     """
     data: list[dict[str, Any]] = []
     written, highest, seen = [], 0.0, [style.color for style in styles]
+    names = short_names([comparison.attrs["second"] for comparison in comparisons], _LETTERS)
     for number, (comparison, style) in enumerate(zip(comparisons, styles, strict=True)):
         about, grid = comparison.attrs, comparison["progress"].values
-        name = plain(short(about["second"], _LETTERS))
+        name = plain(names[number])
         dash = DASHES[seen[:number].count(style.color) % len(DASHES)]
         line = {
             "type": "scatter",

@@ -16,7 +16,7 @@ from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.outliers import outliers
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, plain, short
+from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, plain, short_names
 from predspace_widgets.views.view import Control, ResultView
 
 #: More of them are no picture that anybody reads.
@@ -103,7 +103,7 @@ def _drawn(differ: xr.Dataset) -> NDArray[np.intp]:
 
 
 def _layout(differ: xr.Dataset, order: NDArray[np.intp]) -> dict[str, Any]:
-    names = [plain(short(label, _LETTERS)) for label in differ["other"].values[order].tolist()]
+    names = [plain(name) for name in short_names(differ["other"].values[order].tolist(), _LETTERS)]
     if len(order) <= _MOST_NAMED:
         places, numbers = np.arange(len(order)).tolist(), [str(n + 1) for n in range(len(order))]
         names = [f"{name} {number}" for name, number in zip(names, numbers, strict=True)]
@@ -112,7 +112,9 @@ def _layout(differ: xr.Dataset, order: NDArray[np.intp]) -> dict[str, Any]:
         groups = [list(group) for _, group in itertools.groupby(range(len(order)), key=curves.__getitem__)]
         groups = sorted(groups, key=len, reverse=True)[:_MOST_NAMED]
         places = [sum(group) / len(group) for group in groups]
-        names, numbers = [plain(short(curves[group[0]], _LETTERS)) for group in groups], [""] * len(groups)
+        known = list(dict.fromkeys(curves))
+        of_curve = dict(zip(known, short_names(known, _LETTERS), strict=True))
+        names, numbers = [plain(of_curve[curves[group[0]]]) for group in groups], [""] * len(groups)
     ticks: dict[str, Any] = {"tickmode": "array", "tickvals": places, "showgrid": False}
     ticks |= {"tickfont": {"size": 11}, "range": [-0.5, len(order) - 0.5]}
     return common_layout(

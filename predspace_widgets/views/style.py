@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -129,6 +131,60 @@ def short(name: str, most: int = 28) -> str:
     ('even', 'a name of more…eight letters')
     """
     return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
+
+
+def short_names(names: Sequence[str], most: int = 28) -> list[str]:
+    """Names that tell each other apart, with no more letters than need be where some are long.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Labels of curves or runs, all different.
+    most : int
+        Letters of a name.
+
+    Returns
+    -------
+    list of str
+        As they are where none is longer. Else without the parts between "·", "@" and "/" that all share, and then
+        without those that most share, but for the first, until all fit or two would be the same. What is too long still
+        has its middle left out, and a number where that would be the same as another.
+
+    Examples
+    --------
+    >>> short_names(["even", "odd · simclr"], most=12)
+    ['even', 'odd · simclr']
+    >>> short_names(["digits @ cnn · sgd · none", "digits @ cnn · adam · none", "digits @ mlp · sgd · none"], most=12)
+    ['cnn · sgd', 'cnn · adam', 'mlp · sgd']
+    """
+    if max(map(len, names), default=0) <= most:
+        return list(names)
+    shorter = _without_common_parts(names, most)
+    cut = [short(name, most) for name in shorter]
+    times = Counter(cut)
+    place = Counter[str]()
+    for n, name in enumerate(cut):
+        if times[name] > 1:
+            place[name] += 1
+            cut[n] = f"{name} {place[name]}"
+    return cut
+
+
+def _without_common_parts(names: Sequence[str], most: int) -> list[str]:
+    rows = [re.split(r" · | @ |/", name) for name in names]
+    if len({len(row) for row in rows}) > 1:
+        return list(names)
+    usual = [Counter(column).most_common(1)[0] for column in zip(*rows, strict=True)]  # (value, how often), by part
+    left = [part for part, (_, times) in enumerate(usual) if times < len(names)]  # what all share goes
+    can_go = sorted(left[1:], key=lambda part: usual[part][1])  # the first is what a name begins with
+
+    def without(gone: set[int]) -> list[str]:
+        return [" · ".join(row[k] for k in left if k not in gone or row[k] != usual[k][0]) for row in rows]
+
+    gone: set[int] = set()
+    while can_go and max(map(len, without(gone))) > most and len(set(without({*gone, can_go[-1]}))) == len(names):
+        gone.add(can_go.pop())
+    return without(gone)
 
 
 def faint(color: str, opacity: float) -> str:

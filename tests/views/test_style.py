@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predspace_widgets.views.style import DASHES, PALETTE, Style, curve_styles, plain, short
+from predspace_widgets.views.style import DASHES, PALETTE, Style, curve_styles, plain, short, short_names
 
 N_BOTH = len(PALETTE) * len(DASHES)
 
@@ -63,6 +63,29 @@ def test_who_lacks_a_cone_tells_curves_apart_by_colour_or_by_dash(eyes: str) -> 
     assert [pair for pair in alike if pair[0].dash == pair[1].dash] == []
     if eyes != "all cones":
         assert alike  # without the dash they would be lost
+
+
+@given(
+    st.lists(st.text("ab ·@/", min_size=1, max_size=50), min_size=1, max_size=12, unique=True)
+    | st.lists(st.tuples(*[st.sampled_from(["sgd", "adam", "a longer one"])] * 5), min_size=1, unique=True).map(
+        lambda rows: [" · ".join(row) for row in rows]
+    ),
+    st.integers(8, 40),
+)
+def test_short_names_tell_each_other_apart(names: list[str], most: int) -> None:
+    shorter = short_names(names, most)
+    assert len(shorter) == len(names)
+    if max(map(len, names)) <= most:
+        assert shorter == names
+    assert len(set(shorter)) == len(names)
+    assert max(map(len, shorter)) <= max(most + 4, 12)  # room for a number
+
+
+def test_what_most_share_is_left_out_first() -> None:
+    names = [f"digits @ {network} · {optimiser} · none" for network in ("cnn", "mlp") for optimiser in ("sgd", "adam")]
+    assert short_names([*names, "digits @ cnn · sgd · moved"], 17) == [
+        *("cnn · sgd", "cnn · adam", "mlp · sgd", "mlp · adam", "cnn · sgd · moved"),
+    ]
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.randoms(use_true_random=False))

@@ -9,6 +9,7 @@ import base64
 import json
 import keyword
 import math
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote, unquote
@@ -249,7 +250,7 @@ open(document.getElementById("predspace-stage"));
 """
 
 
-def one_file(session: Session, settings: dict[str, Any]) -> str:
+def one_file(session: Session, settings: dict[str, Any], scenes: Sequence[Mapping[str, Any]] = ()) -> str:
     """An HTML page that holds the stage, plotly.js and the numbers: it works from a disk, without Python or a network.
 
     Parameters
@@ -257,18 +258,28 @@ def one_file(session: Session, settings: dict[str, Any]) -> str:
     session : Session
     settings : dict
         What is chosen at first, from `ExplorerState.settings`.
+    scenes : sequence of dict
+        What the lecture goes through as which it opens, from `scenes_of`.
 
     Returns
     -------
     str
+
+    Raises
+    ------
+    ValueError
+        A scene counts some samples only: the file does not hold what that needs.
     """
+    for number, scene in enumerate(scenes, start=1):
+        if scene["settings"].get("samples") is not None:
+            raise ValueError(f"scene {number} counts some samples only, for which a file does not hold the predictions")
     return _PAGE.format(
         policy=POLICY,
         title=escape(str(session.about["title"])),
         style=style(),
         choices=for_script(json.dumps(settings, allow_nan=False)),
         plotly=base64.b64encode(plotly_script()).decode(),
-        payload=base64.b64encode(session.payload(ahead=True, settings=settings)).decode(),
+        payload=base64.b64encode(session.payload(ahead=True, settings=settings, scenes=scenes)).decode(),
         module=module().replace("</script", "<\\/script"),
     )
 

@@ -202,18 +202,10 @@ def import_row() -> tuple[str, ...]:
             subprocess.run([sys.executable, "-c", timed.format(module)], capture_output=True, check=True).stdout
         )
 
-    names = "predspace_widgets", "xarray"
-    seconds, alone = (
-        min(times) for times in zip(*([seconds_of(name) for name in names] for _ in range(7)), strict=True)
-    )
-    return (
-        "import predspace_widgets",
-        f"{seconds:.2f} s",
-        "import xarray",
-        f"{alone:.2f} s",
-        f"{alone / seconds:.2f}x",
-        "",
-    )
+    by_turns = [(seconds_of("predspace_widgets"), seconds_of("xarray")) for _ in range(7)]
+    seconds, alone = (min(times) for times in zip(*by_turns, strict=True))
+    ratio = f"{alone / seconds:.2f}x"
+    return "import predspace_widgets", f"{seconds:.2f} s", "import xarray", f"{alone:.2f} s", ratio, ""
 
 
 def plain_reindex(run: np.ndarray, reached: np.ndarray, grid: np.ndarray) -> np.ndarray:

@@ -64,7 +64,8 @@ def record_and_import() -> None:
             recorder.record(ds.probs.values[epoch].astype(float), epoch=epoch)
     np.save("probs.npy", ds.probs.values[:3].astype(np.float32))
     np.save("labels.npy", ds.label.values)
-    command("import probs.npy imported.zarr.zip --labels labels.npy --epochs checkpoints --probs --row-tolerance 0.01")
+    told = "--tasks mine --method supervised --seeds 0 --epochs checkpoints --probs --row-tolerance 0.01"
+    command(f"import probs.npy imported.zarr.zip --labels labels.npy {told}")
     for name in ("recorded.zarr", "imported.zarr.zip"):
         assert "none" in command(f"info {name} --verify")
 

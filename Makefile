@@ -7,8 +7,9 @@
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
 # make bench-served [BEFORE=...]  what 40 visitors feel of one server, in the same way
-# make docs     builds the pages of docs/ into build/docs, runs their code, and fails on any warning
-#               and on a page that would load anything from elsewhere
+# make docs     builds the pages of docs/ into build/docs, runs their code, and fails on any warning, on a link
+#               that leads nowhere, and on a page that would load anything from elsewhere
+# make picture  plays the explorer in a browser and makes docs/explorer.webp of it, the picture of README.md
 # make licences lists the licence of everything that is installed
 # make pins     writes requirements/*.txt anew: the newest versions that pyproject.toml allows with UPGRADE=--upgrade
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
@@ -30,7 +31,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz torture wheel setup lab bench bench-large bench-ui bench-served demo-data docs licences pins
+.PHONY: app test fuzz torture wheel setup lab bench bench-large bench-ui bench-served demo-data docs picture licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -75,8 +76,11 @@ demo-data: $(LAB)
 	$(BIN)/predspace record sweep --out data/sweep.zarr.zip --overwrite
 
 docs: $(TEST)
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
-	! grep --recursive --extended-regexp '<(script|link|img)[^>]+(src|href)="?https?:' --include '*.html' build/docs
+	rm -rf build/docs
+	$(BIN)/sphinx-build --jobs auto --fail-on-warning --keep-going --quiet docs build/docs
+
+picture: $(TEST)
+	$(BIN)/python docs/moving_picture.py
 
 licences: $(TEST)
 	$(BIN)/pip-licenses --with-urls --order license --format markdown

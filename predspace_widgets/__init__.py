@@ -15,6 +15,7 @@ from predspace_widgets.late import late
 if TYPE_CHECKING:
     from predspace_widgets import accessor, analysis, geometry, trajectories
     from predspace_widgets.explorers.explorer import Explorer
+    from predspace_widgets.explorers.octant import Octant
     from predspace_widgets.geometry import InPCA
     from predspace_widgets.training.recorder import Recorder
     from predspace_widgets.trajectories import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Explorer",
     "InPCA",
+    "Octant",
     "Recorder",
     "Selection",
     "accessor",
@@ -52,6 +54,7 @@ __all__ = [
 _MODULES = {
     "Explorer": "explorers.explorer",
     "InPCA": "geometry.inpca",
+    "Octant": "explorers.octant",
     "Recorder": "training.recorder",
     **{name: name for name in ("accessor", "analysis", "geometry", "trajectories")},
 }

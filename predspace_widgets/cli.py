@@ -9,7 +9,7 @@ import webbrowser
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -83,6 +83,12 @@ def serve(
         Path | None, typer.Option(help="Folder for what is measured ahead, for the next start and other processes.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="Path under which a proxy passes all on.")] = "",
+    present: Annotated[
+        bool, typer.Option("--present", help="Open as a lecture; on the demo, the talk that ships with it.")
+    ] = False,
+    scenes: Annotated[
+        Path | None, typer.Option(help="YAML list of what a lecture on the first dataset shows (key P).")
+    ] = None,
     allow_host: Annotated[list[str] | None, _ALLOW_HOST] = None,
     frame_ancestor: Annotated[list[str] | None, _FRAME] = None,
     password: Annotated[str | None, _PASSWORD] = None,
@@ -117,6 +123,7 @@ def serve(
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
+    talk, why_none = _talk(opened[0], scenes, present)
 
     def say_address() -> None:
         there = f"http://{address}:{port}{'/' if prefix else ''}{prefix.strip('/')}"
@@ -129,12 +136,14 @@ def serve(
             _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
     sockets = inherited()
+    if why_none and not sockets:
+        _errors.print(f"[yellow]no scenes:[/] {escape(why_none)}", highlight=False, soft_wrap=True)
     if num_procs > 1 and not sockets:
         _check_one_place(paths, allow_training)
         warn()
         raise typer.Exit(serve_in_processes(sys.argv[1:], num_procs, port, address, cache, say_address))
     trainings = _trainings(trained) if allow_training else None
-    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets)
+    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets, talk, present)
     if not sockets:
         warn()
         say_address()
@@ -152,6 +161,20 @@ def _trainings(folder: Path) -> Trainings:
         _errors.print(f"[bold red]warning:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return NoTrainings(error)
     return Launcher(folder)
+
+
+def _talk(ds: xr.Dataset, path: Path | None, present: bool) -> tuple[list[dict[str, Any]], str]:
+    """The scenes of a lecture, and why there are none."""
+    from predspace_widgets.analysis import analysis_of
+    from predspace_widgets.explorers.scenes import SHIPPED, is_demo, scenes_of
+    from predspace_widgets.explorers.session import Session
+
+    if path is None and not present:
+        return [], ""
+    analysis = analysis_of(ds)
+    if path is None and not is_demo(analysis):
+        return [], "the talk that ships is about the demo; --scenes FILE gives one of your own, else one card is shown"
+    return scenes_of(path or SHIPPED, analysis, Session(analysis).views), ""
 
 
 def _check_one_place(paths: list[str], allow_training: bool) -> None:

@@ -88,7 +88,7 @@ def spectrum(
         the draws, and of the data, in which the axis has as large a share; `above_null`, true for the first axes up to
         the one whose share is not larger than the null's.
 
-        Of the data and, by the name null_..., of each draw (draw): `participation_ratio`, from which imaginary axes
+        Of the data and, by the name ``null_...``, of each draw (draw): `participation_ratio`, from which imaginary axes
         take, and `participation_ratio_of_magnitudes`, to which they add as real ones do: where the two differ much,
         neither is a number of dimensions. Of the first `n_axes` axes `decades_per_axis`, the powers of ten by which
         eigenvalues fall from one to the next, `decades`, those from the first to the last, and `residual`, what the

@@ -34,7 +34,7 @@ def squared_intervals(distances: Array, metric: str) -> Array:
 def overlaps(P: ArrayLike, Q: ArrayLike) -> Array:
     """Bhattacharyya coefficient of each sample, b_n = sum_c sqrt(P_nc Q_nc).
 
-    Computed as 1 - |sqrt(P_n) - sqrt(Q_n)|^2 / 2, which keeps its digits where P and Q are close.
+    Computed as ``1 - |sqrt(P_n) - sqrt(Q_n)|^2 / 2``, which keeps its digits where P and Q are close.
 
     Parameters
     ----------

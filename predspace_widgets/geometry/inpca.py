@@ -77,7 +77,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     signature_ : array of int, shape (n_components,)
         +1 for a real axis, -1 for an imaginary one.
     explained_stress_ : array, shape (n_components,)
-        Of the first 1, 2, ... axes: 1 - sqrt(1 - sum_{i<=k} lambda_i^2 / |W|_F^2). 1 where all points coincide.
+        Of the first 1, 2, ... axes: ``1 - sqrt(1 - sum_{i<=k} lambda_i^2 / |W|_F^2)``. 1 where all points coincide.
     landmarks_ : array of int, shape (m,)
         Only with landmarks: their indices. The eigenvalues are then those of all points, as far as the coordinates go,
         and the explained stress is that of the landmarks' distances by their coordinates (see `explained_stress`).

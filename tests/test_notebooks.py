@@ -63,7 +63,7 @@ def test_runs_from_top_to_bottom(name: str) -> None:
 
 def test_every_claim_of_the_paper_gets_a_verdict() -> None:
     # The verdicts are computed: no text of the notebook may say what the data do not.
-    source = "".join(cell.source for cell in code_cells(read("02_claims.ipynb")))
+    source = "".join(cell.source for cell in code_cells(read("05_claims.ipynb")))
     for number in ("1", "2", "3a", "3b", "4", "5a", "5b", "6", "7a", "7b", "8a", "8b"):
         assert source.count(f'"{number}. ') == 1
 

@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.frame import MOST_EXACT
-from predspace_widgets.analysis.large.blocks import blas_on_one_thread
 from predspace_widgets.analysis.measurements import digest
 from predspace_widgets.analysis.nulls import N_DRAWS, NULLS, Shuffle, shuffle_runs
 from predspace_widgets.geometry import pairwise, participation_ratio, sloppiness
 from predspace_widgets.geometry.dimension import axes_above_null, p_of_axes, stress_of_axes
 from predspace_widgets.geometry.distance import Metric, check_metric, squared_intervals
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.geometry.threads import blas_on_one_thread
 from predspace_widgets.trajectories.selection import Selection, rows_of_runs
 
 _EVERYTHING = Selection()

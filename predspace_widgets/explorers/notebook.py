@@ -6,19 +6,14 @@ import threading
 from html import escape
 from typing import Any
 
+import anywidget
+import traitlets
+
 from predspace_widgets.explorers.hosting import Answers
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.explorers.still import still
-
-try:
-    import anywidget
-    import traitlets
-except ImportError as error:
-    raise ImportError(
-        'the explorer in a notebook needs anywidget: pip install "predspace-widgets[notebook]"'
-    ) from error
 
 
 class StageWidget(anywidget.AnyWidget):

@@ -147,7 +147,7 @@ async function inNotebook(model, root) {
     choices: model.get("choices"),
     plotly: plotlyOnce(async () => (await plotlyOfLab()) ?? plotlyFrom(await ask("plotly", { kind: "plotly" }))),
     ask,
-    save: (choices) => ask("save", { kind: "save", choices }),
+    save: (choices, scenes) => ask("save", { kind: "save", choices, scenes }),
     tell: (choices) => {
       model.set("choices", choices);
       model.save_changes();
@@ -172,7 +172,7 @@ async function inPanel(model, root) {
     choices: model.choices,
     plotly: plotlyOnce(async () => plotlyFrom(await ask("plotly", { kind: "plotly" }))),
     ask,
-    save: (choices) => ask("save", { kind: "save", choices }),
+    save: (choices, scenes) => ask("save", { kind: "save", choices, scenes }),
     tell: (choices) => {
       model.choices = choices;
     },
@@ -193,7 +193,7 @@ export async function served(root) {
   };
   const host = { payload, ask, choices: {}, tell: () => {}, on: () => {}, address: true };
   host.plotly = plotlyOnce(() => plotlyFromUrl(plotly));
-  host.save = (choices) => ask("save", { kind: "save", choices });
+  host.save = (choices, scenes) => ask("save", { kind: "save", choices, scenes });
   await mount(root, host).catch((error) => {
     console.error(error);
     root.textContent = `The explorer could not start: ${error.message}`;

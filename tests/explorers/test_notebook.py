@@ -67,7 +67,7 @@ def test_questions_are_answered(explorer: Explorer, monkeypatch: pytest.MonkeyPa
     explorer.widget._handle_custom_msg(request, [])
     wait_for(lambda: told)
     [(message, [content])] = told
-    assert message == {"packed": True, "bytes": False, "number": 1}
+    assert message == {"packed": True, "bytes": False, "number": 1, "stage": ""}
     assert unpack(content)[1]["embedding"].shape[0] == 18
     explorer.widget._handle_custom_msg({"number": 2, "kind": "nonsense"}, [])
     wait_for(lambda: len(told) == 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from html import escape
 from typing import Any
 
@@ -15,6 +16,8 @@ from predspace_widgets.explorers.still import still
 try:
     import anywidget
     import traitlets
+    from IPython import get_ipython
+    from IPython.display import HTML, display
 except ImportError as error:
     raise ImportError(
         'the explorer in a notebook needs anywidget: pip install "predspace-widgets[notebook]"'
@@ -38,12 +41,14 @@ class StageWidget(anywidget.AnyWidget):
     choices = traitlets.Dict().tag(sync=True)
     payload = traitlets.Bytes().tag(sync=True)
     height = traitlets.Unicode().tag(sync=True)
+    still = traitlets.Unicode().tag(sync=True)  # the name of the still pictures that it takes the place of
     live = traitlets.Bool(False).tag(sync=True)  # whether new checkpoints may come
 
     def __init__(self, session: Session, state: ExplorerState, height: str = "720px") -> None:
         self._session, self._state = session, state
         self._answers = Answers(session, state)
-        super().__init__(choices=self._answers.settings(), payload=session.payload(), height=height)
+        choices, name = self._answers.settings(), uuid.uuid4().hex
+        super().__init__(choices=choices, payload=session.payload(), height=height, still=name)
         self.observe(self._to_state, "choices")
         state.param.watch(self._from_state, list(state.choices()))
         self.on_msg(self._on_message)
@@ -69,10 +74,40 @@ class StageWidget(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**options)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         if data is not None:
-            data["text/html"] = self._still()  # what stays where no widget can be shown
+            data["text/html"] = leave_still(self._still(), self.still)  # what stays where no widget can be shown
         return bundle
 
     def _still(self) -> str:
         """The picture as lines of SVG, without a script."""
         title = escape(str(self._session.about["title"]))
         return f"<p><b>{title}</b>: run this cell for the explorer.</p>{still(self._session.analysis, self._state)}"
+
+
+def leave_still(html: str, name: str) -> str:
+    """Leave a still picture in a notebook, as an output of its own before that of the widget.
+
+    JupyterLab shows a saved widget as an error, whatever other formats lie beside it. So the picture comes before; the
+    stage hides it once it is there, and while there is none, a rule of style hides the error.
+
+    Parameters
+    ----------
+    html : str
+        The still picture.
+    name : str
+        By which the stage finds it.
+
+    Returns
+    -------
+    str
+        What is to be beside the widget: nothing, or, where there is no Jupyter kernel, the still picture itself.
+    """
+    if getattr(get_ipython(), "kernel", None) is None:
+        return html
+    display(HTML(f'<div class="predspace-still" data-still="{name}">{_NO_ERROR}{html}</div>'))
+    return "<!-- the picture stands above -->"
+
+
+# A widget without its model has no element inside.
+_NO_ERROR = """<style>
+.jp-OutputArea-child:has(.predspace-still) + .jp-OutputArea-child .jupyter-widgets:not(:has(*)) { display: none; }
+</style>"""

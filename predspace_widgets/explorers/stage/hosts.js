@@ -146,7 +146,7 @@ async function inNotebook(model, root) {
   const mail = new Mail((message) => model.send(message), () => model.comm_live ?? true);
   const ask = newestOnly((request) => mail.send(request));
   model.on("msg:custom", (message, buffers) => mail.hear(message, buffers?.[0]));
-  return mount(root, {
+  const stage = await mount(root, {
     payload: async () => bytesOf(model.get("payload")),
     choices: model.get("choices"),
     plotly: plotlyOnce(async () => (await plotlyOfLab()) ?? plotlyFrom(await ask("plotly", { kind: "plotly" }))),
@@ -160,6 +160,8 @@ async function inNotebook(model, root) {
     live: { now: () => model.get("live"), on: (listen) => model.on("change:live", listen) },
     address: false,
   });
+  for (const still of document.querySelectorAll(`[data-still="${model.get("still")}"]`)) still.hidden = true;
+  return stage;
 }
 
 // A component of somebody's Panel page.

@@ -171,12 +171,8 @@ def jupyter(start: Servers, tmp_path_factory: pytest.TempPathFactory) -> Jupyter
     startup.mkdir(parents=True)
     (startup / "no_internet.py").write_text(NO_INTERNET)
     options = ["--no-browser", "--allow-root", "--ServerApp.port=PORT", "--IdentityProvider.token="]
-    options += [
-        "--ServerApp.disable_check_xsrf=True",
-        f"--ServerApp.root_dir={folder}",
-        "--LabApp.expose_app_in_browser=True",
-    ]
-    options += ["--JupyterNotebookApp.expose_app_in_browser=True"]
+    options += [f"--ServerApp.root_dir={folder}", "--ServerApp.disable_check_xsrf=True"]
+    options += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
     address = start("notebook", *options, path="/lab", environment={"IPYTHONDIR": str(ipython)})
     return Jupyter(address.removesuffix("/lab"), folder)
 
@@ -189,12 +185,13 @@ def open_notebook(page: Page, jupyter: Jupyter) -> Iterator[Callable[..., Notebo
         path = write(jupyter.folder, *what) if isinstance(what, tuple) else what
         if path.parent != jupyter.folder:
             path = Path(shutil.copy(path, jupyter.folder))
-        opened.append(Notebook(page, jupyter.address, path, face))
-        return opened[-1]
+        notebooks.append(Notebook(page, jupyter.address, path, face))
+        return notebooks[-1]
 
-    opened: list[Notebook] = []
+    notebooks: list[Notebook] = []
+    page.on("dialog", lambda dialog: dialog.accept())  # whether to leave what is not saved
     yield open_
-    for notebook in opened[-1:]:
+    for notebook in notebooks[-1:]:
         notebook.end()
 
 

@@ -61,7 +61,6 @@ class Notebook:
 
     def __init__(self, page: Page, address: str, path: Path, face: str = "lab") -> None:
         self.page, self.address, self.path = page, address, path
-        page.on("dialog", lambda dialog: dialog.accept())  # whether to leave what is not saved
         place = f"lab/workspaces/{uuid.uuid4().hex}/tree" if face == "lab" else face
         page.goto(f"{address}/{place}/{path.name}")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()

@@ -6,8 +6,9 @@
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
 # make bench-served [BEFORE=...]  what 40 visitors feel of one server, in the same way
-# make docs     builds the pages of docs/ into build/docs, runs their code, and fails on any warning
-#               and on a page that would load anything from elsewhere
+# make docs     builds the pages of docs/ into build/docs, runs their code, and fails on any warning, on a link
+#               that leads nowhere, and on a page that would load anything from elsewhere
+# make picture  plays the explorer in a browser and makes docs/explorer.webp of it, the picture of README.md
 # make licences lists the licence of everything that is installed
 # make pins     writes requirements/*.txt anew: the newest versions that pyproject.toml allows with UPGRADE=--upgrade
 # TORCH_INDEX=… takes torch from another package index (see README.md, "Install")
@@ -17,11 +18,11 @@ PORT ?= 5006
 MINUTES ?= 5
 VENV := .venv
 BIN := $(VENV)/bin
-# Everything by its hash, but torch, whose builds differ from index to index; then this package, with what one system
-# alone needs besides.
-INSTALL = $(BIN)/pip install --no-deps --require-hashes --requirement requirements/$(1).txt && \
-	$(BIN)/pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) --requirement requirements/torch.txt && \
-	$(BIN)/pip install --no-build-isolation --editable
+# Everything by its hash, but torch, whose builds differ from index to index.
+INSTALL = $(BIN)/pip install --no-deps --require-hashes --requirement requirements/$(1).txt
+TORCH = $(BIN)/pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) --requirement requirements/torch.txt
+# This package, with what one system alone needs besides.
+ITSELF = $(BIN)/pip install --no-build-isolation --editable
 COMPILE := $(VENV)/.pins/bin/pip-compile --quiet --generate-hashes --strip-extras --annotation-style line $(UPGRADE) \
 	--no-header --no-emit-options --build-deps-for editable --unsafe-package torch --unsafe-package torchvision \
 	--constraint requirements/torch.txt
@@ -29,7 +30,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data docs licences pins
+.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data docs picture licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -53,10 +54,10 @@ setup: $(APP)
 lab: $(LAB)
 	$(BIN)/jupyter lab notebooks
 
-bench: $(APP)
+bench: $(LAB)
 	$(BIN)/python benchmarks/bench.py
 
-bench-large: $(APP)
+bench-large: $(LAB)
 	$(BIN)/python benchmarks/bench_large.py $(FOLDER)
 
 bench-ui: $(TEST)
@@ -65,13 +66,16 @@ bench-ui: $(TEST)
 bench-served: $(TEST)
 	$(BIN)/python -m benchmarks.bench_served $(if $(BEFORE),--before $(BEFORE))
 
-demo-data: $(APP)
+demo-data: $(LAB)
 	$(BIN)/predspace record digits --out data/digits.zarr.zip --overwrite
 	$(BIN)/predspace record sweep --out data/sweep.zarr.zip --overwrite
 
 docs: $(TEST)
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
-	! grep --recursive --extended-regexp '<(script|link|img)[^>]+(src|href)="?https?:' --include '*.html' build/docs
+	rm -rf build/docs
+	$(BIN)/sphinx-build --jobs auto --fail-on-warning --keep-going --quiet docs build/docs
+
+picture: $(TEST)
+	$(BIN)/python docs/moving_picture.py
 
 licences: $(TEST)
 	$(BIN)/pip-licenses --with-urls --order license --format markdown
@@ -81,19 +85,25 @@ pins:
 		($(PYTHON) -m venv $(VENV)/.pins && $(VENV)/.pins/bin/pip install pip-tools==7.6.2)
 	$(COMPILE) --all-extras --output-file requirements/test.txt pyproject.toml
 	$(COMPILE) --constraint requirements/test.txt --output-file requirements/app.txt pyproject.toml
-	$(COMPILE) --constraint requirements/test.txt --extra notebook --output-file requirements/notebook.txt pyproject.toml
+	$(COMPILE) --constraint requirements/test.txt --extra lab --extra train --extra cluster \
+		--output-file requirements/lab.txt pyproject.toml
 
 # A stamp in .venv says what is installed; it is made again when a pin or the package's own metadata changes.
 $(APP): $(wildcard requirements/*.txt) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "predspace_widgets needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(call INSTALL,app) .
+	$(call INSTALL,app)
+	$(ITSELF) .
 	touch $@
 
 $(LAB): $(APP)
-	$(call INSTALL,notebook) '.[notebook]'
+	$(call INSTALL,lab)
+	$(TORCH)
+	$(ITSELF) '.[lab,train,cluster]'
 	touch $@
 
 $(TEST): $(APP)
-	$(call INSTALL,test) '.[notebook,lightning,huggingface,import,oauth,docs,oracles,dev]'
+	$(call INSTALL,test)
+	$(TORCH)
+	$(ITSELF) '.[all,docs,oracles,dev]'
 	touch $@

@@ -8,27 +8,32 @@
 
 from typing import TYPE_CHECKING, Any
 
-from predspace_widgets import accessor, analysis, geometry, trajectories  # the accessor registers ds.predspace
-from predspace_widgets.trajectories import (
-    Selection,
-    demo,
-    import_trajectories,
-    join,
-    make_trajectories,
-    open_trajectories,
-    save_trajectories,
-    sloppy_family,
-    validate,
-)
+import xarray as xr
+
+from predspace_widgets.late import late
 
 if TYPE_CHECKING:
+    from predspace_widgets import accessor, analysis, geometry, trajectories
     from predspace_widgets.explorers.explorer import Explorer
+    from predspace_widgets.explorers.octant import Octant
     from predspace_widgets.geometry import InPCA
     from predspace_widgets.training.recorder import Recorder
+    from predspace_widgets.trajectories import (
+        Selection,
+        demo,
+        import_trajectories,
+        join,
+        make_trajectories,
+        open_trajectories,
+        save_trajectories,
+        sloppy_family,
+        validate,
+    )
 
 __all__ = [
     "Explorer",
     "InPCA",
+    "Octant",
     "Recorder",
     "Selection",
     "accessor",
@@ -45,22 +50,20 @@ __all__ = [
     "validate",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Late, for what they bring along: ipywidgets, scikit-learn, and the trainer.
-    if name == "Explorer":
-        from predspace_widgets.explorers.explorer import Explorer
-
-        return Explorer
-    if name == "InPCA":
-        return geometry.InPCA
-    if name == "Recorder":
-        from predspace_widgets.training.recorder import Recorder
-
-        return Recorder
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# All but xarray comes when it is used: numba, scipy, dask, zarr, pandas' tables, ipywidgets.
+_MODULES = {
+    "Explorer": "explorers.explorer",
+    "InPCA": "geometry.inpca",
+    "Octant": "explorers.octant",
+    "Recorder": "training.recorder",
+    **{name: name for name in ("accessor", "analysis", "geometry", "trajectories")},
+}
+__getattr__, __dir__ = late(__name__, {name: _MODULES.get(name, "trajectories") for name in __all__})
 
 
-def __dir__() -> list[str]:
-    # What is there, with what comes late: nothing that is only needed here.
-    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+@xr.register_dataset_accessor("predspace")  # type: ignore[no-untyped-call]
+def _predspace(ds: xr.Dataset) -> Any:
+    """`ds.predspace`; see `accessor.PredspaceAccessor`."""
+    from predspace_widgets.accessor import PredspaceAccessor
+
+    return PredspaceAccessor(ds)

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from predspace_widgets.explorers.explorer import Explorer
 
 
-@xr.register_dataset_accessor("predspace")  # type: ignore[no-untyped-call]
 class PredspaceAccessor:
     """Labelled measurements on a trajectories dataset; see `predspace_widgets.analysis.Analysis`.
 
@@ -339,7 +338,7 @@ class PredspaceAccessor:
         ----------
         metric : {"bhattacharyya", "great_circle", "symmetric_kl", "euclidean"}
         device : str
-            Where torch computes: "cpu" or "cuda".
+            "cpu", or where torch computes, such as "cuda", which needs the extra `train`.
         keep : bool, optional
             Whether results are kept on disk; by default those of predictions larger than 256 MB.
         show_progress : bool

@@ -9,15 +9,18 @@ import webbrowser
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from predspace_widgets.extras import MissingExtraError, needs
+
 if TYPE_CHECKING:
     import xarray as xr
 
+    from predspace_widgets.explorers.trainings import Trainings
     from predspace_widgets.training import Recipe
 
 app = typer.Typer(
@@ -80,6 +83,12 @@ def serve(
         Path | None, typer.Option(help="Folder for what is measured ahead, for the next start and other processes.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="Path under which a proxy passes all on.")] = "",
+    present: Annotated[
+        bool, typer.Option("--present", help="Open as a lecture; on the demo, the talk that ships with it.")
+    ] = False,
+    scenes: Annotated[
+        Path | None, typer.Option(help="YAML list of what a lecture on the first dataset shows (key P).")
+    ] = None,
     allow_host: Annotated[list[str] | None, _ALLOW_HOST] = None,
     frame_ancestor: Annotated[list[str] | None, _FRAME] = None,
     password: Annotated[str | None, _PASSWORD] = None,
@@ -114,6 +123,7 @@ def serve(
     if together:
         names, opened = [" + ".join(names)], [join(opened, names=names)]
     datasets = dict(zip(names, opened, strict=True))
+    talk, why_none = _talk(opened[0], scenes, present)
 
     def say_address() -> None:
         there = f"http://{address}:{port}{'/' if prefix else ''}{prefix.strip('/')}"
@@ -126,20 +136,45 @@ def serve(
             _errors.print(f"[bold red]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
 
     sockets = inherited()
+    if why_none and not sockets:
+        _errors.print(f"[yellow]no scenes:[/] {escape(why_none)}", highlight=False, soft_wrap=True)
     if num_procs > 1 and not sockets:
         _check_one_place(paths, allow_training)
         warn()
         raise typer.Exit(serve_in_processes(sys.argv[1:], num_procs, port, address, cache, say_address))
-    trainings = None
-    if allow_training:
-        from predspace_widgets.training.launch import Launcher
-
-        trainings = Launcher(trained)
-    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets)
+    trainings = _trainings(trained) if allow_training else None
+    server = make_server(datasets, port, address, trainings, access, prefix, cache, sockets, talk, present)
     if not sockets:
         warn()
         say_address()
     server.run_until_shutdown()
+
+
+def _trainings(folder: Path) -> Trainings:
+    """What starts trainings; where torch is not installed, what says so here and on the pages."""
+    from predspace_widgets.explorers.trainings import NoTrainings
+
+    try:
+        with needs("training"):
+            from predspace_widgets.training.launch import Launcher
+    except MissingExtraError as error:
+        _errors.print(f"[bold red]warning:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return NoTrainings(error)
+    return Launcher(folder)
+
+
+def _talk(ds: xr.Dataset, path: Path | None, present: bool) -> tuple[list[dict[str, Any]], str]:
+    """The scenes of a lecture, and why there are none."""
+    from predspace_widgets.analysis import analysis_of
+    from predspace_widgets.explorers.scenes import SHIPPED, is_demo, scenes_of
+    from predspace_widgets.explorers.session import Session
+
+    if path is None and not present:
+        return [], ""
+    analysis = analysis_of(ds)
+    if path is None and not is_demo(analysis):
+        return [], "the talk that ships is about the demo; --scenes FILE gives one of your own, else one card is shown"
+    return scenes_of(path or SHIPPED, analysis, Session(analysis).views), ""
 
 
 def _check_one_place(paths: list[str], allow_training: bool) -> None:
@@ -161,7 +196,9 @@ def record(
     recipe: Annotated[str | None, typer.Argument(help="A recipe's name or the path of a recipe file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Dataset to write: .zarr.zip, .zarr or .nc.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds, from 0, instead of the recipe's.", min=1)] = None,
-    workers: Annotated[int | None, typer.Option(help="Number of processes; by default one a core.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes; one a core, or one without the extra cluster.", min=1)
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler whose workers train.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to train, cpu or cuda, instead of the recipe's.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it is there already.")] = False,
@@ -172,7 +209,8 @@ def record(
     Finished runs are kept in a folder beside OUT until all are there: the same command again goes on where it ended.
     Ctrl-C (exit code 130) and SIGTERM (143) stop it.
     """
-    from predspace_widgets.training import built_in_recipes, load_recipe
+    with needs("recording"):
+        from predspace_widgets.training.recipe import built_in_recipes, load_recipe
     from predspace_widgets.trajectories import check_path
     from predspace_widgets.trajectories.divergence import diverged
 
@@ -232,7 +270,8 @@ def download(
     folder: Annotated[Path | None, typer.Option(help="Where to put it, instead of the usual place.")] = None,
 ) -> None:
     """Get a dataset of images to train on from where it is published."""
-    from predspace_widgets.training import datasets
+    with needs("a dataset of images"):
+        from predspace_widgets.training import datasets
 
     _console.print(f"{dataset} is in {escape(str(datasets.download(dataset, folder)))}", highlight=False)
 
@@ -389,7 +428,7 @@ def main() -> None:
     try:
         with ended_by_sigterm():
             app()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MissingExtraError) as error:
         for line in _lines(error):
             _errors.print(f"[red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
         sys.exit(2)

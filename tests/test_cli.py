@@ -86,6 +86,8 @@ def test_a_damaged_dataset_is_one_line_of_a_real_process(tmp_path: Path) -> None
         (["info", "text.zarr.zip"], "it cannot be read as .zarr.zip"),
         (["serve", "text.nc"], "/text.nc: it cannot be read as .nc"),
         (["serve", "--password-file", "nothing.txt"], "error: No such file or directory: 'nothing.txt'"),
+        (["serve", "--scenes", "talk.yaml"], "error: talk.yaml, scene 2: no curve 'mauve' in this dataset; it has "),
+        (["serve", "--scenes", "no.yaml"], "error: No such file or directory: 'no.yaml'"),
         (["serve", "a/same.zarr", "b/same.zarr"], "two datasets are named 'same'"),
         (["serve", "a.zarr", "b.zarr", "--together"], "2 of 4 are only in 'a' (0, 1), 2 of 4 are only in 'b' (4, 5)"),
         (["record", "digit", "--out", "x.zarr.zip"], "digits"),
@@ -116,6 +118,7 @@ def test_bad_input_is_exit_code_2_and_one_line(
     monkeypatch.chdir(tmp_path)
     for name in ("text.txt", "text.zarr.zip", "text.nc", "text.pkl"):
         Path(name).write_text("hello")
+    Path("talk.yaml").write_text("- say: All.\n- {say: Mauve., settings: {curves: mauve}}")
     if "--together" in arguments:
         ds = random_trajectories(n_samples=6, n_checkpoints=1)
         for name, samples in (("a", slice(4)), ("b", slice(2, 6))):
@@ -166,6 +169,24 @@ def test_a_published_picture_is_imported_and_described(
         "1: 0.7575, 2: 1.0000",
     ):
         assert fact in described, fact
+
+
+@pytest.mark.parametrize("data", ["mine.zarr", "the demo"])
+def test_a_lecture_without_a_file_is_the_talk_on_the_demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, data: str
+) -> None:
+    """On another dataset one card is shown, and why is said."""
+    asked: list[Any] = []
+    monkeypatch.setattr("predspace_widgets.explorers.page.make_server", lambda *all_of_it: asked.extend(all_of_it))
+    monkeypatch.setenv("COLUMNS", "400")
+    save_trajectories(random_trajectories(n_checkpoints=2), tmp_path / "mine.zarr")
+    with pytest.raises(AttributeError):  # None serves nothing
+        run(monkeypatch, "serve", *([tmp_path / data] if data == "mine.zarr" else []), "--present")
+    *_, scenes, present = asked
+    assert present
+    assert len(scenes) == (0 if data == "mine.zarr" else 9)
+    said = capsys.readouterr().err
+    assert said.count("no scenes: the talk that ships is about the demo") == (data == "mine.zarr")
 
 
 def test_datasets_are_served_together_by_the_names_of_their_files(

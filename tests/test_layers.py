@@ -12,6 +12,9 @@ import pytest
 PACKAGE = "predspace_widgets"
 #: Each layer, and those that it stands on.
 STANDS_ON = {
+    # How imports are: of what an extra brings, and late.
+    "extras": (),
+    "late": (),
     "geometry": (),
     "trajectories": ("geometry",),
     "analysis": ("geometry", "trajectories"),
@@ -22,6 +25,8 @@ STANDS_ON = {
     "accessor": ("geometry", "trajectories", "analysis", "views", "explorers"),
     "cli": ("geometry", "trajectories", "analysis", "views", "explorers", "accessor", "training"),
 }
+#: What all may stand on.
+EVERYWHERE = ("extras", "late")
 #: `python -m predspace_widgets` is the command.
 MAIN = {f"{PACKAGE}.__main__": "cli"}
 #: The mathematics takes and gives arrays.
@@ -77,7 +82,7 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
         if target not in STANDS_ON:  # a name of the top level, which imports every layer
             if layer != "cli":
                 found.append(f"{where} the top level, where {name} comes from")
-        elif target not in (layer, *STANDS_ON[layer]):
+        elif target not in (layer, *STANDS_ON[layer], *EVERYWHERE):
             found.append(f"{where} {target}")
     return found
 

@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis, analysis_of
 from predspace_widgets.analysis.frame import MOST_EXACT
-from predspace_widgets.analysis.large.blocks import blas_on_one_thread
 from predspace_widgets.analysis.measurements import digest
 from predspace_widgets.analysis.nulls import N_DRAWS, NULLS, Shuffle, shuffle_runs
 from predspace_widgets.geometry import pairwise, participation_ratio, sloppiness
 from predspace_widgets.geometry.dimension import axes_above_null, p_of_axes, stress_of_axes
 from predspace_widgets.geometry.distance import Metric, check_metric, squared_intervals
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.geometry.threads import blas_on_one_thread
 from predspace_widgets.trajectories.selection import Selection, rows_of_runs
 
 _EVERYTHING = Selection()
@@ -88,7 +88,7 @@ def spectrum(
         the draws, and of the data, in which the axis has as large a share; `above_null`, true for the first axes up to
         the one whose share is not larger than the null's.
 
-        Of the data and, by the name null_..., of each draw (draw): `participation_ratio`, from which imaginary axes
+        Of the data and, by the name ``null_...``, of each draw (draw): `participation_ratio`, from which imaginary axes
         take, and `participation_ratio_of_magnitudes`, to which they add as real ones do: where the two differ much,
         neither is a number of dimensions. Of the first `n_axes` axes `decades_per_axis`, the powers of ten by which
         eigenvalues fall from one to the next, `decades`, those from the first to the last, and `residual`, what the

@@ -237,7 +237,7 @@ def _checkpoint(analysis: Analysis, row: int) -> Point:
 def _runs_of(analysis: Analysis, name: Named) -> tuple[str, dict[str, NDArray[np.intp]]]:
     """The label of a run or a curve, and the rows of its runs by their names."""
     runs = rows_of_runs(analysis.ds)
-    known = {*analysis.curve_names, *(task for task, _ in analysis.curve_pairs)}
+    known = {*analysis.curve_names, *(task for task, *_ in analysis.curve_pairs)}
     if isinstance(name, str):
         if name in runs and name in known:
             raise ValueError(f"{name!r} is both a run and a curve: name the curve as (task, method)")

@@ -30,7 +30,7 @@ def tangents(
     """Speed of curves or runs along progress, and the angles between their tangents at equal progress.
 
     With X(t) = sqrt(P(t)) on the product of spheres, the tangent is dX/dt (see
-    `predspace_widgets.geometry.tangents_of`), the inner product of two the mean over samples of that in space,
+    `predspace_widgets.geometry.tangents.tangents_of`), the inner product of two the mean over samples of that in space,
     <V, W> = (1/N) sum_nc V_nc W_nc. The curves are at different points, and tangents are compared as vectors in space,
     not carried along a geodesic. A mean over seeds is smoother than a run: compare like with like.
 
@@ -45,7 +45,7 @@ def tangents(
     Returns
     -------
     xarray.Dataset
-        - `speed` (curve or run, progress): |dX/dt|, the root mean square angle that samples turn by a unit of progress,
+        - `speed` (curve or run, progress): ``|dX/dt|``, the root mean square angle that samples turn by a unit of progress,
           in radians. sqrt(2) times its integral over progress is the Riemann length of the reindexed way.
         - `angle` (curve or run, other, progress): between tangents, in radians, 0 where both go the same way, pi / 2 at
           right angles; NaN where one stands still.

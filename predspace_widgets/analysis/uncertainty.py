@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from predspace_widgets.analysis.analysis import Analysis
 from predspace_widgets.analysis.frame import MOST_EXACT
-from predspace_widgets.analysis.large.blocks import blas_on_one_thread, in_threads
+from predspace_widgets.analysis.large.blocks import in_threads
 from predspace_widgets.analysis.measurements import Measurements, squareform
 from predspace_widgets.geometry.bootstrap import N_CANDIDATES, Embedding, align, embed
 from predspace_widgets.geometry.inpca import align_signs
 from predspace_widgets.geometry.probabilities import Array
+from predspace_widgets.geometry.threads import blas_on_one_thread
 from predspace_widgets.trajectories.selection import Selection, rows_of_runs
 
 #: What is drawn anew.

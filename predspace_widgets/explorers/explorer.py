@@ -14,6 +14,7 @@ import xarray as xr
 
 from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.explorers.live import Following, follow_snapshots, follow_source, follow_store
+from predspace_widgets.explorers.scenes import scenes_of
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import code_of, one_file
 from predspace_widgets.explorers.state import ExplorerState
@@ -52,6 +53,9 @@ class Explorer:
     views : sequence of str or View, optional
         Which views are shown, in this order; the first is the large one. By default all of `VIEWS`, of a published
         picture without predictions those that need none.
+    scenes : path or list of mapping, optional
+        What a lecture goes through, which the key P begins: a YAML file, "digits" for the talk that ships, or the
+        scenes themselves, see `scenes_of`.
     height : str
         Of the stage in a notebook, as CSS writes lengths.
     choices : values of the parameters of `ExplorerState`
@@ -67,8 +71,8 @@ class Explorer:
     TypeError
         No dataset, or an unknown choice; the message names those there are.
     ValueError
-        A value that the dataset does not have, an unknown view, no valid trajectories dataset, or several that do not
-        fit together.
+        A value that the dataset does not have, an unknown view, scenes that cannot be shown, no valid trajectories
+        dataset, or several that do not fit together.
 
     Examples
     --------
@@ -87,6 +91,7 @@ class Explorer:
         *,
         state: ExplorerState | None = None,
         views: Sequence[str | View] | None = None,
+        scenes: str | Path | Sequence[Any] | None = None,
         height: str = "720px",
         **choices: Any,
     ) -> None:
@@ -105,6 +110,8 @@ class Explorer:
             state.param.update(**choices)
         self.state, self.height = state, height
         self.session = Session(analysis, None if views is None else [_view(view) for view in views])
+        if scenes is not None:
+            self.session.scenes = scenes_of(scenes, analysis, self.session.views)
         self.following: Following | None = None
 
     # -- choices and what is selected ----------------------------------------------------------------------------------
@@ -191,6 +198,29 @@ class Explorer:
             self.following = follow_snapshots(self.session, snapshots, task, method, seed)
         return self
 
+    def wait(self) -> None:
+        """Wait until all of an iterator that is followed has come, for as long as it takes; Ctrl-C ends the waiting.
+
+        Raises
+        ------
+        ValueError
+            Nothing is followed, or a dataset on disk, which is looked at until `stop`.
+        Exception
+            What ended it early, such as the error of the training that was followed.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import geodesic_run
+        >>> ds = geodesic_run(5)
+        >>> explorer = Explorer(ds).follow((probs, epoch) for epoch, probs in enumerate(ds["probs"].values))
+        >>> explorer.wait()
+        >>> explorer.following.is_running
+        False
+        """
+        if self.following is None:
+            raise ValueError("this explorer follows nothing: call its follow() first")
+        self.following.wait()
+
     def stop(self) -> None:
         """End what `follow` began.
 
@@ -273,6 +303,8 @@ class Explorer:
     def save(self, path: str | Path) -> Path:
         """Write one HTML file that holds the stage and its numbers: it works without Python and without a network.
 
+        Where the explorer has scenes, it opens as a lecture, which Escape ends.
+
         Parameters
         ----------
         path : str or Path
@@ -281,10 +313,15 @@ class Explorer:
         Returns
         -------
         Path
+
+        Raises
+        ------
+        ValueError
+            A scene counts some samples only: the file does not hold what that needs.
         """
         path = Path(path)
         with replacing(path) as new:
-            new.write_text(one_file(self.session, self.state.settings()), encoding="utf-8")
+            new.write_text(one_file(self.session, self.state.settings(), self.session.scenes), encoding="utf-8")
         return path
 
     def _repr_mimebundle_(self, **options: Any) -> Any:

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from predspace_widgets.explorers.scenes import scenes_of
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import one_file
 from predspace_widgets.explorers.stage.stage import plotly_script
 from predspace_widgets.explorers.state import FLEETING, ExplorerState
 from predspace_widgets.explorers.trainings import answer_training
+from predspace_widgets.extras import MissingExtraError
 from predspace_widgets.trajectories import DamagedError
 
 _log = logging.getLogger(__name__)
@@ -106,11 +108,13 @@ def answer_to(
         if kind == "save":
             choices = ExplorerState(session.analysis)
             choices.apply(request.get("choices"))
-            return {"bytes": True}, one_file(session, choices.settings()).encode()
+            given = request.get("scenes")
+            scenes = scenes_of(given, session.analysis, session.views) if isinstance(given, list) and given else []
+            return {"bytes": True}, one_file(session, choices.settings(), scenes).encode()
         if kind == "training":
             return {"answer": answer_training(request, session)}, None
         answer = session.answer(request, state)
-    except (ValueError, DamagedError) as error:
+    except (ValueError, DamagedError, MissingExtraError) as error:
         return {"error": str(error)}, None
     except Exception as error:
         _log.exception("a question of the stage failed: %.80r", kind)

@@ -43,8 +43,9 @@ class Following:
         What ended it early.
     """
 
-    def __init__(self, what: str, run: Callable[[Following], None]) -> None:
+    def __init__(self, what: str, run: Callable[[Following], None], has_end: bool = False) -> None:
         self.error: Exception | None = None
+        self._has_end = has_end
         self._what, self._stopped = what, threading.Event()
         self._ended = False
 
@@ -76,6 +77,22 @@ class Following:
     def pause(self, seconds: float) -> bool:
         """Wait; whether it is to go on."""
         return not self._stopped.wait(seconds)
+
+    def wait(self) -> None:
+        """Wait until it has ended by itself.
+
+        Raises
+        ------
+        ValueError
+            It never does: a dataset on disk is looked at until `stop`.
+        Exception
+            What ended it early.
+        """
+        if not self._has_end:
+            raise ValueError(f"{self._what} is followed until stop() is called: there is no end to wait for")
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
 
     def stop(self, timeout: float = _WAIT_FOR_END) -> None:
         """End it, after the checkpoint that is under way.
@@ -374,7 +391,7 @@ def follow_snapshots(session: Session, snapshots: Iterable[Any], task: str, meth
         told = status_of("recording", n, time.monotonic() - seen["at"])
         return told | {"text": told["text"].replace("recording", "training", 1)}
 
-    seen["following"] = following = Following(run_name, run)
+    seen["following"] = following = Following(run_name, run, has_end=True)
     news.states.append(state)
     return following.start()
 

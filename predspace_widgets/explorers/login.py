@@ -20,6 +20,7 @@ from panel.io.state import state
 from tornado.web import RequestHandler
 
 from predspace_widgets.explorers.access import Access, Login, is_loopback
+from predspace_widgets.extras import lacking
 
 _PAGES = Path(__file__).parent
 # Of those who share an address, such as all of a building, so many may mistype at once.
@@ -140,7 +141,7 @@ def _encryption(key: str) -> Any:
     try:
         from cryptography.fernet import Fernet
     except ImportError:
-        raise ValueError("--oauth-encryption-key needs cryptography: pip install 'predspace-widgets[oauth]'") from None
+        raise ValueError(lacking("--oauth-encryption-key", "cryptography")) from None
     try:
         return Fernet(key)
     except ValueError:

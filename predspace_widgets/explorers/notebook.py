@@ -7,21 +7,14 @@ import uuid
 from html import escape
 from typing import Any
 
+import anywidget
+import traitlets
+
 from predspace_widgets.explorers.hosting import Answers
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.explorers.still import still
-
-try:
-    import anywidget
-    import traitlets
-    from IPython import get_ipython
-    from IPython.display import HTML, display
-except ImportError as error:
-    raise ImportError(
-        'the explorer in a notebook needs anywidget: pip install "predspace-widgets[notebook]"'
-    ) from error
+from predspace_widgets.explorers.still import leave_still, still
 
 
 class StageWidget(anywidget.AnyWidget):
@@ -41,7 +34,7 @@ class StageWidget(anywidget.AnyWidget):
     choices = traitlets.Dict().tag(sync=True)
     payload = traitlets.Bytes().tag(sync=True)
     height = traitlets.Unicode().tag(sync=True)
-    still = traitlets.Unicode().tag(sync=True)  # the name of the still pictures that it takes the place of
+    still = traitlets.Unicode().tag(sync=True)  # name of the still pictures that it takes the place of
     live = traitlets.Bool(False).tag(sync=True)  # whether new checkpoints may come
 
     def __init__(self, session: Session, state: ExplorerState, height: str = "720px") -> None:
@@ -81,33 +74,3 @@ class StageWidget(anywidget.AnyWidget):
         """The picture as lines of SVG, without a script."""
         title = escape(str(self._session.about["title"]))
         return f"<p><b>{title}</b>: run this cell for the explorer.</p>{still(self._session.analysis, self._state)}"
-
-
-def leave_still(html: str, name: str) -> str:
-    """Leave a still picture in a notebook, as an output of its own before that of the widget.
-
-    JupyterLab shows a saved widget as an error, whatever other formats lie beside it. So the picture comes before; the
-    stage hides it once it is there, and while there is none, a rule of style hides the error.
-
-    Parameters
-    ----------
-    html : str
-        The still picture.
-    name : str
-        By which the stage finds it.
-
-    Returns
-    -------
-    str
-        What is to be beside the widget: nothing, or, where there is no Jupyter kernel, the still picture itself.
-    """
-    if getattr(get_ipython(), "kernel", None) is None:
-        return html
-    display(HTML(f'<div class="predspace-still" data-still="{name}">{_NO_ERROR}{html}</div>'))
-    return "<!-- the picture stands above -->"
-
-
-# A widget without its model has no element inside.
-_NO_ERROR = """<style>
-.jp-OutputArea-child:has(.predspace-still) + .jp-OutputArea-child .jupyter-widgets:not(:has(*)) { display: none; }
-</style>"""

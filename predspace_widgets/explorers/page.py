@@ -102,6 +102,8 @@ def make_server(
     prefix: str = "",
     cache: str | os.PathLike[str] | None = None,
     sockets: Sequence[socket.socket] = (),
+    scenes: Sequence[Mapping[str, Any]] = (),
+    present: bool = False,
 ) -> Server:
     """A server of explorers, one page a dataset, that holds its port and waits to be started.
 
@@ -121,6 +123,10 @@ def make_server(
     sockets : sequence of socket
         Serve these, which other processes serve too; see `processes`. What is recorded is not followed then: each
         process would have its own axes.
+    scenes : sequence of dict
+        What a lecture on the first dataset goes through, see `scenes_of`.
+    present : bool
+        Whether its page opens as a lecture.
 
     Returns
     -------
@@ -137,6 +143,8 @@ def make_server(
     for name in _NO_NAMES.intersection(datasets):
         raise ValueError(f"no page can be at {name!r}: give the dataset another name")
     sessions = {name: Session(Analysis(ds), cache=cache) for name, ds in datasets.items()}
+    first = next(iter(sessions.values()))
+    first.scenes, first.presents = list(map(dict, scenes)), present
     for session in sessions.values():
         if not sockets:
             follow_source(session)

@@ -98,11 +98,18 @@ class Session:
         self.on_follow = Listeners()  # called when it begins to be followed
         self.trainings: Any = None  # see `trainings`
         self.watches: list[Any] = []  # of what is followed, see `live`
+        self.scenes: list[dict[str, Any]] = []  # what a lecture goes through, see `scenes`
+        self.presents = False  # whether pages open as a lecture
         self._generation = 0
         self._kept: dict[str, Any] = {}
         self._locks = {name: threading.Lock() for name in ("numbers", "ahead")}  # who comes meanwhile waits for it
 
-    def payload(self, ahead: bool = False, settings: Mapping[str, Any] | None = None) -> bytes:
+    def payload(
+        self,
+        ahead: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        scenes: Sequence[Mapping[str, Any]] = (),
+    ) -> bytes:
         """What a stage is sent first, packed and compressed.
 
         Parameters
@@ -111,15 +118,21 @@ class Session:
             With all results that are measured ahead, which may take a while: for a stage that cannot ask.
         settings : mapping, optional
             What is chosen there: the error bars of these choices are sent along.
+        scenes : sequence of mapping, optional
+            What a lecture goes through there, opened by it: what these show is sent along. By default those of the
+            session.
         """
         prepared = self._prepared
         measure = self._arrays if prepared is None else lambda: prepared.numbers(self._arrays)
         numbers, everything = self._once("numbers", measure)
-        about = self.about | {"everything": everything, "ahead": self.ahead() if ahead else {}}
+        about = self.about | {"everything": everything, "ahead": {}}
         about |= {"live": self.news is not None and not ahead, "generation": self._generation}
         about |= {"can_train": self.trainings is not None and not ahead}
+        about |= {"scenes": self.scenes, "present": self.presents}
         if ahead:
-            about["bars"] = self._bars(settings or {})
+            chosen = [settings or {}, *(scene["settings"] for scene in scenes)]
+            about["bars"] = [bars for choices in chosen for bars in self._bars(choices)]
+            about |= {"ahead": self._ahead_of(scenes), "scenes": list(scenes), "present": bool(scenes)}
             return compress(pack(about, numbers))
         return bytes(self._once("numbers", lambda: compress(pack(about, numbers)), "payload"))
 
@@ -135,6 +148,18 @@ class Session:
         """Results that are measured before anyone asks, by view: drawings and the choices that they are of."""
         prepared = self._prepared
         return dict(self._once("ahead", self._ahead if prepared is None else lambda: prepared.ahead(self._ahead)))
+
+    def _ahead_of(self, scenes: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """Results that are measured ahead, with those that scenes show."""
+        ahead = {name: list(results) for name, results in self.ahead().items()}
+        for scene in scenes:
+            view = next(view for view in self.views if view.name == scene["view"])
+            if isinstance(view, ResultView):
+                state = ExplorerState(self.analysis, **scene["settings"])
+                choices = {name: state.choices()[name] for name in (*view.depends, "samples")}
+                drawing = _sent(view.draw(state.on_samples, state))
+                ahead.setdefault(view.name, []).append({"choices": choices, "drawing": drawing})
+        return ahead
 
     def _once(self, lock: str, make: Callable[[], Any], name: str = "") -> Any:
         with self._locks[lock]:
@@ -166,6 +191,7 @@ class Session:
         """Go on with another dataset; its numbers are measured before anybody waits for them."""
         fresh = Session(analysis, self.views)
         fresh.news, fresh.trainings, fresh._generation = self.news, self.trainings, generation
+        fresh.scenes, fresh.presents = self.scenes, self.presents
         if "others" in self.about:
             fresh.about["others"] = self.about["others"]
         fresh.about["source"] = self.about["source"]

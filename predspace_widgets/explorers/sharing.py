@@ -9,6 +9,7 @@ import base64
 import json
 import keyword
 import math
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote, unquote
@@ -222,9 +223,9 @@ def _literal(value: Any) -> str:
 
 # -- one file -------------------------------------------------------------------------------------------------------
 
-# Nothing in it can ask a network for anything.
-_POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
-_POLICY += "connect-src data: blob:; media-src blob:"
+#: Of a page that is one file: nothing in it can ask a network for anything.
+POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+POLICY += "connect-src data: blob:; media-src blob:"
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -249,7 +250,7 @@ open(document.getElementById("predspace-stage"));
 """
 
 
-def one_file(session: Session, settings: dict[str, Any]) -> str:
+def one_file(session: Session, settings: dict[str, Any], scenes: Sequence[Mapping[str, Any]] = ()) -> str:
     """An HTML page that holds the stage, plotly.js and the numbers: it works from a disk, without Python or a network.
 
     Parameters
@@ -257,22 +258,32 @@ def one_file(session: Session, settings: dict[str, Any]) -> str:
     session : Session
     settings : dict
         What is chosen at first, from `ExplorerState.settings`.
+    scenes : sequence of dict
+        What the lecture goes through as which it opens, from `scenes_of`.
 
     Returns
     -------
     str
+
+    Raises
+    ------
+    ValueError
+        A scene counts some samples only: the file does not hold what that needs.
     """
+    for number, scene in enumerate(scenes, start=1):
+        if scene["settings"].get("samples") is not None:
+            raise ValueError(f"scene {number} counts some samples only, for which a file does not hold the predictions")
     return _PAGE.format(
-        policy=_POLICY,
+        policy=POLICY,
         title=escape(str(session.about["title"])),
         style=style(),
-        choices=_for_script(json.dumps(settings, allow_nan=False)),
+        choices=for_script(json.dumps(settings, allow_nan=False)),
         plotly=base64.b64encode(plotly_script()).decode(),
-        payload=base64.b64encode(session.payload(ahead=True, settings=settings)).decode(),
+        payload=base64.b64encode(session.payload(ahead=True, settings=settings, scenes=scenes)).decode(),
         module=module().replace("</script", "<\\/script"),
     )
 
 
-def _for_script(text: str) -> str:
+def for_script(text: str) -> str:
     """JSON that ends no script, and begins no comment of markup, whatever names are in it."""
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

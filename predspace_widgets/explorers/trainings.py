@@ -10,6 +10,7 @@ import xarray as xr
 
 from predspace_widgets.explorers.live import follow_store
 from predspace_widgets.explorers.session import Session
+from predspace_widgets.extras import MissingExtraError
 
 
 class Trainings(Protocol):
@@ -26,6 +27,30 @@ class Trainings(Protocol):
 
     def state(self) -> dict[str, Any] | None:
         """How the latest training goes."""
+
+
+class NoTrainings:
+    """Nothing can be trained: torch is not installed, which the pages say.
+
+    Parameters
+    ----------
+    reason : MissingExtraError
+    """
+
+    def __init__(self, reason: MissingExtraError) -> None:
+        self._reason = reason
+
+    def offers(self, ds: xr.Dataset) -> list[dict[str, Any]]:
+        raise self._reason
+
+    def start(self, ds: xr.Dataset, recipe: str, task: str, method: str, seed: int) -> Path:
+        raise self._reason
+
+    def stop(self) -> None:
+        """There is none."""
+
+    def state(self) -> dict[str, Any] | None:
+        return None
 
 
 def allow_training(session: Session, trainings: Trainings) -> None:

@@ -70,7 +70,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # scikit-learn takes a second to import: a page or a command can answer before it.
+    # scipy and scikit-learn take a second to import: a page or a command can answer before them.
     if name in ("InPCA", "align_signs", "explained_stress", "spectrum"):
         from predspace_widgets.geometry import inpca
 

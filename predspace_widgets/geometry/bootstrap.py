@@ -14,12 +14,12 @@ import numpy as np
 import scipy.linalg
 import scipy.linalg.blas
 import scipy.optimize
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from predspace_widgets.geometry import engine
+from predspace_widgets.geometry import on_cpu
 from predspace_widgets.geometry.inpca import rounding_of
 from predspace_widgets.geometry.probabilities import FLOOR, Array
+from predspace_widgets.geometry.threads import map_threads, n_threads_or_all
 
 # Checkpoints that are compared with all later ones at a time, and overlaps that are held then.
 _TILE = 64
@@ -66,31 +66,35 @@ def weighted_distances(P: ArrayLike, weights: ArrayLike, threads: int | None = N
            [0.   ]], dtype=float32)
     """
     values = np.asarray(weights, dtype=np.float64)
-    roots = engine.read_roots(P)  # (N, T, C)
+    roots = on_cpu.read_roots(P)  # (N, T, C)
     n_samples, n_points = roots.shape[:2]
     if values.ndim != 2 or values.shape[1] != n_samples:
         raise ValueError(f"weights must have shape (draws, {n_samples} samples), got {values.shape}")
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ValueError("weights must be finite and not negative")
-    of_samples = torch.from_numpy(values.astype(np.float32))  # (B, N)
+    of_samples = values.astype(np.float32)  # (B, N)
     distances = np.empty((len(values), n_points * (n_points - 1) // 2), dtype=np.float32)
     before = np.arange(n_points) * (2 * n_points - np.arange(n_points) - 1) // 2  # pairs of all earlier rows
 
     def fill(start: int) -> None:
         stop = min(start + _TILE, n_points)
-        left, right = roots[:, start:stop], roots[:, start:].transpose(1, 2)
+        left, right = roots[:, start:stop], roots[:, start:].transpose(0, 2, 1)
         shape = (stop - start, n_points - start)
-        total = torch.zeros(len(values), shape[0] * shape[1])
+        total = np.zeros((len(values), shape[0] * shape[1]), dtype=np.float32)
         n = max(1, _OVERLAPS // (shape[0] * shape[1]))
+        overlaps = np.empty((min(n, n_samples), *shape), dtype=np.float32)
         for k in range(0, n_samples, n):
-            logs = torch.bmm(left[k : k + n], right[k : k + n]).clamp_(FLOOR, 1.0).log_()  # (n, t, s)
-            total.addmm_(of_samples[:, k : k + n], logs.view(len(logs), -1), alpha=-1)
-        of_draws = total.view(len(values), *shape).numpy()
+            logs = np.matmul(left[k : k + n], right[k : k + n], out=overlaps[: n_samples - k])  # (n, t, s)
+            np.log(np.clip(logs, FLOOR, 1.0, out=logs), out=logs)
+            # total -= weights @ logs, which `sgemm` alone adds in place: it wants columns first.
+            by_pair = logs.reshape(len(logs), -1).T
+            scipy.linalg.blas.sgemm(-1.0, by_pair, of_samples[:, k : k + n].T, 1.0, total.T, overwrite_c=True)
+        of_draws = total.reshape(len(values), *shape)
         for row in range(start, stop):
             n_others = n_points - row - 1
             distances[:, before[row] : before[row] + n_others] = of_draws[:, row - start, row - start + 1 :]
 
-    engine.map_threads(fill, range(0, n_points, _TILE), threads or torch.get_num_threads())
+    map_threads(fill, range(0, n_points, _TILE), n_threads_or_all(threads))
     return distances
 
 

@@ -34,7 +34,7 @@ def squared_intervals(distances: Array, metric: str) -> Array:
 def overlaps(P: ArrayLike, Q: ArrayLike) -> Array:
     """Bhattacharyya coefficient of each sample, b_n = sum_c sqrt(P_nc Q_nc).
 
-    Computed as 1 - |sqrt(P_n) - sqrt(Q_n)|^2 / 2, which keeps its digits where P and Q are close.
+    Computed as ``1 - |sqrt(P_n) - sqrt(Q_n)|^2 / 2``, which keeps its digits where P and Q are close.
 
     Parameters
     ----------
@@ -226,9 +226,9 @@ def pairwise(
         Precision of the arithmetic. By default float32 for "bhattacharyya" and float64 for the others: an arc cosine
         near 1 and differences of overlaps from 1 or of logarithms lose too many digits in float32 (see Notes).
     device : str
-        Where torch computes: "cpu" or "cuda".
+        "cpu", or where torch computes, such as "cuda", which needs the extra `train`.
     threads : int, optional
-        On "cpu"; by default `torch.get_num_threads`.
+        On "cpu"; by default one for each core that the process may use, or NUMBA_NUM_THREADS.
 
     Returns
     -------
@@ -241,6 +241,8 @@ def pairwise(
         P or Q are not (T, N, C) probabilities or differ in samples or classes; unknown metric.
     RuntimeError
         The device is not there.
+    ImportError
+        Another device than "cpu" is asked for where torch is not installed.
 
     Notes
     -----
@@ -262,7 +264,7 @@ def pairwise(
            [0.3466, 0.    ]])
     """
     check_metric(metric)
-    # torch takes a second or two to import, which nothing else in this package needs.
+    # Late: numba takes a while to import, which little else in this package needs.
     from predspace_widgets.geometry import engine
 
     return engine.pairwise(P, Q, metric, dtype, device, threads)

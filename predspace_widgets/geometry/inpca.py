@@ -16,10 +16,9 @@ import scipy.linalg
 import scipy.linalg.blas
 import scipy.sparse.linalg
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from predspace_widgets.geometry.distance import check_metric, pairwise, squared_intervals
+from predspace_widgets.geometry.estimator import BaseEstimator, NotFittedError, TransformerMixin
 from predspace_widgets.geometry.landmarks import check_landmarks, choose_landmarks, draw_evenly
 from predspace_widgets.geometry.probabilities import Array
 
@@ -78,7 +77,7 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     signature_ : array of int, shape (n_components,)
         +1 for a real axis, -1 for an imaginary one.
     explained_stress_ : array, shape (n_components,)
-        Of the first 1, 2, ... axes: 1 - sqrt(1 - sum_{i<=k} lambda_i^2 / |W|_F^2). 1 where all points coincide.
+        Of the first 1, 2, ... axes: ``1 - sqrt(1 - sum_{i<=k} lambda_i^2 / |W|_F^2)``. 1 where all points coincide.
     landmarks_ : array of int, shape (m,)
         Only with landmarks: their indices. The eigenvalues are then those of all points, as far as the coordinates go,
         and the explained stress is that of the landmarks' distances by their coordinates (see `explained_stress`).
@@ -229,7 +228,8 @@ class InPCA(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
-        check_is_fitted(self, "embedding_")
+        if not hasattr(self, "embedding_"):
+            raise NotFittedError("this InPCA is not fitted yet: call fit before transform")
         if self.metric == "precomputed":
             distances = np.asarray(X, dtype=np.float64)
             n_fitted = len(self._axes.row_means)

@@ -20,7 +20,7 @@ def bhattacharyya_mean(
     Samples are independent of each other. Of one, with unit vectors r_m = sqrt(p_m) and s = sqrt(q), the mean d_B is
     f(s) = -sum_m w_m log(r_m . s). With g = sum_m w_m r_m / (r_m . s), minus its gradient in space, g . s = 1, so that
     the gradient on the sphere is s - g, and the mean is where q = (sum_m w_m sqrt(p_m) / b_m)^2, b_m the overlap of p_m
-    with q. Along any great circle f bends by 1 or more: there is one minimum, and s is within |g - s| of it.
+    with q. Along any great circle f bends by 1 or more: there is one minimum, and s is within ``|g - s|`` of it.
 
     Stepping from s to g may swing for ever (two predictions that share no class change places). The step here is to
     sqrt(s g), which minimises a bound of f that touches it at s, as in expectation maximisation: f never rises, the sum

@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import torch
-
-from predspace_widgets.training.evaluation import check_interval, check_start, record_network
+from predspace_widgets.extras import needs
 from predspace_widgets.training.recorder import Recorder
-from predspace_widgets.training.torchvision_import import import_torchvision
+
+with needs("recording from the Hugging Face Trainer", "huggingface"):
+    import torch
+
+    from predspace_widgets.training.evaluation import check_interval, check_start, record_network
+    from predspace_widgets.training.torchvision_import import import_torchvision
 
 with suppress(ImportError):
     import_torchvision()  # transformers imports torchvision where it is installed, which may need help
 
-try:
+with needs("recording from the Hugging Face Trainer"):
     import accelerate  # noqa: F401  (the Trainer does not work without)
     from transformers import (
         DataCollatorWithPadding,
@@ -26,11 +29,6 @@ try:
         TrainingArguments,
         default_data_collator,
     )
-except ImportError as error:
-    raise ImportError(
-        "recording from the Hugging Face Trainer needs the packages transformers and accelerate: "
-        'pip install "predspace-widgets[huggingface]"'
-    ) from error
 
 # The recorder has the labels; without them the network computes no loss.
 _LABELS = {"label", "labels", "label_ids"}

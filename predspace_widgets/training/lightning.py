@@ -6,21 +6,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import torch
-
-from predspace_widgets.training.evaluation import check_interval, check_start, record_network
+from predspace_widgets.extras import needs
 from predspace_widgets.training.recorder import Recorder
-from predspace_widgets.training.torchvision_import import import_torchvision
+
+with needs("recording from Lightning", "lightning"):
+    import torch
+
+    from predspace_widgets.training.evaluation import check_interval, check_start, record_network
+    from predspace_widgets.training.torchvision_import import import_torchvision
 
 with suppress(ImportError):
     import_torchvision()  # lightning imports torchvision where it is installed, which may need help
 
-try:
+with needs("recording from Lightning"):
     from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError as error:
-    raise ImportError(
-        'recording from Lightning needs the package lightning: pip install "predspace-widgets[lightning]"'
-    ) from error
 
 
 class RecorderCallback(Callback):

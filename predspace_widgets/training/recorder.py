@@ -28,7 +28,7 @@ class Recorder:
     """Records the predictions of one training as a run of a trajectories dataset.
 
     The dataset is a Zarr directory that can be opened after every recorded checkpoint, also while the training goes
-    on: `predspace_widgets.open_trajectories(path)` or `predspace serve path`. A crash loses at most the checkpoint
+    on: ``predspace_widgets.open_trajectories(path)`` or ``predspace serve path``. A crash loses at most the checkpoint
     that is being recorded. In a `with` block SIGTERM, by which queues and systems end processes, ends the recording as
     Ctrl-C does, with exit code 143, unless the program has a handler of its own.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import dask
 from dask.system import CPU_COUNT
 
+from predspace_widgets.extras import needs
 from predspace_widgets.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     Parameters
     ----------
     recipe : Recipe
-        On "cpu" there are by default as many workers as its `threads` leave room for, on "cuda" one.
+        On "cpu" there are by default as many workers as its `threads` leave room for, on "cuda" one. Without the extra
+        `cluster` there is one.
     workers : int, optional
         Number of processes on this machine.
     scheduler : str, optional
@@ -44,6 +47,8 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
 
     Raises
     ------
+    ImportError
+        More than one is asked for, without the extra `cluster`.
     OSError
         The scheduler does not answer, or has no workers.
 
@@ -55,7 +60,8 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
     None
     """
     if scheduler is not None:
-        from distributed import Client
+        with needs("a scheduler"):
+            from distributed import Client
 
         with Client(scheduler, timeout=_PATIENCE) as client:
             try:
@@ -64,12 +70,15 @@ def start_workers(recipe: Recipe, workers: int | None = None, scheduler: str | N
                 raise OSError(f"the scheduler {scheduler} has no workers: start some with `dask worker`") from None
             yield client
         return
+    if workers is None and find_spec("distributed") is None:
+        workers = 1
     if workers is None:
         workers = max(1, CPU_COUNT // recipe.threads) if recipe.device == "cpu" else 1
     if workers == 1:
         yield None
         return
-    from distributed import Client, LocalCluster
+    with needs(f"training in {workers} processes"):
+        from distributed import Client, LocalCluster
 
     with (
         dask.config.set(

@@ -222,6 +222,15 @@ def test_a_class_with_one_sample_and_one_without() -> None:
     assert not shares[2:].any()
 
 
+def test_curves_of_joined_datasets_are_named_by_their_labels() -> None:
+    both = pw.join([TRAININGS, TRAININGS], names=["mine", "theirs"])
+    alone = why(TRAININGS, "red", "blue")
+    found = why(both, "red @ mine", "blue @ theirs")
+    np.testing.assert_allclose(found["contribution"], alone["contribution"], atol=1e-12)
+    assert found.attrs["distance"] > 0
+    assert why(both, "red @ mine", "red @ theirs").attrs["distance"] == pytest.approx(0, abs=1e-12)
+
+
 def test_of_very_many_checkpoints_the_nearest_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "MOST_EXACT", 10)
     found = TRAININGS.predspace.checkpoint(3)

@@ -36,10 +36,10 @@ def check_outputs(outputs: list[Any]) -> None:
     """No cell failed or warned, nothing comes from a CDN, and every widget leaves a picture where it cannot run."""
     assert [output for output in outputs if output.output_type == "error"] == []
     assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
-    for data in (output.data for output in outputs if "data" in output):
-        html = data.get("text/html", "")
-        assert "<script src" not in html
-        assert WIDGET not in data or "<svg" in html
+    shown = [output.get("data", {}) for output in outputs]
+    for before, data in zip([{}, *shown], shown, strict=False):
+        assert "<script src" not in data.get("text/html", "")
+        assert WIDGET not in data or "<svg" in before.get("text/html", "")
 
 
 def use(stage: Stage, notebook: Notebook) -> None:

@@ -88,7 +88,7 @@ def test_a_picture_stays_in_a_saved_notebook(
     notebook.run(0)
     stage = Stage(page)
     assert stage.shown("inpca")
-    still = page.locator(".predspace-still")
+    still = page.locator("[data-still]")
     expect(still).to_be_hidden()  # the stage takes its place
     saved = notebook.save()
     assert "<script" not in str(saved)
@@ -99,7 +99,7 @@ def test_a_picture_stays_in_a_saved_notebook(
     with opened(browser, java_script_enabled=False, offline=True) as reader:
         reader.goto((tmp_path / notebook.path.name).with_suffix(".html").as_uri())
         expect(reader.locator("svg polyline")).to_have_count(10)  # six runs, three means, and the geodesic
-        assert n_colours(reader.locator(".predspace-still svg")) > 100
+        assert n_colours(reader.locator("[data-still] svg")) > 100
         assert reader.get_by_text("StageWidget").count() == 0
 
     # Opened again, without running it.

@@ -275,6 +275,29 @@ def test_an_iterator_is_followed_to_its_end(base: xr.Dataset) -> None:
         news(explorer.session, kind="refit")
 
 
+def test_the_end_of_an_iterator_is_waited_for(base: xr.Dataset, tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def training() -> Iterator[tuple[np.ndarray, float]]:
+        yield from walk(2)
+        assert go_on.wait(60)
+        raise RuntimeError("the loss is not finite")
+
+    explorer = Explorer(base)
+    with pytest.raises(ValueError, match=r"follows nothing: call its follow\(\) first"):
+        explorer.wait()
+    explorer.follow(training())
+    threading.Timer(0.2, go_on.set).start()
+    with pytest.raises(RuntimeError, match="the loss is not finite"):
+        explorer.wait()
+    assert go_on.is_set()
+    assert news(explorer.session)[0]["n_new"] == 2
+    following = follow_store(explorer.session, tmp_path / "new.zarr")
+    with pytest.raises(ValueError, match="is followed until stop"):
+        following.wait()
+    following.stop()
+
+
 def test_an_endless_iterator_is_stopped_and_closed(base: xr.Dataset) -> None:
     closed = threading.Event()
 

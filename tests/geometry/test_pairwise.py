@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from predspace_widgets import geometry
-from predspace_widgets.geometry import engine, kernel
+from predspace_widgets.geometry import engine, kernel, on_cpu, on_torch
+from predspace_widgets.geometry.threads import blas_on_one_thread
 from tests.geometry import plain
 from tests.geometry.strategies import points, seeds
 
@@ -33,11 +36,9 @@ DEFAULT = {"bhattacharyya": "float32", "great_circle": "float64", "symmetric_kl"
 every_metric = pytest.mark.parametrize("metric", METRICS)
 
 
-@pytest.fixture
-def _restore_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+def set_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """By default as many."""
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
 
 
 @pytest.fixture(params=["compiled loop", "matrix products"])
@@ -48,7 +49,7 @@ def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 def set_tiles(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(engine, "_TILE", size)
+    monkeypatch.setattr(on_cpu, "TILE", size)
     monkeypatch.setattr(kernel, "TILE", size)
 
 
@@ -135,14 +136,14 @@ def test_the_default_precision_is_enough_for_the_metric(metric: str) -> None:
 @pytest.mark.parametrize("tile", [1, 2, 3, 5, 7])
 @pytest.mark.parametrize("block", [1, 20, 10**6])
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.usefixtures("_restore_threads", "_both_ways")
+@pytest.mark.usefixtures("_both_ways")
 def test_tiles_and_blocks_change_nothing(
     monkeypatch: pytest.MonkeyPatch, metric: str, tile: int, block: int, threads: int
 ) -> None:
     """Even and uneven tiles, blocks with a remainder, one thread and several."""
-    torch.set_num_threads(threads)
+    set_threads(monkeypatch, threads)
     set_tiles(monkeypatch, tile)
-    monkeypatch.setattr(engine, "_BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(on_cpu, "BLOCK_ELEMENTS", block)
     P, Q = dirichlet(7, 13, 4), dirichlet(5, 13, 4, seed=1)
     error = ERROR[metric, DEFAULT[metric]]
     np.testing.assert_allclose(
@@ -158,7 +159,7 @@ def test_tiles_and_blocks_change_nothing(
 @pytest.mark.usefixtures("_both_ways")
 def test_more_checkpoints_than_one_tile(metric: str, n_tiles: float) -> None:
     """The tile as it is; broadcasting is the other way to the same numbers."""
-    n_checkpoints = int(n_tiles * max(engine._TILE, kernel.TILE))
+    n_checkpoints = int(n_tiles * max(on_cpu.TILE, kernel.TILE))
     P = dirichlet(n_checkpoints, 6, 3)
     one_by_one = getattr(geometry, metric)(P[:, None], P[None])  # (T, T)
     D = geometry.pairwise(P, metric=metric)
@@ -178,23 +179,25 @@ def test_more_samples_than_are_held_at_a_time(metric: str, monkeypatch: pytest.M
         np.testing.assert_allclose(geometry.pairwise(P, Q, metric=metric), between, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.usefixtures("_restore_threads", "_both_ways")
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_samples", [1000, 1001, 1002, 1008, 1024])  # halved evenly some times, then not
 @pytest.mark.parametrize("overlap", [0.0, 1e-6, 1e-3, 0.5])
-def test_products_of_many_small_overlaps_do_not_underflow(dtype: str, n_samples: int, overlap: float) -> None:
+def test_products_of_many_small_overlaps_do_not_underflow(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, n_samples: int, overlap: float
+) -> None:
     """One thread multiplies as many overlaps as it can before the logarithm; 1,000 at the floor make 1e-9000."""
-    torch.set_num_threads(1)
+    set_threads(monkeypatch, 1)
     P = np.tile([1.0, 0.0], (2, n_samples, 1))
     P[1] = [overlap**2, 1 - overlap**2]
     expected = -math.log(max(overlap, 1e-9))
     assert geometry.pairwise(P, dtype=dtype)[0, 1] == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.usefixtures("_restore_threads", "_both_ways")
-def test_products_of_mixed_overlaps_do_not_underflow() -> None:
+@pytest.mark.usefixtures("_both_ways")
+def test_products_of_mixed_overlaps_do_not_underflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few samples at the floor among many that agree, in any place."""
-    torch.set_num_threads(1)
+    set_threads(monkeypatch, 1)
     P = np.tile([1.0, 0.0], (12, 1024, 1))
     rng = np.random.default_rng(0)
     for k in range(1, 12):
@@ -204,7 +207,7 @@ def test_products_of_mixed_overlaps_do_not_underflow() -> None:
 
 
 @every_metric
-@pytest.mark.usefixtures("_restore_threads", "_both_ways")
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("tile", [16, 1000])
 def test_the_number_of_threads_does_not_matter(monkeypatch: pytest.MonkeyPatch, metric: str, tile: int) -> None:
     """One, two and four threads agree to 1e-6, with many tiles to share or one."""
@@ -212,23 +215,45 @@ def test_the_number_of_threads_does_not_matter(monkeypatch: pytest.MonkeyPatch, 
     P = dirichlet(60, 96, 10)
     results = []
     for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
+        set_threads(monkeypatch, threads)
         results.append(geometry.pairwise(P, metric=metric))
     np.testing.assert_allclose(results[1], results[0], rtol=0, atol=1e-6)
     np.testing.assert_allclose(results[2], results[0], rtol=0, atol=1e-6)
 
 
-@pytest.mark.usefixtures("_restore_threads")
-@pytest.mark.parametrize("threads", [1, 3])
-def test_the_number_of_threads_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    """Training goes on with as many as before, also after an error."""
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_matrix_products_have_their_threads_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While tiles are shared among threads they have one each; then as many as before, also after an error."""
     set_tiles(monkeypatch, 2)
-    torch.set_num_threads(threads)
-    geometry.pairwise(dirichlet(7, 5, 3))
-    assert torch.get_num_threads() == threads
-    with pytest.raises(ValueError, match="not finite"):
-        geometry.pairwise(dirichlet(7, 5, 3), np.full((7, 5, 3), np.nan))
-    assert torch.get_num_threads() == threads
+    seen = []
+    sums = on_cpu._sum_squares
+    monkeypatch.setattr(on_cpu, "_sum_squares", lambda p, q: (seen.append(blas_threads()), sums(p, q))[1])
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        assert set(before) == {2}
+        geometry.pairwise(dirichlet(7, 5, 3), metric="euclidean", threads=3)
+        assert {n for threads in seen for n in threads} == {1}
+        assert blas_threads() == before
+        with pytest.raises(ValueError, match="not finite"):
+            geometry.pairwise(dirichlet(7, 5, 3), np.full((7, 5, 3), np.nan), threads=3)
+        assert blas_threads() == before
+
+
+def test_whoever_leaves_last_gives_the_threads_back() -> None:
+    """Two that overlap in time, the first to come being the first to go."""
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        first, second = blas_on_one_thread(), blas_on_one_thread()
+        for step in (first.__enter__, second.__enter__):
+            step()
+            assert set(blas_threads()) == {1}
+        first.__exit__(None, None, None)
+        assert set(blas_threads()) == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == before
 
 
 @pytest.mark.parametrize("n_classes", [1, 2, 3, 9, 10, 11, 19, 20, 21, 99, 200, 201])
@@ -295,10 +320,9 @@ def test_tiles_are_as_many_for_each_thread(n_checkpoints: int, n_threads: int, l
     assert [tile.start for tile in tiles] == [0, *np.cumsum(lengths)][: len(lengths)]
 
 
-@pytest.mark.usefixtures("_restore_threads")
-def test_threads_asked_for_are_used_and_those_of_torch_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker of a cluster asks for one, and goes on training with as many as before."""
-    torch.set_num_threads(3)
+def test_threads_asked_for_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of a cluster asks for one; else there are as many as cores."""
+    set_threads(monkeypatch, 3)
     P = dirichlet(200, 4, 3)
     seen = []
     tiles = engine._tiles
@@ -306,7 +330,6 @@ def test_threads_asked_for_are_used_and_those_of_torch_left(monkeypatch: pytest.
     for threads, expected in ((1, 1), (2, 2), (None, 3)):
         engine.pairwise(P, None, "bhattacharyya", None, "cpu", threads)
         assert set(seen) == {expected}
-        assert torch.get_num_threads() == 3
         seen.clear()
 
 
@@ -319,6 +342,7 @@ INPUTS = {
     "stepped view": (lambda P: np.repeat(P, 2, axis=0)[::2], 0.0),
     "tensor": (torch.from_numpy, 0.0),
     "tensor float32": (lambda P: torch.from_numpy(P).float(), 1e-6),
+    "tensor bfloat16": (lambda P: torch.from_numpy(P).bfloat16(), 2e-2),
     "tensor float16": (lambda P: torch.from_numpy(P).half(), 2e-3),
     "tensor that requires a gradient": (lambda P: torch.from_numpy(P).requires_grad_(), 0.0),
 }
@@ -338,7 +362,7 @@ def test_any_array_of_probabilities_is_read(metric: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "convert", [lambda P: P[::-1].copy()[::-1], lambda P: P.astype(">f8")], ids=["reversed view", "big-endian"]
 )
-def test_arrays_that_torch_does_not_know_are_read(convert) -> None:
+def test_arrays_of_other_layouts_are_read(convert) -> None:
     """A run backwards, a file of another machine: the other functions read both."""
     P = dirichlet(5, 6, 4)
     np.testing.assert_array_equal(geometry.pairwise(convert(P)), geometry.pairwise(P))
@@ -366,19 +390,6 @@ def test_the_arrays_given_are_left_alone(metric: str, dtype: type, as_tensor: bo
     for work in ("float32", "float64"):
         geometry.pairwise(torch.from_numpy(P) if as_tensor else P, metric=metric, dtype=work)
     np.testing.assert_array_equal(P, before)
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_read_only_array_raises_no_warning() -> None:
-    """torch warns, by default once, of arrays that it may not write to."""
-    P = dirichlet(3, 6, 4)
-    P.flags.writeable = False
-    before = torch.is_warn_always_enabled()
-    torch.set_warn_always(True)
-    try:
-        np.testing.assert_array_equal(geometry.pairwise(P), geometry.pairwise(P.copy()))
-    finally:
-        torch.set_warn_always(before)
 
 
 @every_metric
@@ -498,13 +509,37 @@ def test_a_missing_device_is_an_error_that_names_the_way_out(monkeypatch: pytest
         geometry.pairwise(dirichlet(2, 3, 2), device=device)
 
 
+@every_metric
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tile", [3, 2048])
+def test_torch_gives_what_numpy_gives(monkeypatch: pytest.MonkeyPatch, metric: str, dtype: str, tile: int) -> None:
+    """Its device here is the processor, which takes the same way as a GPU."""
+    monkeypatch.setattr(on_torch, "TILE", tile)
+    P, Q = dirichlet(8, 11, 5), dirichlet(4, 11, 5, seed=1)
+    for first, second in ((P, None), (P, Q), (torch.from_numpy(P), P[::-1]), (P.astype(">f8"), None)):
+        there = geometry.pairwise(first, second, metric=metric, dtype=dtype, device="cpu:0")
+        here = geometry.pairwise(first, second, metric=metric, dtype=dtype)
+        np.testing.assert_allclose(there, here, rtol=1e-6, atol=2 * ERROR[metric, dtype])
+    with pytest.raises(ValueError, match=r"Q holds.*not logits"):
+        geometry.pairwise(P, Q - 1, metric=metric, device="cpu:0")
+
+
+def test_another_device_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, with what to install."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "predspace_widgets.geometry.on_torch")
+    monkeypatch.delattr(geometry, "on_torch")
+    with pytest.raises(ImportError, match=r"^device 'cuda' needs torch: pip install \"predspace-widgets\[train\]\"$"):
+        geometry.pairwise(dirichlet(2, 3, 2), device="cuda")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @every_metric
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("tile", [70, 2048])
 def test_cuda_gives_what_the_cpu_gives(monkeypatch: pytest.MonkeyPatch, metric: str, dtype: str, tile: int) -> None:
     """Within P and from P to Q, of arrays and of tensors that are there already."""
-    monkeypatch.setattr(engine, "_GPU_TILE", tile)
+    monkeypatch.setattr(on_torch, "TILE", tile)
     P, Q = dirichlet(200, 64, 10), dirichlet(90, 64, 10, seed=1)
     error = 2 * ERROR[metric, dtype]
     for first, second in ((P, None), (P, Q), (torch.from_numpy(P).cuda(), torch.from_numpy(Q).cuda())):

@@ -13,10 +13,9 @@ import hashlib
 import logging
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -25,7 +24,6 @@ import numpy as np
 import xarray as xr
 from dask.diagnostics import ProgressBar
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from predspace_widgets.analysis.large.kept import Results
 from predspace_widgets.geometry.probabilities import Array
@@ -42,7 +40,6 @@ _ADDED_AT_ONCE = 2  # shares; the fewer are added at once, the fewer are in memo
 _SHOWN_AFTER = 3.0  # seconds; shorter work needs no progress bar
 _MOST_THREADS = 8  # each of which holds predictions of its own
 _Result = TypeVar("_Result")
-_BLAS = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -143,14 +140,6 @@ def in_threads(tasks: Sequence[Callable[[], _Result]]) -> list[_Result]:
         return list(pool.map(lambda task: task(), tasks))
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def blas_on_one_thread() -> Iterator[None]:
-    """Matrix products on one thread each, for tasks on threads of ours: those of products would wait for each other."""
-    # The number is one for the whole process: two at a time would restore each other's.
-    with _BLAS, threadpool_limits(1, user_api="blas"):
-        yield
 
 
 def threads_of_a_task() -> int | None:

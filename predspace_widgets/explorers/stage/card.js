@@ -3,11 +3,12 @@ import { Blocks } from "./blocks.js";
 import { Chart } from "./chart.js";
 import { el, select } from "./controls.js";
 import { applies, fill, formatted, textsOf, withColoring } from "./fill.js";
+import { zoomOf } from "./ink.js";
 import { withLater } from "./live.js";
 import { Scene } from "./scene.js";
 import { cardMenu } from "./sharing.js";
 import { Tables } from "./tables.js";
-import { inLargerType, themed } from "./theme.js";
+import { themed } from "./theme.js";
 import { turnOver } from "./turning.js";
 
 const MANY = 40; // selected checkpoints have small dots
@@ -18,7 +19,8 @@ const onBase = (trace) => (trace.meta.over ? { ...trace, meta: { ...trace.meta, 
 function onPage(handlers, drawing) {
   const moved = (hit) => {
     const { left, top } = drawing.getBoundingClientRect();
-    return hit && { ...hit, row: hit.row ?? -1, curve: hit.curve ?? -1, x: hit.x + left, y: hit.y + top };
+    const zoom = zoomOf(drawing);
+    return hit && { ...hit, row: hit.row ?? -1, curve: hit.curve ?? -1, x: zoom * hit.x + left, y: zoom * hit.y + top };
   };
   return { ...handlers, hover: (hit) => handlers.hover(moved(hit)) };
 }
@@ -61,7 +63,7 @@ export class Card {
       "article",
       { className: deck ? "card" : "card large", "data-view": view.name },
       head,
-      this.drawing,
+      el("div", { className: "frame" }, this.drawing),
       this.message,
       this.caption,
     );
@@ -95,7 +97,9 @@ export class Card {
   // Whether it can be seen: in front of its deck, and no checkpoint or pair that is selected in its place. Those inside of a
   // box or a lasso are for other cards, and for Python.
   isSeen() {
-    const { now } = this.stage.choices;
+    const { lecture, choices } = this.stage;
+    const { now } = choices;
+    if (lecture.on) return lecture.card === this;
     if (!this.deck) return true;
     const covers = [1, 2].includes(now.selected.length) && this.stage.cards.some(({ view }) => view.deck === "selected");
     if (this.view.deck === "selected") return covers;
@@ -137,6 +141,7 @@ export class Card {
 
   // Alone over the whole stage, in larger type; once more, as it was.
   enlarge(on = !this.node.classList.contains("whole")) {
+    if (this.stage.lecture.on) return this.stage.lecture.leave();
     if (on === this.node.classList.contains("whole")) return;
     this.node.classList.toggle("whole", on);
     this.stage.drawn = this.stage.draw();
@@ -273,10 +278,9 @@ export class Card {
     await this.chart.draw(kind === "scene" ? withoutMoving(shown) : shown, this.stage.theme);
   }
 
-  // A figure, or a part of one, in the colours of the theme and in the type of this card.
+  // A figure, or a part of one, in the colours of the theme.
   shown(part) {
-    const colored = themed(part, this.stage.theme);
-    return this.node.classList.contains("whole") ? inLargerType(colored) : colored;
+    return themed(part, this.stage.theme);
   }
 
   // What is above the figure: what moves with the time, what is lit, what is selected.

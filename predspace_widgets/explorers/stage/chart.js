@@ -1,5 +1,5 @@
 // A plotly chart with a layer above it, on which what moves is drawn: the time, what is lit, what is selected.
-import { drawDots, drawLabels, drawLines, drawStar, placeLabels } from "./ink.js";
+import { drawDots, drawLabels, drawLines, drawStar, placeLabels, zoomOf } from "./ink.js";
 import { decodePlain } from "./space.js";
 
 const NEAR = 14; // pixels from the pointer to what it means
@@ -87,7 +87,7 @@ export class Chart {
     const full = this.plot._fullLayout;
     if (!full || !this.theme) return;
     const { width, height } = this.size();
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = (window.devicePixelRatio || 1) * zoomOf(this.root);
     this.above.width = width * ratio;
     this.above.height = height * ratio;
     Object.assign(this.above.style, { width: `${width}px`, height: `${height}px` });
@@ -199,7 +199,8 @@ export class Chart {
 
   pick({ clientX, clientY }) {
     const bounds = this.root.getBoundingClientRect();
-    const [x, y] = [clientX - bounds.left, clientY - bounds.top + this.root.scrollTop];
+    const zoom = zoomOf(this.root);
+    const [x, y] = [(clientX - bounds.left) / zoom, (clientY - bounds.top) / zoom + this.root.scrollTop];
     let nearest = null;
     let reach = NEAR;
     for (const trace of [...this.figure.data, ...this.moving.data]) {

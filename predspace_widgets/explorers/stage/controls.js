@@ -122,7 +122,7 @@ function curveRow(stage, curve, text, indented) {
   return row;
 }
 
-function swatch({ color, dash }) {
+export function swatch({ color, dash }) {
   const line = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   line.setAttribute("class", "swatch");
   line.setAttribute("viewBox", "0 0 18 8");

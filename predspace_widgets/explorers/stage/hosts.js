@@ -151,7 +151,7 @@ async function inNotebook(model, root) {
     choices: model.get("choices"),
     plotly: plotlyOnce(async () => (await plotlyOfLab()) ?? plotlyFrom(await ask("plotly", { kind: "plotly" }))),
     ask,
-    save: (choices) => ask("save", { kind: "save", choices }),
+    save: (choices, scenes) => ask("save", { kind: "save", choices, scenes }),
     tell: (choices) => {
       model.set("choices", choices);
       model.save_changes();
@@ -160,7 +160,7 @@ async function inNotebook(model, root) {
     live: { now: () => model.get("live"), on: (listen) => model.on("change:live", listen) },
     address: false,
   });
-  for (const still of document.querySelectorAll(`[data-still="${model.get("still")}"]`)) still.hidden = true;
+  root.dataset.live = model.get("still"); // still pictures of this name give way
   return stage;
 }
 
@@ -178,7 +178,7 @@ async function inPanel(model, root) {
     choices: model.choices,
     plotly: plotlyOnce(async () => plotlyFrom(await ask("plotly", { kind: "plotly" }))),
     ask,
-    save: (choices) => ask("save", { kind: "save", choices }),
+    save: (choices, scenes) => ask("save", { kind: "save", choices, scenes }),
     tell: (choices) => {
       model.choices = choices;
     },
@@ -199,7 +199,7 @@ export async function served(root) {
   };
   const host = { payload, ask, choices: {}, tell: () => {}, on: () => {}, address: true };
   host.plotly = plotlyOnce(() => plotlyFromUrl(plotly));
-  host.save = (choices) => ask("save", { kind: "save", choices });
+  host.save = (choices, scenes) => ask("save", { kind: "save", choices, scenes });
   await mount(root, host).catch((error) => {
     console.error(error);
     root.textContent = `The explorer could not start: ${error.message}`;

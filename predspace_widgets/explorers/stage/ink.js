@@ -150,6 +150,9 @@ export function shortenText(text, most = LABEL_LETTERS) {
   return [...letters.slice(0, most - 1 - end), "…", ...letters.slice(-end)].join("");
 }
 
+/** How much larger than its own pixels an element is on the page. */
+export const zoomOf = (node) => node.getBoundingClientRect().width / node.offsetWidth || 1;
+
 export function fontSize(font) {
   return parseFloat(/([\d.]+)px/.exec(font)?.[1] ?? "12");
 }

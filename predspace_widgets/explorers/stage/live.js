@@ -163,6 +163,7 @@ class Training {
       else this.show(answer);
       if (act === "start") this.menu.open = false;
     } catch (error) {
+      if (act === "offers") this.begin.disabled = true;
       this.stage.say(error.message);
     }
   }

@@ -1,7 +1,7 @@
 /** The picture in three dimensions, drawn on 2-D canvases from the plotly dict of `explorer.figure()`: no WebGL. */
 
 import {INK_FONT, SvgContext, dashOf, drawCircle, drawDots, drawLabels, drawLines, drawStar} from "./ink.js";
-import {drawText, fillWithOutline, isDark, legible, mixColors, placeLabels} from "./ink.js";
+import {drawText, fillWithOutline, isDark, legible, mixColors, placeLabels, zoomOf} from "./ink.js";
 import {AXES, HOME_DISTANCE, SCENE_CAMERA, STEEPEST, TICK_FONT, TITLE_FONT, decodePlain} from "./space.js";
 import {directionsOf, hasMode, isEllipsoid, isFront, isOver, isOverNote, isStar, markerColors} from "./space.js";
 import {projectPoint, projectPoints, readCamera, readTraces, roleOf, sceneBox, sceneGrid, sceneView, textBox} from "./space.js";
@@ -348,7 +348,8 @@ export class Scene {
 
   /** Fit the canvases to the element; called by itself when its size changes. */
   resize() {
-    const [width, height, ratio] = [this.element.clientWidth, this.element.clientHeight, window.devicePixelRatio || 1];
+    const [width, height] = [this.element.clientWidth, this.element.clientHeight];
+    const ratio = (window.devicePixelRatio || 1) * zoomOf(this.element);
     const size = [width, height, ratio].join();
     if (size === this.size) return;
     this.size = size;

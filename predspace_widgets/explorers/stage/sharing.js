@@ -16,9 +16,9 @@ export function header(stage) {
   });
   const present = el("button", {
     textContent: "Present",
-    title: "the first card alone, in larger type (Escape ends it)",
+    title: "a lecture: one card fills the screen (P begins it, Escape ends it)",
     "data-control": "present",
-    onclick: () => stage.cards[0].enlarge(),
+    onclick: () => stage.lecture.toggle(),
   });
   const others = about.others?.length
     ? el(
@@ -76,6 +76,7 @@ function shareItems(stage) {
     stage.host.address && ["Copy link", () => copy(stage, linkOf(stage), "the link")],
     ["Copy as Python", () => copy(stage, codeOf(stage, stage.cards[0].view.name), "the Python lines")],
     stage.host.save && ["Save as one file", () => saveFile(stage)],
+    ["Download scenes (YAML)", () => stage.lecture.save()],
     canRecord() && ["Record a film of play", () => film(stage)],
   ];
 }
@@ -87,6 +88,7 @@ export function cardMenu(stage, card) {
     ["Drawing (SVG)", () => attempt(stage, async () => download(await svg(card), `${fileName(stage, name)}.svg`))],
     ["Numbers (CSV)", () => attempt(stage, () => download(csv(stage.result(name)), `${fileName(stage, name)}.csv`))],
     ["Copy as Python", () => copy(stage, codeOf(stage, name), "the Python lines")],
+    ["Add as a scene", () => stage.lecture.ask(card)],
     ["Larger / smaller", () => card.enlarge()],
   ]);
 }
@@ -131,7 +133,7 @@ function fileName(stage, view) {
   return parts.join(" ").replace(/[^\p{L}\p{N}.]+/gu, "-").replace(/^[-.]+|-+$/g, "").slice(0, 120);
 }
 
-function download(content, name) {
+export function download(content, name) {
   const blob = content instanceof Blob ? content : new Blob([content], { type: "text/plain;charset=utf-8" });
   const link = el("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
@@ -175,7 +177,7 @@ export function csv(result) {
 async function saveFile(stage) {
   stage.say("Writing one file …");
   await attempt(stage, async () => {
-    const bytes = await stage.host.save(stage.choices.lasting());
+    const bytes = await stage.host.save(stage.choices.lasting(), stage.lecture.scenes);
     download(new Blob([bytes], { type: "text/html" }), `${fileName(stage, "explorer")}.html`);
     stage.say("Saved: one file that works from a disk, without Python and without a network.");
   });

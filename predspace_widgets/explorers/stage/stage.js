@@ -4,6 +4,7 @@ import { Card } from "./card.js";
 import { Choices, fromQuery, same, toQuery } from "./choices.js";
 import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
 import { applies, fill, formatted, textsOf } from "./fill.js";
+import { Lecture } from "./lecture.js";
 import { NEW_DISTANCES, startLive } from "./live.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
@@ -48,16 +49,19 @@ class Stage {
     this.choices.listeners.push((changed, from) => this.react(changed, from));
     this.learn(data.about.ahead);
     this.bars.learn(data.about.bars);
+    this.lecture = new Lecture(this);
     this.build();
     host.on((settings) => this.choices.set({ ...this.choices.defaults, ...settings }, "host"));
     this.begin();
     if (Object.keys(address).length && this.problems.length < Object.keys(address).length) this.tell();
+    if (data.about.present) this.lecture.enter();
   }
 
   destroy() {
     const { stages } = globalThis.predspace;
     stages.splice(0, stages.length, ...stages.filter((face) => face !== this.known));
     this.live?.end();
+    this.lecture.destroy();
     for (const card of this.cards) card.destroy();
   }
 
@@ -148,8 +152,9 @@ class Stage {
     };
     this.body = el(
       "div",
-      { className: "stage" },
+      { className: this.host.address ? "stage page" : "stage", "data-lm-suppress-shortcuts": "true" }, // JupyterLab's keys
       header(this),
+      this.lecture.build(),
       el("aside", {}, ...this.lists()),
       el("main", {}, el("div", { className: "middle" }, first.node, column("below")), column("right")),
       this.notice,
@@ -161,6 +166,7 @@ class Stage {
     if (!this.drawn) matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
     this.body.addEventListener("keydown", (event) => this.key(event));
     if (this.problems.length) this.say(`${this.problems.join(" ")} The rest of the address is applied.`, true);
+    this.lecture.built();
     this.show();
   }
 
@@ -224,6 +230,7 @@ class Stage {
 
   tell() {
     clearTimeout(this.telling);
+    if (this.lecture.leads) return;
     this.host.tell(this.choices.settings());
     if (this.host.address) {
       const query = toQuery(this.choices.lasting());

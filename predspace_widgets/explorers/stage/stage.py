@@ -10,7 +10,7 @@ from importlib.resources import files
 #: In the order in which they build on each other.
 MODULES = (
     *("packing", "inpca", "ellipses", "tables", "picture", "fill", "choices", "theme", "turning", "ink", "space"),
-    *("scene", "chart", "controls", "sharing", "live", "blocks", "bars", "card", "stage", "hosts"),
+    *("scene", "chart", "controls", "sharing", "lecture", "live", "blocks", "bars", "card", "stage", "hosts"),
 )
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)
@@ -36,7 +36,8 @@ def module() -> str:
 @cache
 def style() -> str:
     """The style sheet."""
-    return files(__package__).joinpath("stage.css").read_text(encoding="utf-8")
+    folder = files(__package__)
+    return "".join(folder.joinpath(f"{name}.css").read_text(encoding="utf-8") for name in ("stage", "lecture"))
 
 
 @cache

@@ -37,17 +37,3 @@ function colorOf(text) {
   const mixed = parts.map((part) => Math.round(isPale ? 23 + (part - 23) * 0.62 : part + 0.35 * (255 - part)));
   return `#${mixed.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
 }
-
-const LARGER = 1.4;
-
-// A figure, or any part of one, with larger letters.
-export function inLargerType(part) {
-  if (Array.isArray(part) && typeof part[0] === "object") return part.map(inLargerType);
-  if (part === null || typeof part !== "object" || Array.isArray(part) || ArrayBuffer.isView(part)) return part;
-  return Object.fromEntries(
-    Object.entries(part).map(([key, value]) => {
-      const isFont = /font$/.test(key) && value?.size;
-      return [key, isFont ? { ...value, size: value.size * LARGER } : inLargerType(value)];
-    }),
-  );
-}

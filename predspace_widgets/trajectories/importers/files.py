@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from predspace_widgets.extras import lacking
 
 #: Endings of files with arrays.
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pth", ".safetensors")
@@ -259,9 +262,7 @@ def _need_filters(dataset: Any) -> None:
         import hdf5plugin  # noqa: F401  its import makes HDF5 know more filters
     except ImportError:
         names = ", ".join(_filter_name(entry) for entry in filters if not h5z.filter_avail(entry[0]))
-        raise ValueError(
-            f"it is compressed by {names}, which needs hdf5plugin: pip install 'predspace-widgets[import]'"
-        ) from None
+        raise ValueError(lacking(f"it is compressed by {names}, which", "hdf5plugin")) from None
     for entry in filters:
         if not h5z.filter_avail(entry[0]):
             raise ValueError(f"it is compressed by {_filter_name(entry)}, which hdf5plugin does not have either")
@@ -299,7 +300,10 @@ def _in_torch(path: Path) -> list[StoredArray]:
 
 def _tensors(path: Path) -> dict[str, Any]:
     """The tensors of a file by name, mapped into memory."""
-    import torch  # late: few need it
+    try:
+        import torch  # late: few need it
+    except ImportError:
+        raise ValueError(lacking("it", "torch")) from None
 
     content = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
     if isinstance(content, torch.Tensor):
@@ -330,6 +334,8 @@ def _in_safetensors(path: Path) -> list[StoredArray]:
             dtype = _dtype_of(part.get_dtype())
             if dtype is None:
                 continue
+            if part.get_dtype() == "BF16" and not find_spec("torch"):
+                raise ValueError(lacking(f"{name!r} is in bfloat16, which", "torch"))
             shape = tuple(part.get_shape())
             read = partial(partial, _read_safetensors, path, name)
             arrays.append(StoredArray(path, name, shape, dtype, (1,) * len(shape), read))
@@ -340,8 +346,9 @@ def _safe_open(path: Path) -> Any:
     try:
         from safetensors import safe_open
     except ImportError:
-        raise ValueError("it needs safetensors: pip install 'predspace-widgets[import]'") from None
-    return safe_open(path, framework="pt")
+        raise ValueError(lacking("it", "safetensors")) from None
+    # numpy has no bfloat16, which torch has.
+    return safe_open(path, framework="pt" if find_spec("torch") else "np")
 
 
 def _read_safetensors(path: Path, name: str, key: Key) -> NDArray[Any]:
@@ -350,6 +357,8 @@ def _read_safetensors(path: Path, name: str, key: Key) -> NDArray[Any]:
 
 
 def _as_numpy(tensor: Any) -> NDArray[Any]:
+    if isinstance(tensor, np.ndarray):
+        return tensor
     tensor = tensor.detach()
     return np.array((tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy())
 

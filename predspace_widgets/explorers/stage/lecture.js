@@ -1,0 +1,240 @@
+// The lecture: one card fills the screen, in type for the back row. Scenes are settings with a sentence each; without
+// scenes the card is there with its controls.
+import { el, swatch, timeAt } from "./controls.js";
+import { download } from "./sharing.js";
+import { themed } from "./theme.js";
+
+// A page of this size is shown enlarged: its smallest letters, of 10 pixels, have 20 on a screen of 1920 by 1080.
+const PAGE = { width: 960, height: 540 };
+const LEAST_ZOOM = 1.4;
+const MOST_LETTERS = 400; // explorers/scenes.py: LONGEST
+const MOST_NAMES = 14; // of curves, below the title of a card
+
+const FIELDS = "input:not([type=range]), textarea, select, [contenteditable]";
+const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+export class Lecture {
+  constructor(stage) {
+    Object.assign(this, { stage, scenes: [...(stage.whole.about.scenes ?? [])], at: 0, card: null });
+    this.gone = new AbortController();
+    const { signal } = this.gone;
+    // On a page of its own keys are meant for the stage wherever the focus is.
+    if (stage.host.address) document.addEventListener("keydown", (event) => event.target === document.body && this.key(event), { signal });
+    stage.root.addEventListener("fullscreenchange", () => stage.root.getRootNode().fullscreenElement || this.leave(), { signal });
+  }
+
+  destroy() {
+    this.gone.abort();
+    this.sized?.disconnect();
+  }
+
+  get on() {
+    return this.card !== null;
+  }
+
+  // Whether scenes say what is chosen: nobody else need be told.
+  get leads() {
+    return this.on && this.scenes.length > 0;
+  }
+
+  // What it adds to a page that is built; a lecture that was on before goes on there.
+  build() {
+    const button = (textContent, name, title, onclick) => el("button", { textContent, title, onclick, "aria-label": name, "data-control": name });
+    this.title = el("h1");
+    this.count = el("output");
+    this.back = button("‹", "scene back", "the scene before (←, Page Up)", () => this.go(this.at - 1));
+    this.next = button("›", "scene next", "the next scene (→, space, Page Down)", () => this.go(this.at + 1));
+    const leave = button("×", "leave the lecture", "back to the page (Escape)", () => this.leave());
+    const steps = el("nav", { "aria-label": "scenes" }, this.back, this.count, this.next, leave);
+    this.say = el("p", { role: "status" });
+    this.names = el("p", { className: "names" });
+    return el("section", { className: "lecture" }, el("div", { className: "first" }, this.title, steps), this.say);
+  }
+
+  built() {
+    const { body } = this.stage;
+    body.addEventListener("keydown", (event) => this.key(event), { capture: true });
+    // After a click the keys are for the scenes again, not for the button, the slider or the picture.
+    body.addEventListener("pointerup", () => {
+      const { activeElement } = body.getRootNode();
+      if (this.leads && activeElement?.matches("button, input, canvas")) activeElement.blur();
+    });
+    this.sized?.disconnect();
+    this.sized = new ResizeObserver(() => this.resize());
+    this.sized.observe(body);
+    if (this.on) this.begin(this.stage.cards.find(({ view }) => view.name === this.card.view.name));
+  }
+
+  resize() {
+    const { clientWidth, clientHeight } = this.stage.body;
+    const zoom = this.on ? Math.max(LEAST_ZOOM, Math.min(clientWidth / PAGE.width, clientHeight / PAGE.height)) : LEAST_ZOOM;
+    this.stage.body.style.setProperty("--zoom", zoom.toFixed(3));
+  }
+
+  // -- keys ---------------------------------------------------------------------------------------------------------
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.composedPath()[0];
+    const act = target.matches?.(FIELDS) ? null : this.actOf(event, target);
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }
+
+  // What a key does. A slider keeps its arrows, and a button its space; with Shift, arrows turn the picture.
+  actOf({ key, shiftKey }, target) {
+    const is = (selector) => target.matches?.(selector);
+    if (key === "p" || key === "P") return () => this.toggle();
+    if (!this.on) return null;
+    if (key === "Escape") return () => this.leave();
+    if (!this.leads) return null;
+    if (shiftKey) return key.startsWith("Arrow") && !is("canvas, input") ? () => this.turn(key) : null;
+    if (key === "PageDown" || (key === "ArrowRight" && !is("input")) || (key === " " && !is("button, summary"))) return () => this.go(this.at + 1);
+    if (key === "PageUp" || (key === "ArrowLeft" && !is("input"))) return () => this.go(this.at - 1);
+    return /^[1-9]$/.test(key) && key <= this.scenes.length ? () => this.go(Number(key) - 1) : null;
+  }
+
+  turn(key) {
+    this.card.drawing.querySelector("canvas[tabindex]")?.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey: true }));
+  }
+
+  // -- on and off ---------------------------------------------------------------------------------------------------
+
+  toggle() {
+    if (this.on) this.leave();
+    else this.enter();
+  }
+
+  // Fills the screen where the browser lets it, else the page, or its place in a notebook.
+  enter() {
+    const { stage } = this;
+    if (this.on || !stage.cards.length) return;
+    this.before = this.scenes.length ? stage.choices.settings() : null;
+    stage.root.requestFullscreen?.().catch(() => {}); // at the start of a page nobody has pressed anything yet
+    this.begin(stage.cards.find(({ node }) => node.classList.contains("whole")) ?? stage.cards[0]);
+  }
+
+  begin(card) {
+    const { stage } = this;
+    stage.body.classList.add("presenting");
+    stage.body.classList.toggle("scenes", this.scenes.length > 0);
+    this.alone(card);
+    this.resize();
+    if (this.scenes.length) this.go(this.at);
+    else this.draw();
+  }
+
+  leave() {
+    const { stage, before } = this;
+    if (!this.on) return;
+    if (this.leads) stage.pause();
+    const root = stage.root.getRootNode();
+    if (root.fullscreenElement) document.exitFullscreen();
+    stage.body.classList.remove("presenting", "scenes");
+    for (const { node } of stage.cards) node.classList.remove("whole");
+    this.card = null;
+    this.resize();
+    if (before) stage.set({ ...stage.choices.defaults, ...before });
+    this.draw();
+  }
+
+  // -- scenes -------------------------------------------------------------------------------------------------------
+
+  go(at) {
+    const { stage } = this;
+    const scene = this.scenes[at];
+    if (!scene) return;
+    this.at = at;
+    stage.pause();
+    this.alone(stage.cards.find(({ view }) => view.name === scene.view) ?? stage.cards[0]);
+    const problems = stage.choices.set({ ...stage.choices.defaults, ...scene.settings }, "scene");
+    const plays = scene.play && !isStill(); // else it stands at its end
+    if (plays) stage.choices.set({ time: timeAt(stage.choices, 0) }, "scene");
+    this.title.textContent = scene.title;
+    this.say.textContent = scene.say;
+    this.count.textContent = `${at + 1} / ${this.scenes.length}`;
+    this.back.disabled = at === 0;
+    this.next.disabled = at === this.scenes.length - 1;
+    stage.say(problems.join(" "), problems.length > 0);
+    stage.light(null);
+    this.draw();
+    if (plays) stage.whenDrawn().then(() => this.leads && this.scenes[this.at] === scene && stage.play());
+  }
+
+  alone(card) {
+    for (const one of this.stage.cards) one.node.classList.toggle("whole", one === card);
+    this.card = card;
+  }
+
+  draw() {
+    const { stage } = this;
+    this.names.remove();
+    stage.show();
+    stage.drawn = stage.draw();
+    if (this.on) stage.whenDrawn().then(() => this.name());
+  }
+
+  // Which colour is which curve, where the list of curves is not seen and the drawing does not say it.
+  name() {
+    const { stage, card } = this;
+    const traces = card?.view.marks?.every(({ kind }) => kind !== "label") ? (card.figure?.data ?? []) : [];
+    const numbers = [...new Set(traces.filter(({ type, meta }) => type !== "bar" && meta?.curve >= 0).map(({ meta }) => meta.curve))];
+    if (!numbers.length || numbers.length > MOST_NAMES) return;
+    const named = numbers.map((number) => stage.data.about.curves[number]);
+    this.names.replaceChildren(...named.map((curve) => el("span", {}, swatch({ ...curve, color: themed(curve.color, stage.theme) }), curve.label)));
+    card.drawing.parentElement.before(this.names);
+  }
+
+  // -- scenes that are made by clicking -----------------------------------------------------------------------------
+
+  // Asks for the sentence of a new scene, which shows a card as it is now.
+  ask(card) {
+    const { stage } = this;
+    const settings = stage.choices.settings();
+    const area = el("textarea", { rows: 3, maxLength: MOST_LETTERS, "aria-label": "what is to be said", "data-control": "say" });
+    const add = () => {
+      const say = area.value.trim();
+      if (!say) return area.focus();
+      this.scenes.push({ title: "", say, view: card.view.name, settings, play: false });
+      stage.say(`This is scene ${this.scenes.length}. P begins the lecture; Share keeps the scenes as a file.`);
+    };
+    stage.say("What is to be said here?", true);
+    stage.notice.classList.remove("urgent");
+    stage.notice.append(area, el("button", { textContent: "Add this scene", "data-control": "add scene", onclick: add }));
+    area.focus();
+  }
+
+  save() {
+    const { stage, scenes } = this;
+    if (!scenes.length) return stage.say("There are no scenes yet: the menu ⋯ of a card adds what it shows.");
+    download(toYaml(scenes), "scenes.yaml");
+    stage.say("Saved: predspace serve DATA --present --scenes scenes.yaml shows them.");
+  }
+}
+
+// -- the file -------------------------------------------------------------------------------------------------------
+
+// Scenes as YAML, a line a setting. What is between quotes is JSON, which YAML reads; a power of ten needs a point there.
+export function toYaml(scenes) {
+  const lines = scenes.map(({ title, say, view, settings, play }) => {
+    const chosen = Object.entries(settings).map(([name, value]) => `    ${name}: ${inline(value)}`);
+    return [
+      `- say: ${inline(say)}`,
+      ...(title ? [`  title: ${inline(title)}`] : []),
+      `  view: ${view}`,
+      ...(chosen.length ? ["  settings:", ...chosen] : []),
+      ...(play ? ["  play: true"] : []),
+    ].join("\n");
+  });
+  return `${lines.join("\n\n")}\n`;
+}
+
+function inline(value) {
+  if (Array.isArray(value)) return `[${value.map(inline).join(", ")}]`;
+  if (value !== null && typeof value === "object") return `{${Object.entries(value).map(([name, member]) => `${inline(name)}: ${inline(member)}`).join(", ")}}`;
+  if (typeof value === "number") return String(value).replace(/^(-?\d+)(e.*)$/, "$1.0$2");
+  const escaped = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(typeof value === "string" ? value.toWellFormed() : value).replace(/[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]/g, escaped);
+}

@@ -81,6 +81,18 @@ def test_an_explorer_in_two_cells_in_a_box_and_shared(page: Page, errors: list[s
     assert errors == []
 
 
+def test_a_panel_page_in_a_notebook(page: Page, open_notebook: Opens) -> None:
+    panel = "import panel as pn\npn.extension(inline=True)"
+    notebook = open_notebook((START.removesuffix("explorer"), panel, "pn.Column('# above it', explorer, height=1000)"))
+    notebook.run(0, 1, 2)
+    stage = Stage(page)
+    expect(page.get_by_text("above it")).to_be_visible()
+    for view in VIEWS:
+        assert stage.shown(view), view
+    page.locator("[data-curve=red] .eye").first.click()
+    until(page, lambda: notebook.ask("explorer.state.curves") == ["green", "blue"], "Python does not follow")
+
+
 def test_a_picture_stays_in_a_saved_notebook(
     page: Page, browser: Browser, errors: list[str], open_notebook: Opens, tmp_path: Path
 ) -> None:

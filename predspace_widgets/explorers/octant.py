@@ -32,9 +32,10 @@ _PAGE = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ margin: 0; padding: 8px; }}
+h1 {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); margin: 0; }}
 {style}
 </style>
-<main id="octant"></main>
+<main id="octant"><h1>Two predictions of one image</h1></main>
 <noscript>This page draws its picture by a script, which this browser does not run.</noscript>
 <script type="application/json" id="values">{values}</script>
 <script type="module">

@@ -17,7 +17,7 @@ export function el(tag, properties = {}, ...children) {
 
 const MOST_CHIPS = 12; // more values are a list to select from
 const MOST_CLASSES = 20;
-const MOST_LETTERS = 28; // of a curve that is to be chosen
+const WIDEST_CHOICE = 28; // of a curve that is to be chosen
 
 // A choice of one of several values; of a choice that is a list, the member at a place. A place that is optional adds a
 // member, and takes it away.
@@ -55,7 +55,7 @@ export function select(stage, { choice, label, options, when, place, prefix = ""
 }
 
 function optionsOf(about, options) {
-  if (options === "curves") return about.curves.map(({ label, short }) => [label, label.length > MOST_LETTERS ? decodePlain(short) : label]);
+  if (options === "curves") return about.curves.map(({ label, short }) => [label, label.length > WIDEST_CHOICE ? decodePlain(short) : label]);
   if (options === "colorings") return about.options.color_by.map((name) => [name, name]);
   if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, String(n + 1)]);
   return options;

@@ -36,7 +36,7 @@ CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
 #: What environment.yml needs besides: the interpreter, and pip for this package itself.
 CONDA_ONLY = {"python", "pip"}
 #: What conda-forge does not have, and pip installs there too.
-PIP_ONLY = {"axe-playwright-python"}
+PIP_ONLY = {"axe-playwright-python", "sphinx-mathjax-offline"}
 ITSELF = "--editable ."
 
 #: Packages that are imported by another name than they are installed by.

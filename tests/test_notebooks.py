@@ -13,6 +13,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 #: tests/browser/test_notebook.py runs this one, in a browser.
 IN_A_BROWSER = {"01_first_picture.ipynb"}
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+#: What a figure, an explorer and an octant are in a notebook.
+PICTURES = {"application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 # Runs first in the kernel: whatever asks for another machine is an error there.
@@ -55,9 +57,9 @@ def test_runs_from_top_to_bottom(name: str) -> None:
     notebook = run(read(name))
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
-    figures = [output.data for output in outputs if "application/vnd.plotly.v1+json" in output.get("data", {})]
-    assert figures
-    for data in figures:
+    drawn = [output.data for output in outputs if PICTURES & output.get("data", {}).keys()]
+    assert drawn
+    for data in drawn:
         assert "<script src" not in data.get("text/html", "")  # plotly.js from a CDN
 
 

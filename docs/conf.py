@@ -102,6 +102,11 @@ def is_there(app: Sphinx, env: Any, node: Any, shown: Any) -> Any:
     return None
 
 
+def is_said_already(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out fields of named tuples, which their class describes."""
+    return True if str(getattr(member, "__doc__", "")).startswith("Alias for field number") else None
+
+
 def place_live(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Addresses of live pictures, which kernels cannot know: they do not know how deep their page lies."""
     if "body" in context:
@@ -118,6 +123,7 @@ def check_links(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", prepare)
     app.connect("source-read", add_to_source)
+    app.connect("autodoc-skip-member", is_said_already)
     app.connect("missing-reference", is_there)
     app.connect("html-page-context", place_live)
     app.connect("build-finished", check_links)

@@ -6,5 +6,5 @@ import re
 
 
 def code_cells(page: str) -> list[str]:
-    """The code of each cell of a page, in order."""
-    return re.findall(r"^```\{code-cell\}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    """The code of each cell of a page, in order, without its options (`:tags: [...]`)."""
+    return re.findall(r"^```\{code-cell\}\n(?::[\w-]+:.*?\n)*(.*?)^```$", page, re.DOTALL | re.MULTILINE)

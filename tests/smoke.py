@@ -73,7 +73,7 @@ def record_and_import() -> None:
 def explore() -> None:
     """The widget of a notebook, and the page as one file."""
     explorer = pw.Explorer(pw.demo(), tasks=["even", "odd"])
-    assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()[0]
     explorer.save("one.html")
     assert Path("one.html").stat().st_size > 500_000
 

@@ -296,13 +296,7 @@ class Explorer:
 
     @cached_property
     def widget(self) -> StageWidget:
-        """The stage as an ipywidget.
-
-        Raises
-        ------
-        ImportError
-            anywidget is not installed; the message says how to.
-        """
+        """The stage as an ipywidget."""
         from predspace_widgets.explorers.notebook import StageWidget
 
         return StageWidget(self.session, self.state, self.height)

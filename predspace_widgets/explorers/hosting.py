@@ -23,7 +23,7 @@ Send = Callable[[dict[str, Any], bytes | None], None]
 
 
 class Answers:
-    """The Python side of one stage.
+    """The Python side of one widget, or component: of the stages that show it, each has its own questions.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ class Answers:
         """Answer a question of the stage; an error is an answer too."""
         if not isinstance(request, Mapping) or not isinstance(request.get("number"), int):
             return
-        number, kind = request["number"], tuple(str(request.get(name))[:80] for name in ("kind", "view"))
+        number, stage = request["number"], str(request.get("stage", ""))[:80]
+        kind = stage, *(str(request.get(name))[:80] for name in ("kind", "view"))
         self._newest[kind] = max(number, self._newest.get(kind, 0))
         if request.get("kind") in _HOLDS_NOBODY_UP:
             message, content = answer_to(request, self._session, self._state)
@@ -80,7 +81,7 @@ class Answers:
                 if number < self._newest[kind]:
                     return
                 message, content = answer_to(request, self._session, self._state)
-        send({**message, "number": number}, content)
+        send({**message, "number": number, "stage": stage}, content)
 
 
 def answer_to(

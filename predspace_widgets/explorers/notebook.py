@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from html import escape
 from typing import Any
 
@@ -13,7 +14,7 @@ from predspace_widgets.explorers.hosting import Answers
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.explorers.still import still
+from predspace_widgets.explorers.still import leave_still, still
 
 
 class StageWidget(anywidget.AnyWidget):
@@ -33,12 +34,14 @@ class StageWidget(anywidget.AnyWidget):
     choices = traitlets.Dict().tag(sync=True)
     payload = traitlets.Bytes().tag(sync=True)
     height = traitlets.Unicode().tag(sync=True)
+    still = traitlets.Unicode().tag(sync=True)  # name of the still pictures that it takes the place of
     live = traitlets.Bool(False).tag(sync=True)  # whether new checkpoints may come
 
     def __init__(self, session: Session, state: ExplorerState, height: str = "720px") -> None:
         self._session, self._state = session, state
         self._answers = Answers(session, state)
-        super().__init__(choices=self._answers.settings(), payload=session.payload(), height=height)
+        choices, name = self._answers.settings(), uuid.uuid4().hex
+        super().__init__(choices=choices, payload=session.payload(), height=height, still=name)
         self.observe(self._to_state, "choices")
         state.param.watch(self._from_state, list(state.choices()))
         self.on_msg(self._on_message)
@@ -64,7 +67,7 @@ class StageWidget(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**options)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         if data is not None:
-            data["text/html"] = self._still()  # what stays where no widget can be shown
+            data["text/html"] = leave_still(self._still(), self.still)  # what stays where no widget can be shown
         return bundle
 
     def _still(self) -> str:

@@ -270,6 +270,7 @@ function mount(parent, model) {
 // anywidget calls this.
 function render({ model, el }) {
   const octant = mount(el, model);
+  el.firstChild.dataset.live = model.get("still"); // still pictures of this name give way
   return () => octant.destroy();
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -15,6 +16,7 @@ import traitlets
 from numpy.typing import ArrayLike
 
 from predspace_widgets.explorers.sharing import POLICY, for_script
+from predspace_widgets.explorers.still import leave_still
 from predspace_widgets.geometry.distance import bhattacharyya, great_circle, overlaps
 from predspace_widgets.geometry.geodesic import geodesic
 from predspace_widgets.geometry.probabilities import Array, as_probabilities, ignorance, truth
@@ -30,9 +32,10 @@ _PAGE = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ margin: 0; padding: 8px; }}
+h1 {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); margin: 0; }}
 {style}
 </style>
-<main id="octant"></main>
+<main id="octant"><h1>Two predictions of one image</h1></main>
 <noscript>This page draws its picture by a script, which this browser does not run.</noscript>
 <script type="application/json" id="values">{values}</script>
 <script type="module">
@@ -116,6 +119,7 @@ class Octant(anywidget.AnyWidget):
     classes = traitlets.List(read_only=True).tag(sync=True)
     truth = traitlets.Unicode(read_only=True).tag(sync=True)
     path = traitlets.List(read_only=True).tag(sync=True)
+    still = traitlets.Unicode(read_only=True).tag(sync=True)  # name of the still pictures that it takes the place of
 
     def __init__(
         self,
@@ -145,6 +149,10 @@ class Octant(anywidget.AnyWidget):
     def _first_path(self) -> list[list[float]]:
         return self._path.tolist()
 
+    @traitlets.default("still")
+    def _new_name(self) -> str:
+        return uuid.uuid4().hex
+
     @traitlets.default("truth")
     def _first_truth(self) -> str:
         return self._true
@@ -172,7 +180,7 @@ class Octant(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**options)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         if data is not None:
-            data["text/html"] = _still(self)  # what stays where no widget can be shown
+            data["text/html"] = leave_still(_still(self), self.still)  # what stays where no widget can be shown
         return bundle
 
 

@@ -66,7 +66,7 @@ class StageComponent(JSComponent):
         self._answers.follow(lambda: self._begin_following(document))
 
     def _begin_following(self, document: Document | None) -> None:
-        if document is None:
+        if document is None or document.session_context is None:
             self.live = True
         else:
             document.add_next_tick_callback(lambda: setattr(self, "live", True))
@@ -85,7 +85,7 @@ class StageComponent(JSComponent):
     def _answer(self, data: Any, document: Document | None) -> None:
         def send(message: dict[str, Any], content: bytes | None) -> None:
             whole = message if content is None else {**message, "content": content}
-            if document is None:
+            if document is None or document.session_context is None:  # a notebook has no loop of documents
                 self._send_msg(whole)
             else:
                 document.add_next_tick_callback(lambda: self._send_msg(whole))

@@ -85,3 +85,38 @@ def _drawn(trace: dict[str, Any], points: np.ndarray) -> list[str]:
         return [f'<text x="{x:.1f}" y="{y:.1f}" {size} fill="{marker["color"]}">★</text>' for x, y in points]
     look = f'r="{marker["size"] / 2}" fill="{marker["color"]}" stroke="white"'
     return [f'<circle cx="{x:.1f}" cy="{y:.1f}" {look}/>' for x, y in points if not np.isnan(x)]
+
+
+def leave_still(html: str, name: str) -> str:
+    """Leave a still picture in a notebook, in an output of its own before that of a widget.
+
+    JupyterLab shows a saved widget as an error, whatever other formats lie beside it. So the picture comes before:
+    rules of style hide it where the widget lives, and the error where it does not.
+
+    Parameters
+    ----------
+    html : str
+        The still picture.
+    name : str
+        What the widget's element carries as `data-live`.
+
+    Returns
+    -------
+    str
+        What is to be beside the widget: nothing, or, where there is no Jupyter kernel, the still picture itself.
+    """
+    from IPython import get_ipython
+    from IPython.display import HTML, display
+
+    if getattr(get_ipython(), "kernel", None) is None:
+        return html
+    display(HTML(_LEFT.format(name=name, html=html)))
+    return "<!-- the picture stands above -->"
+
+
+# A widget without its model has no element inside; one that lives carries the name.
+_LEFT = """<style>
+:root:has([data-live="{name}"]) [data-still="{name}"] {{ display: none; }}
+.jp-OutputArea-child:has([data-still]) + .jp-OutputArea-child .jupyter-widgets:not(:has(*)) {{ display: none; }}
+</style>
+<div data-still="{name}">{html}</div>"""

@@ -21,7 +21,7 @@ _limits: threadpool_limits | None = None
 
 def n_threads_or_all(threads: int | None) -> int:
     """As many threads as are asked for, or one for each core that this process may use (NUMBA_NUM_THREADS)."""
-    return threads or int(numba.config.NUMBA_NUM_THREADS)
+    return threads or int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -228,10 +228,8 @@ def _with_gaps(line: NDArray[Any], members: NDArray[np.intp]) -> NDArray[np.intp
 def _picked(
     values: NDArray[Any], order: NDArray[np.intp], gaps: NDArray[np.bool_], gap: float = np.nan
 ) -> NDArray[Any]:
-    if values.dtype == object:
-        picked = values[order]
-        picked[gaps] = gap
-        return picked
+    if values.dtype == object:  # names of places on an axis: "nan" would be one more, so gaps have the last one
+        return values[order]
     return np.where(gaps, gap, values[order].astype(float))
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Frame, Page
+from playwright.sync_api import Browser, Frame, Locator, Page
 
 from tests.browser.conftest import REPOSITORY, Servers, Stage, at_rest, opened
 
@@ -33,11 +33,11 @@ def read(browser: Browser, address: str, size: str = "wide", theme: str = "light
     width, height = SIZES[size]
     said: list[str] = []
     with opened(browser, viewport={"width": width, "height": height}, color_scheme=theme) as page:
-        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.goto(address)
         page.wait_for_load_state("load")
         yield page
-        assert [text for text in said if "GPU stall" not in text and "WebGL" not in text] == []
+        assert said == [], "errors in the console"
 
 
 def live_of(page: Path) -> list[str]:
@@ -59,8 +59,8 @@ def test_there_is_something_to_read() -> None:
 def test_a_page_is_whole(path: Path, browser: Browser) -> None:
     for size in SIZES:
         with read(browser, path.as_uri(), size) as page:
-            assert page.locator("h1").first.is_visible()
-            typeset = "document.querySelectorAll('.math mjx-container svg').length"
+            assert page.locator("h1").count() == 1
+            typeset = "document.querySelectorAll('.math mjx-container > svg').length"
             page.wait_for_function(f"{typeset} === document.querySelectorAll('.math').length")
             assert page.locator("[data-mml-node=merror]").count() == 0
             figures = "[...document.querySelectorAll('div[id^=figure-]')]"
@@ -81,7 +81,7 @@ def test_a_live_picture_answers(name: str, browser: Browser) -> None:
         if frame.locator("#octant").count():
             _octant_answers(frame)
         else:
-            _answers(page, frame)
+            _answers(page, element, frame)
 
 
 def _octant_answers(frame: Frame) -> None:
@@ -94,16 +94,16 @@ def _octant_answers(frame: Frame) -> None:
     assert handle.bounding_box() != place
 
 
-def _answers(page: Page, frame: Frame) -> None:
+def _answers(page: Page, element: Locator, frame: Frame) -> None:
+    """By keys: Playwright places the mouse wrongly in a frame that is zoomed."""
     stage = Stage(frame)  # type: ignore[arg-type]  # a frame is asked as a page is
-    first = frame.locator("[data-view]").first
-    view = str(first.get_attribute("data-view"))
+    view = str(frame.locator("[data-view]").first.get_attribute("data-view"))
     assert stage.shown(view)
-    before = at_rest(page, first.screenshot)
-    frame.locator("[data-control='no curves']").click()
+    before = at_rest(page, element.screenshot)
+    frame.locator("[data-control='no curves']").press("Enter")
     stage.drawn()
-    assert at_rest(page, first.screenshot) != before
-    frame.locator("[data-control='all curves']").click()
+    assert at_rest(page, element.screenshot) != before
+    frame.locator("[data-control='all curves']").press("Enter")
     stage.drawn()
     assert stage.shown(view)
 
@@ -121,8 +121,9 @@ def test_links_lead_from_page_to_page(browser: Browser) -> None:
 def test_it_reads_from_a_server_too(browser: Browser, start: Servers) -> None:
     address = start("http.server", "PORT", "--directory", str(BUILT))
     with read(browser, address, theme="dark") as page:
-        frame = page.locator("iframe").first.element_handle().content_frame()
+        element = page.locator("iframe").first
+        frame = element.element_handle().content_frame()
         assert frame is not None
-        _answers(page, frame)
+        _answers(page, element, frame)
         background = frame.evaluate("getComputedStyle(document.querySelector('.stage')).backgroundColor")
         assert max(int(part) for part in re.findall(r"\d+", background)[:3]) < 128  # dark, as the page is

@@ -1,70 +1,46 @@
-"""The explorer in JupyterLab, in a real browser: the whole stage, twice on a page, and both ways to the kernel."""
+"""The explorer in JupyterLab and Notebook 7, in a real browser: the stage, both ways to the kernel, what stays."""
 
 from __future__ import annotations
 
-import ast
-import json
-import uuid
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Stage
+from tests.browser.conftest import Stage, opened
+from tests.browser.jupyter import Notebook, n_colours, until
 
-CELLS = (
-    """from predspace_widgets import Explorer
+START = """from predspace_widgets import Explorer
 from predspace_widgets.trajectories.testing import random_trajectories
 ds = random_trajectories()
 explorer = Explorer(ds)
-explorer""",
-    """Explorer(ds, views=["inpca", "progress"], tasks="red")""",
-    """explorer.state.dimensions = "2-D"
-print([explorer.state.curves, explorer.selection, explorer.selected().sizes["checkpoint"]])""",
-)
+explorer"""
 VIEWS = ("inpca", "stress", "progress", "comparison", "lengths")  # that are in front at first
+Opens = Callable[..., Notebook]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("notebooks")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "explorer.ipynb")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def lab(start: Callable[..., str], folder: Path) -> str:
-    """Address of a JupyterLab, without token."""
-    options = ["--no-browser", "--allow-root", "--ServerApp.port=PORT", "--IdentityProvider.token="]
-    options += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
-    return start("jupyterlab", *options, path="/lab")
-
-
-def run_cells(page: Page, *numbers: int) -> None:
-    for number in numbers:
-        page.evaluate(
-            """async (number) => {
-              jupyterapp.shell.currentWidget.content.activeCellIndex = number;
-              await jupyterapp.commands.execute("notebook:run-cell");
-            }""",
-            number,
-        )
-
-
-def test_two_explorers_in_a_notebook(page: Page, lab: str, folder: Path) -> None:
+@pytest.fixture
+def errors(page: Page) -> list[str]:
+    """What the console says of what is ours."""
     errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+
+    def hear(text: str) -> None:
+        if "predspace" in text or "plotly" in text.lower() or "stage" in text:
+            errors.append(text)
+
+    page.on("console", lambda message: hear(message.text) if message.type == "error" else None)
     page.set_viewport_size({"width": 1280, "height": 2600})  # JupyterLab draws what is in sight
-    page.goto(f"{lab}/workspaces/{uuid.uuid4().hex}/tree/explorer.ipynb")
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-cell')")
-    connected = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
-    page.wait_for_function(f"window.{connected}")
-    run_cells(page, 0, 1)
+    return errors
+
+
+@pytest.mark.parametrize("face", ["lab", "notebooks"])
+def test_two_explorers_in_a_notebook(page: Page, errors: list[str], open_notebook: Opens, face: str) -> None:
+    other_code = """Explorer(ds, views=["inpca", "progress"], tasks="red")"""
+    notebook = open_notebook((START, other_code, """explorer.state.dimensions = "2-D\""""), face)
+    notebook.run(0, 1)
     whole, other = Stage(page), Stage(page, 1)
     for view in VIEWS:
         assert whole.shown(view), view
@@ -73,25 +49,84 @@ def test_two_explorers_in_a_notebook(page: Page, lab: str, folder: Path) -> None
     assert page.locator("script[src^='blob:']").count() <= 1  # plotly.js comes once, if JupyterLab has none
 
     # From the browser to Python, and back.
-    whole.set(curves=["red", "blue"], selected=[2, 5, 40])
-    page.wait_for_timeout(1000)
-    run_cells(page, 2)
-    printed = page.locator(".jp-OutputArea-output pre").last
-    expect(printed).to_contain_text("[")
-    assert ast.literal_eval(printed.inner_text().strip()) == [["red", "blue"], [2, 5, 40], 3]
+    page.locator("[data-curve=green] .eye").first.click()
+    whole.set(selected=[2, 5, 40])
+    known = """[explorer.state.curves, explorer.selection, explorer.selected().sizes["checkpoint"]]"""
+    until(page, lambda: notebook.ask("len(explorer.selection)") == 3, "Python does not follow")
+    assert notebook.ask(known) == [["red", "blue"], [2, 5, 40], 3]
+    notebook.run(2)
     whole.wait("stage.state.dimensions === '2-D'")
     whole.drawn()
     assert whole.shown("inpca")
     assert other.state["dimensions"] == "3-D"  # each has its own choices
+    assert errors == []
 
-    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
-    saved = json.loads((folder / "explorer.ipynb").read_text())
-    lasting = "".join(saved["cells"][0]["outputs"][0]["data"].get("text/html", ""))
-    assert "<svg" in lasting
-    assert "<script" not in lasting
-    ours = [error for error in errors if "predspace" in error or "plotly" in error.lower() or "stage" in error]
-    assert ours == []
+
+def test_an_explorer_in_two_cells_in_a_box_and_shared(page: Page, errors: list[str], open_notebook: Opens) -> None:
+    boxed = "import ipywidgets\nipywidgets.VBox([ipywidgets.Label('above it'), explorer.widget])"
+    shared = "Explorer(ds, views=['inpca', 'lengths'], state=explorer.state)"
+    notebook = open_notebook((START, boxed, shared))
+    notebook.run(0, 1, 2)
+    stages = [Stage(page, number) for number in range(3)]
+    expect(page.locator(".jupyter-widgets:has(.stage)").get_by_text("above it")).to_be_visible()
+    for stage in stages[:2]:
+        for view in VIEWS:
+            assert stage.shown(view), view
+    assert page.locator(".stage [data-view=lengths] .main-svg").count() >= 3
+    page.locator("[data-curve=red] .eye").nth(1).click()
+    for stage in stages:
+        stage.wait("stage.state.curves.length === 2")
+        assert sorted(stage.drawn().state["curves"]) == ["blue", "green"]
+        assert stage.shown("inpca")
+    assert errors == []
+
+
+def test_a_panel_page_in_a_notebook(page: Page, open_notebook: Opens) -> None:
+    panel = "import panel as pn\npn.extension(inline=True)"
+    notebook = open_notebook((START.removesuffix("explorer"), panel, "pn.Column('# above it', explorer, height=1000)"))
+    notebook.run(0, 1, 2)
+    stage = Stage(page)
+    expect(page.get_by_text("above it")).to_be_visible()
+    for view in VIEWS:
+        assert stage.shown(view), view
+    page.locator("[data-curve=red] .eye").first.click()
+    until(page, lambda: notebook.ask("explorer.state.curves") == ["green", "blue"], "Python does not follow")
+
+
+def test_a_picture_stays_in_a_saved_notebook(
+    page: Page, browser: Browser, errors: list[str], open_notebook: Opens, tmp_path: Path
+) -> None:
+    notebook = open_notebook((START, "explorer.stop()"))
+    notebook.run(0)
+    stage = Stage(page)
+    assert stage.shown("inpca")
+    still = page.locator("[data-still]")
+    expect(still).to_be_hidden()  # the stage takes its place
+    saved = notebook.save()
+    assert "<script" not in str(saved)
+
+    # As a page, without a script.
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output-dir", str(tmp_path), str(notebook.path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    with opened(browser, java_script_enabled=False, offline=True) as reader:
+        reader.goto((tmp_path / notebook.path.name).with_suffix(".html").as_uri())
+        expect(reader.locator("svg polyline")).to_have_count(10)  # six runs, three means, and the geodesic
+        assert n_colours(reader.locator("[data-still] svg")) > 100
+        assert reader.get_by_text("StageWidget").count() == 0
+
+    # Opened again, without running it.
+    notebook.end()
+    again = open_notebook(notebook.path)
+    assert again.ask("1") == 1
+    expect(still).to_be_visible()
+    expect(still).to_contain_text("run this cell for the explorer")
+    assert n_colours(still.locator("svg")) > 100
+    expect(page.get_by_text("Error displaying widget")).to_be_hidden()
+    assert page.locator(".stage").count() == 0
+    again.run(0)
+    assert Stage(page).shown("inpca")
+    expect(still).to_be_hidden()
+    assert errors == []
 
 
 FOLLOWING = """import time
@@ -109,26 +144,16 @@ explorer = Explorer(ds)
 explorer"""
 
 
-def test_a_training_is_followed_while_cells_go_on(
-    page: Page, start: Callable[..., str], lab: str, folder: Path
-) -> None:
-    cells = [FOLLOWING, "explorer.follow(training(), task='mine');", "explorer.stop()\nprint(explorer.state.curves)"]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "live.ipynb")
-    page.set_viewport_size({"width": 1280, "height": 1600})
-    page.goto(f"{lab}/workspaces/{uuid.uuid4().hex}/tree/live.ipynb")
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-cell')")
-    connected = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
-    page.wait_for_function(f"window.{connected}")
-    run_cells(page, 0)
+def test_a_training_is_followed_while_cells_go_on(page: Page, errors: list[str], open_notebook: Opens) -> None:
+    cells = (FOLLOWING, "explorer.follow(training(), task='mine');", "explorer.stop()\nprint(explorer.state.curves)")
+    notebook = open_notebook(cells)
+    notebook.run(0)
     stage = Stage(page)
     n_before = len(stage.result()["row"])
     expect(page.locator("[data-control=live]")).to_have_count(0)  # nothing is followed yet
-    run_cells(page, 1)
+    notebook.run(1)
     stage.wait("stage.result('inpca').row.length === argument", n_before + 12)
     assert stage.state["curves"][-1] == "mine"
     expect(page.locator("[data-control=live] > .text")).to_contain_text("ended, 12 checkpoints")
-    run_cells(page, 2)
+    notebook.run(2)
     expect(page.locator(".jp-OutputArea-output pre").last).to_contain_text("mine")

@@ -151,6 +151,11 @@ def check_paths(page: Page) -> None:
         np.testing.assert_allclose(places(page.locator(f"path.{name}")), wanted, atol=1e-4)
 
 
+def test_it_begins_where_python_put_it(octant: Page) -> None:
+    np.testing.assert_allclose(probabilities(octant, "first"), [[0.7, 0.2, 0.1]])
+    np.testing.assert_allclose(probabilities(octant, "second"), [[0.05, 0.15, 0.8]])
+
+
 def test_lines_are_those_of_python(octant: Page) -> None:
     check_paths(octant)
     handle(octant, "second").focus()

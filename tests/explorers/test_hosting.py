@@ -72,18 +72,18 @@ def test_no_choice_that_comes_in_raises(settings: Any) -> None:
 # -- questions --------------------------------------------------------------------------------------------------------
 
 
-def test_answers_carry_the_number_of_their_question() -> None:
+def test_answers_carry_the_number_of_their_question_and_the_stage_that_asked() -> None:
     [(packed, picture), (plain, nothing), (whole, payload)] = answers_to(
-        {"number": 3, "kind": "picture", "choices": {}},
+        {"number": 3, "stage": "a", "kind": "picture", "choices": {}},
         {"number": 4, "kind": "view", "view": "comparison", "choices": {}},
         {"number": 5, "kind": "payload"},
     )
-    assert packed == {"packed": True, "bytes": False, "number": 3}
+    assert packed == {"packed": True, "bytes": False, "number": 3, "stage": "a"}
     assert picture is not None
     assert unpack(picture)[1]["embedding"].shape[0] == 6
     assert (plain["number"], nothing) == (4, None)
     assert plain["answer"]["figure"]["data"]
-    assert (whole, payload) == ({"bytes": True, "number": 5}, SESSION.payload())
+    assert (whole, payload) == ({"bytes": True, "number": 5, "stage": ""}, SESSION.payload())
 
 
 def test_plotly_and_the_whole_page_can_be_asked_for() -> None:
@@ -99,7 +99,7 @@ def test_plotly_and_the_whole_page_can_be_asked_for() -> None:
 
 def test_an_error_is_an_answer_too() -> None:
     [(message, content)] = answers_to({"number": 8, "kind": "picture", "choices": {"curves": []}})
-    assert message == {"error": "no curve is chosen: choose at least one", "number": 8}
+    assert message == {"error": "no curve is chosen: choose at least one", "number": 8, "stage": ""}
     assert content is None
 
 
@@ -134,8 +134,8 @@ def test_only_the_newest_of_the_questions_that_wait_is_answered() -> None:
     told: list[Any] = []
     asked = []
 
-    def ask(number: int, view: str) -> None:
-        request = {"number": number, "kind": "view", "view": view, "choices": number}
+    def ask(number: int, view: str, stage: str = "a") -> None:
+        request = {"number": number, "stage": stage, "kind": "view", "view": view, "choices": number}
         thread = threading.Thread(target=answers.answer, args=(request, lambda message, _: told.append(message)))
         thread.start()
         asked.append(thread)
@@ -145,15 +145,17 @@ def test_only_the_newest_of_the_questions_that_wait_is_answered() -> None:
     for number in (2, 3, 4):
         ask(number, "comparison")
     ask(5, "matrix")  # of another kind: it is not older than itself
+    ask(1, "comparison", "b")  # another stage of the same explorer, such as its second view in JupyterLab
+    newest = {("a", "view", "comparison"): 4, ("a", "view", "matrix"): 5, ("b", "view", "comparison"): 1}
     for _ in range(1000):
-        if answers._newest == {("view", "comparison"): 4, ("view", "matrix"): 5}:
+        if answers._newest == newest:
             break
         threading.Event().wait(0.01)
     session.go_on.set()
     for thread in asked:
         thread.join()
-    assert sorted(message["number"] for message in told) == [1, 4, 5]
-    assert sorted(session.begun) == [1, 4, 5]  # 2 and 3 were never begun
+    assert sorted((message["stage"], message["number"]) for message in told) == [("a", 1), ("a", 4), ("a", 5), ("b", 1)]
+    assert sorted(session.begun) == [1, 1, 4, 5]  # 2 and 3 were never begun
 
 
 def test_error_bars_hold_up_no_other_question() -> None:

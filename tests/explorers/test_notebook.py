@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import sys
 import time
 from typing import Any
 from xml.etree import ElementTree
@@ -12,7 +11,6 @@ from xml.etree import ElementTree
 import anywidget
 import pytest
 
-import predspace_widgets as pw
 from predspace_widgets.analysis import Analysis, analysis_of
 from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.notebook import StageWidget
@@ -67,7 +65,7 @@ def test_questions_are_answered(explorer: Explorer, monkeypatch: pytest.MonkeyPa
     explorer.widget._handle_custom_msg(request, [])
     wait_for(lambda: told)
     [(message, [content])] = told
-    assert message == {"packed": True, "bytes": False, "number": 1}
+    assert message == {"packed": True, "bytes": False, "number": 1, "stage": ""}
     assert unpack(content)[1]["embedding"].shape[0] == 18
     explorer.widget._handle_custom_msg({"number": 2, "kind": "nonsense"}, [])
     wait_for(lambda: len(told) == 2)
@@ -167,13 +165,3 @@ def test_a_published_picture_and_a_constant_run_are_drawn() -> None:
     assert "★" not in still(published, ExplorerState(published))
     constant = Analysis(random_trajectories(("red",), 1, 2).isel(checkpoint=[0, 0]))
     assert not re.search(r"\bnan\b", still(constant, ExplorerState(constant)))
-
-
-@pytest.mark.parametrize("package", ["anywidget", "traitlets"])
-def test_without_the_libraries(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "predspace_widgets.explorers.notebook", raising=False)
-    monkeypatch.setitem(sys.modules, package, None)
-    explorer = pw.Explorer(random_trajectories(n_checkpoints=2))
-    assert len(explorer.figure("lengths").data) == 6  # figures need none of them
-    with pytest.raises(ImportError, match=r'pip install "predspace-widgets\[notebook\]"'):
-        _ = explorer.widget

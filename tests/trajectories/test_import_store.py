@@ -419,7 +419,7 @@ def test_without_what_unpacks_it(store: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     monkeypatch.setattr(h5py.h5z, "filter_avail", lambda number: number < 32_000)
     assert "lz4" in refused(store).lower()
-    assert "pip install 'predspace-widgets[import]'" in refused(store)
+    assert 'pip install "predspace-widgets[import]"' in refused(store)
 
 
 def test_options_of_another_kind_of_data(store: Path) -> None:

@@ -82,7 +82,9 @@ def test_short_names_tell_each_other_apart(names: list[str], most: int) -> None:
 
 
 def test_what_most_share_is_left_out_first() -> None:
-    names = [f"digits @ {network} · {optimiser} · none" for network in ("cnn", "mlp") for optimiser in ("sgd", "adam")]
+    names = [
+        f"digits @ {network} · {optimiser} · plain start" for network in ("cnn", "mlp") for optimiser in ("sgd", "adam")
+    ]
     assert short_names([*names, "digits @ cnn · sgd · moved"], 17) == [
         *("cnn · sgd", "cnn · adam", "mlp · sgd", "mlp · adam", "cnn · sgd · moved"),
     ]

@@ -19,6 +19,7 @@ export class Chart {
     on("pointerleave", () => handlers.hover(null));
     on("pointerdown", (event) => (this.pressed = [event.clientX, event.clientY]), true);
     on("click", (event) => this.release(event), true); // where the pointer goes up plotly has a cover
+    on("pointerup", (event) => event.pointerType === "touch" && this.release(event), true); // plotly lets no tap be a click
   }
 
   async draw(figure, theme) {
@@ -202,6 +203,7 @@ export class Chart {
   release(event) {
     if (!this.own) return;
     const [x, y] = this.pressed ?? [];
+    this.pressed = null;
     if (Math.hypot(event.clientX - x, event.clientY - y) < 4) this.handlers.click(this.pick(event));
   }
 

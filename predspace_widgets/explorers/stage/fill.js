@@ -77,7 +77,8 @@ function trace(mark, table, place, texts, curve, members, filled) {
   const order = table.line ? withGaps(members, table.line) : members;
   const picked = (name, gap) => {
     const values = table.column(name);
-    return order.map((member) => (member < 0 ? gap : values[member]));
+    const left = typeof values[0] === "string" ? values.at(-1) : gap; // of names, NaN would be one more
+    return order.map((member) => (member < 0 ? left : values[member]));
   };
   let columns = Object.fromEntries(Object.entries(place).map(([to, name]) => [to, picked(name, NaN)]));
   if (mark.kind === "band") {

@@ -70,10 +70,13 @@ function newestOnly(send) {
 
 const LOST = "This needs Python, and the connection is lost. What the browser can do goes on.";
 
-// Questions by message: they have numbers, so that answers find them.
+const newName = () => Math.random().toString(36).slice(2);
+
+// Questions by message: they have numbers, so that answers find them. Stages that show one explorer hear all answers, and
+// each knows its own by its name.
 class Mail {
   constructor(post, isOpen) {
-    Object.assign(this, { post, isOpen, waiting: new Map(), listeners: [], number: 0 });
+    Object.assign(this, { post, isOpen, waiting: new Map(), stage: newName(), number: 0 });
   }
 
   send(request) {
@@ -81,11 +84,12 @@ class Mail {
     return new Promise((done, fail) => {
       if (!this.isOpen()) return fail(new Error(LOST));
       this.waiting.set(number, { done, fail });
-      this.post({ ...request, number });
+      this.post({ ...request, number, stage: this.stage });
     });
   }
 
   async hear(message, content) {
+    if (message.stage !== this.stage) return;
     const waiting = this.waiting.get(message.number);
     this.waiting.delete(message.number);
     if (message.error) waiting?.fail(new Error(message.error));
@@ -95,7 +99,7 @@ class Mail {
 
 // Questions by HTTP: a server that was away is there again for the next one. It gives each page its turn.
 function byHttp(address) {
-  const headers = { "X-Stage": Math.random().toString(36).slice(2) };
+  const headers = { "X-Stage": newName() };
   return async (request) => {
     let response;
     try {
@@ -142,7 +146,7 @@ async function inNotebook(model, root) {
   const mail = new Mail((message) => model.send(message), () => model.comm_live ?? true);
   const ask = newestOnly((request) => mail.send(request));
   model.on("msg:custom", (message, buffers) => mail.hear(message, buffers?.[0]));
-  return mount(root, {
+  const stage = await mount(root, {
     payload: async () => bytesOf(model.get("payload")),
     get choices() {
       return model.get("choices"); // Python may have chosen while the numbers came
@@ -158,6 +162,8 @@ async function inNotebook(model, root) {
     live: { now: () => model.get("live"), on: (listen) => model.on("change:live", listen) },
     address: false,
   });
+  root.dataset.live = model.get("still"); // still pictures of this name give way
+  return stage;
 }
 
 // A component of somebody's Panel page.

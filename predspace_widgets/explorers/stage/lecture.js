@@ -8,7 +8,7 @@ import { themed } from "./theme.js";
 // A page of this size is shown enlarged: its smallest letters, of 10 pixels, have 20 on a screen of 1920 by 1080.
 const PAGE = { width: 960, height: 540 };
 const LEAST_ZOOM = 1.4;
-const MOST_LETTERS = 400; // explorers/scenes.py: LONGEST
+const LONGEST_TEXT = 400; // explorers/scenes.py: LONGEST
 const MOST_NAMES = 14; // of curves, below the title of a card
 
 const FIELDS = "input:not([type=range]), textarea, select, [contenteditable]";
@@ -207,7 +207,7 @@ export class Lecture {
     const { stage } = this;
     const settings = stage.choices.settings();
     const onkeydown = (event) => event.key === "Escape" && (event.stopPropagation(), stage.say(""));
-    const area = el("textarea", { rows: 3, maxLength: MOST_LETTERS, onkeydown, "aria-label": "what is to be said", "data-control": "say" });
+    const area = el("textarea", { rows: 3, maxLength: LONGEST_TEXT, onkeydown, "aria-label": "what is to be said", "data-control": "say" });
     const add = () => {
       const say = area.value.trim();
       if (!say) return area.focus();

@@ -59,7 +59,7 @@ def test_there_is_something_to_read() -> None:
 def test_a_page_is_whole(path: Path, browser: Browser) -> None:
     for size in SIZES:
         with read(browser, path.as_uri(), size) as page:
-            assert page.locator("h1").count() == 1
+            assert page.title()
             typeset = "document.querySelectorAll('.math mjx-container > svg').length"
             page.wait_for_function(f"{typeset} === document.querySelectorAll('.math').length")
             assert page.locator("[data-mml-node=merror]").count() == 0

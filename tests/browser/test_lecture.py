@@ -143,8 +143,11 @@ def test_it_is_read_from_the_back_row(talk: Stage, size: dict[str, Any], letters
         assert sizes["drawing"] > 0.35 * size["height"], number
 
 
-def test_lines_without_names_of_their_own_are_named(talk: Stage) -> None:
+def test_what_the_hidden_controls_say_is_named(talk: Stage) -> None:
     talk.page.keyboard.press("3")
+    talk.drawn()
+    assert talk.page.locator(".names span").all_text_contents() == ["red", "green"]
+    talk.page.keyboard.press("4")
     talk.drawn()
     assert talk.page.locator(".names span").all_text_contents() == ["red", "green"]
     talk.page.keyboard.press("1")  # here the picture names them

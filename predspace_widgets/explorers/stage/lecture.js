@@ -48,7 +48,7 @@ export class Lecture {
     const steps = el("nav", { "aria-label": "scenes" }, this.back, this.count, this.next, leave);
     this.say = el("p", { role: "status" });
     this.names = el("p", { className: "names" });
-    return el("section", { className: "lecture" }, el("div", { className: "first" }, this.title, steps), this.say);
+    return el("section", { className: "lecture" }, this.title, steps, this.say);
   }
 
   built() {
@@ -177,15 +177,27 @@ export class Lecture {
     if (this.on) stage.whenDrawn().then(() => this.name());
   }
 
-  // Which colour is which curve, where the list of curves is not seen and the drawing does not say it.
+  // What is seen nowhere else while lists and controls are hidden: what a result is of, and which colour is which curve.
   name() {
+    if (!this.on) return;
+    const names = this.card.view.kind !== "results" ? this.curves() : this.leads ? this.chosen() : [];
+    this.names.replaceChildren(...names.map((name) => el("span", {}, ...name)));
+    if (names.length && names.length <= MOST_NAMES) this.card.drawing.parentElement.before(this.names);
+  }
+
+  // What the controls of the card say.
+  chosen() {
+    const lists = [...this.card.node.querySelectorAll(".choices select")];
+    return lists.filter((list) => !list.hidden && list.value >= 0).map((list) => [list.selectedOptions[0].textContent]);
+  }
+
+  // The curves of a drawing that does not name them itself.
+  curves() {
     const { stage, card } = this;
-    const traces = card?.view.marks?.every(({ kind }) => kind !== "label") ? (card.figure?.data ?? []) : [];
-    const numbers = [...new Set(traces.filter(({ type, meta }) => type !== "bar" && meta?.curve >= 0).map(({ meta }) => meta.curve))];
-    if (!numbers.length || numbers.length > MOST_NAMES) return;
-    const named = numbers.map((number) => stage.data.about.curves[number]);
-    this.names.replaceChildren(...named.map((curve) => el("span", {}, swatch({ ...curve, color: themed(curve.color, stage.theme) }), curve.label)));
-    card.drawing.parentElement.before(this.names);
+    if (card.view.marks.some(({ kind }) => kind === "label")) return [];
+    const lines = (card.figure?.data ?? []).filter(({ type, meta }) => type !== "bar" && meta?.curve >= 0);
+    const curves = [...new Set(lines.map(({ meta }) => meta.curve))].map((number) => stage.data.about.curves[number]);
+    return curves.map((curve) => [swatch({ ...curve, color: themed(curve.color, stage.theme) }), curve.label]);
   }
 
   // -- scenes that are made by clicking -----------------------------------------------------------------------------
@@ -194,7 +206,8 @@ export class Lecture {
   ask(card) {
     const { stage } = this;
     const settings = stage.choices.settings();
-    const area = el("textarea", { rows: 3, maxLength: LONGEST_TEXT, "aria-label": "what is to be said", "data-control": "say" });
+    const onkeydown = (event) => event.key === "Escape" && (event.stopPropagation(), stage.say(""));
+    const area = el("textarea", { rows: 3, maxLength: LONGEST_TEXT, onkeydown, "aria-label": "what is to be said", "data-control": "say" });
     const add = () => {
       const say = area.value.trim();
       if (!say) return area.focus();

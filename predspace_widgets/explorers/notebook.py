@@ -58,6 +58,7 @@ class StageWidget(anywidget.AnyWidget):
         self.live = True
         if self._session.news is not None:
             self._session.news.listeners.add(self._tell_news)
+            self._tell_news()  # of what came before this was shown
 
     def _tell_news(self) -> None:
         # While a cell runs, the kernel hears no question: a cell that waits for a training would freeze its picture.

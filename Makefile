@@ -2,6 +2,7 @@
 # make test     runs everything that must pass, on the same examples every time, and installs what that needs besides
 # make fuzz     tries the properties on fresh examples for MINUTES=5
 # make torture  damages files, kills writers and fills disks for MINUTES=5 (docs/torture.md)
+# make wheel    installs what users install into an empty environment of each Python that is here, and tries it
 # make lab      opens JupyterLab on the notebooks, and installs it
 # make bench    compares with plain formulas; bench-large [FOLDER=...] measures what does not fit in memory
 # make bench-ui [BEFORE=...]  times the explorer in a browser, beside an older checkout if one is given
@@ -30,7 +31,7 @@ APP := $(VENV)/.app
 LAB := $(VENV)/.lab
 TEST := $(VENV)/.test
 
-.PHONY: app test fuzz torture setup lab bench bench-large bench-ui bench-served demo-data docs picture licences pins
+.PHONY: app test fuzz torture wheel setup lab bench bench-large bench-ui bench-served demo-data docs picture licences pins
 
 app: $(APP)
 	@$(BIN)/predspace serve --port $(PORT)
@@ -40,11 +41,15 @@ test: $(TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) docs
+	$(MAKE) wheel
 	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
 	$(BIN)/pytest -m browser
 
 fuzz: $(TEST)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+wheel: $(TEST)
+	$(BIN)/python -m tests.wheel
 
 torture: $(TEST)
 	$(BIN)/python -m tests.torture --minutes $(MINUTES)

@@ -6,10 +6,13 @@ Predictions are seeded and real-looking: softmax of logits that sharpen along a 
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import scipy.linalg
 import scipy.optimize
@@ -33,14 +36,15 @@ PEAK_SIZE = 4096
 
 def main() -> None:
     """Measure and print."""
-    title = f"{torch.get_num_threads()} threads, torch {torch.__version__}, numpy {np.__version__}"
+    title = f"{numba.config.NUMBA_NUM_THREADS} threads, torch {torch.__version__}, numpy {np.__version__}"
     console = Console(width=120)
     console.print(pairwise_table(title))
     table = Table(title=title)
     for column in ("work", "ours", "compared with", "", "ratio", "largest error"):
         table.add_column(column, justify="left" if column in ("work", "compared with") else "right")
-    for row in (contributions_row(), progress_row(), inpca_row(), selection_row(), matrix_row(), bootstrap_row()):
-        table.add_row(*row)
+    measured = (contributions_row, progress_row, inpca_row, selection_row, matrix_row, bootstrap_row, import_row)
+    for row in measured:
+        table.add_row(*row())
     console.print(table)
 
 
@@ -187,6 +191,21 @@ def bootstrap_row() -> tuple[str, ...]:
         f"{refitting / seconds:.0f}x",
         f"{error:.1e}",
     )
+
+
+def import_row() -> tuple[str, ...]:
+    """The import of the package, against that of xarray, which it cannot do without, in new processes by turns."""
+    timed = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
+
+    def seconds_of(module: str) -> float:
+        return float(
+            subprocess.run([sys.executable, "-c", timed.format(module)], capture_output=True, check=True).stdout
+        )
+
+    by_turns = [(seconds_of("predspace_widgets"), seconds_of("xarray")) for _ in range(7)]
+    seconds, alone = (min(times) for times in zip(*by_turns, strict=True))
+    ratio = f"{alone / seconds:.2f}x"
+    return "import predspace_widgets", f"{seconds:.2f} s", "import xarray", f"{alone:.2f} s", ratio, ""
 
 
 def plain_reindex(run: np.ndarray, reached: np.ndarray, grid: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ nb_execution_mode = "force"  # a page is as new as the package
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1800  # of a cell, in seconds: only what hangs takes so long
 nb_output_stderr = "error"
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # no widget needs Python here: see kernel.py
 # Cells that begin with `!` find the command of this environment.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
 # Kernels show figures and explorers as this file says; see there.

@@ -80,7 +80,7 @@ def live(shown: Any) -> dict[str, str]:
     title = escape(f"{type(shown).__name__}, a live picture")
     frame = f'<iframe src="live:{name}" title="{title}" loading="lazy"></iframe>'
     alone = f'<figcaption><a href="live:{name}" target="_blank">Open this picture alone</a></figcaption>'
-    return {"text/html": f'<figure class="live">{frame}{alone}</figure>'}
+    return {"text/html": f'<figure class="live {type(shown).__name__.lower()}">{frame}{alone}</figure>'}
 
 
 if (shell := get_ipython()) is not None:

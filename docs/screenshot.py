@@ -1,8 +1,7 @@
-"""Takes docs/explorer.png of an explorer: `docs/screenshot.py ADDRESS`, by default that of `make app`."""
+"""Takes explorer.png, here, of an explorer: `docs/screenshot.py ADDRESS`, by default that of `make app`."""
 
 import shutil
 import sys
-from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -25,4 +24,4 @@ with sync_playwright() as playwright:
     page.evaluate("window.predspace.stages[0].whenDrawn()")
     wait_until(page, "window.predspace.stages[0].result('comparison') !== null")  # measured a moment later
     page.evaluate("window.predspace.stages[0].whenDrawn()")
-    page.screenshot(path=Path(__file__).parent / "explorer.png")
+    page.screenshot(path="explorer.png")

@@ -10,7 +10,6 @@ EXTRAS = {
     "torch": "train",
     "torchvision": "train",
     "sklearn": "train",
-    "PIL": "train",
     "distributed": "cluster",
     "jupyterlab": "lab",
     "lightning": "lightning",

@@ -39,9 +39,7 @@ def kernel() -> dict[str, Any]:
         ('<iframe src="live/gone.html"></iframe>', ["live/gone.html is not there"]),
     ],
 )
-def test_links_that_lead_nowhere_are_found(
-    body: str, wrong: list[str], links: dict[str, Any], tmp_path: Path
-) -> None:
+def test_links_that_lead_nowhere_are_found(body: str, wrong: list[str], links: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "other.html").write_text('<h1 id="there"><a href="../a.html">up</a></h1>')
     (tmp_path / "a.html").write_text(body)

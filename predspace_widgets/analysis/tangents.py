@@ -45,8 +45,8 @@ def tangents(
     Returns
     -------
     xarray.Dataset
-        - `speed` (curve or run, progress): ``|dX/dt|``, the root mean square angle that samples turn by a unit of progress,
-          in radians. sqrt(2) times its integral over progress is the Riemann length of the reindexed way.
+        - `speed` (curve or run, progress): ``|dX/dt|``, the root mean square angle that samples turn by a unit of
+          progress, in radians. sqrt(2) times its integral over progress is the Riemann length of the reindexed way.
         - `angle` (curve or run, other, progress): between tangents, in radians, 0 where both go the same way, pi / 2 at
           right angles; NaN where one stands still.
         - `mean_angle` (curve or run, other): its trapezoid mean over progress.

@@ -267,6 +267,22 @@ class Explorer:
         assert table is not None
         return table
 
+    def summary(self, view: str = "inpca") -> str:
+        """One sentence on what a view shows, computed from its numbers: what a screen reader says of the figure.
+
+        Raises
+        ------
+        ValueError
+            An unknown view, or choices that leave nothing.
+
+        Examples
+        --------
+        >>> from predspace_widgets.trajectories.testing import random_trajectories
+        >>> Explorer(random_trajectories(), tasks=["red", "blue"]).summary("lengths")
+        '2 curves of 4 runs; the mean way of “blue” is the longest, 1.79; that of “red” the shortest, 1.78.'
+        """
+        return self._drawing(view).summary
+
     def _drawing(self, name: str) -> Drawing:
         return self._view(name).compose(self.state.on_samples, self.state)
 

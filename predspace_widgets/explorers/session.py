@@ -28,7 +28,7 @@ from predspace_widgets.trajectories.selection import CurveKey
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
 from predspace_widgets.views.error_bars import N_SPECTRUM, error_bars
-from predspace_widgets.views.style import Style, curve_styles, faint, next_style, plain, short, tint
+from predspace_widgets.views.style import Style, curve_styles, faint, next_style, plain, short, short_names, tint
 from predspace_widgets.views.tables import (
     LABELS,
     N_AXES,
@@ -297,8 +297,14 @@ class Session:
         analysis, ds = self.analysis, self.analysis.ds
         state = ExplorerState(analysis)
         styles, meaning = curve_styles(analysis.curve_pairs, analysis.curve_coordinates)
-        named = zip(analysis.curve_names, analysis.curve_pairs, styles, strict=True)
-        curves = [curve_of(label, key, style, analysis.curve_coordinates) for label, key, style in named]
+        labels = analysis.curve_names
+        named = zip(labels, analysis.curve_pairs, styles, short_names(labels), strict=True)
+        coordinates = analysis.curve_coordinates
+        curves = [curve_of(label, key, style, coordinates, name) for label, key, style, name in named]
+        for task in {key[0] for key in analysis.curve_pairs}:  # below its task each is told apart from the others there
+            members = [curve for curve in curves if curve["task"] == task]
+            for curve, name in zip(members, short_names([curve["within"] for curve in members], 24), strict=True):
+                curve["within"] = name
         return {
             "title": str(ds.attrs.get("title") or "trajectories"),
             "summary": summary_of(analysis),
@@ -445,12 +451,14 @@ def _measured(analysis: Analysis) -> tuple[dict[str, NDArray[Any]], dict[str, An
     return arrays, everything
 
 
-def curve_of(label: str, key: CurveKey, style: Style, coordinates: Sequence[str]) -> dict[str, Any]:
+def curve_of(
+    label: str, key: CurveKey, style: Style, coordinates: Sequence[str], short_name: str | None = None
+) -> dict[str, Any]:
     """A curve as the stage has it: its names, what tells it apart, how it is drawn."""
     return {
         "label": label,
         "name": plain(label),
-        "short": plain(short(label)),
+        "short": plain(short_name or short(label)),
         "task": key[0],
         "method": key[1],
         "apart": dict(zip(coordinates, key, strict=True)),
@@ -504,6 +512,7 @@ def _sent(drawing: Drawing) -> dict[str, Any]:
         "figure": None if drawing.figure is None else as_plain(drawing.figure),
         "caption": drawing.caption,
         "message": drawing.message,
+        "summary": drawing.summary,
         "table": None if drawing.table is None else _columns(drawing.table),
         "blocks": None if drawing.blocks is None else as_plain(drawing.blocks),
     }

@@ -65,7 +65,7 @@ def still(analysis: Analysis, state: ExplorerState) -> str:
     parts.append(f'<text {turned} text-anchor="middle" fill="{INK}">{titles[1]}</text>')
     box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
     style = f"background: white; max-width: 100%; paint-order: stroke; font: 13px {FONT}".replace('"', "'")
-    body = "\n".join(parts)
+    body = "\n".join([f"<title>{escape(drawing.summary)}</title>", *parts])  # what a screen reader says
     return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {box} style="{style}">\n{body}\n</svg>'
 
 

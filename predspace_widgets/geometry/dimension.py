@@ -40,9 +40,9 @@ class Sloppiness(NamedTuple):
 def participation_ratio(eigenvalues: ArrayLike) -> Array:
     """Effective number of axes, (sum_i lambda_i)^2 / sum_i lambda_i^2: n where n axes share equally, 1 of a single one.
 
-    Eigenvalues keep their signs, so that this is ``(tr W)^2 / |W|_F^2``, for which no spectrum is needed. Imaginary axes
-    take from the sum what they take from distances: where they carry weight this is no number of dimensions, and the
-    ratio of magnitudes, `participation_ratio(abs(eigenvalues))`, is another one.
+    Eigenvalues keep their signs, so that this is ``(tr W)^2 / |W|_F^2``, for which no spectrum is needed. Imaginary
+    axes take from the sum what they take from distances: where they carry weight this is no number of dimensions, and
+    the ratio of magnitudes, `participation_ratio(abs(eigenvalues))`, is another one.
 
     Parameters
     ----------

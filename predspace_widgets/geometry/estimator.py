@@ -23,7 +23,7 @@ except ModuleNotFoundError:
 
         def get_params(self, deep: bool = True) -> dict[str, Any]:
             """Parameters by name."""
-            return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+            return {name: getattr(self, name) for name in sorted(inspect.signature(type(self)).parameters)}
 
         def set_params(self, **params: Any) -> Self:
             """Set parameters by name.

@@ -13,7 +13,17 @@ import xarray as xr
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import DASHES, INK, MUTED, Style, axis, common_layout, curve_styles, plain, short
+from predspace_widgets.views.style import (
+    DASHES,
+    INK,
+    MUTED,
+    Style,
+    axis,
+    common_layout,
+    curve_styles,
+    plain,
+    short_names,
+)
 from predspace_widgets.views.view import Control, ResultView
 
 
@@ -142,9 +152,10 @@ def comparisons_figure(comparisons: Sequence[xr.Dataset], styles: Sequence[Style
     """
     data: list[dict[str, Any]] = []
     written, highest, seen = [], 0.0, [style.color for style in styles]
+    names = short_names([comparison.attrs["second"] for comparison in comparisons], _LETTERS)
     for number, (comparison, style) in enumerate(zip(comparisons, styles, strict=True)):
         about, grid = comparison.attrs, comparison["progress"].values
-        name = plain(short(about["second"], _LETTERS))
+        name = plain(names[number])
         dash = DASHES[seen[:number].count(style.color) % len(DASHES)]
         line = {
             "type": "scatter",
@@ -239,6 +250,18 @@ def _said(result: xr.Dataset | Several) -> str:
     return " ".join([f"Compared with {first}.", *sentences, *result.problems])
 
 
+def _summary(result: xr.Dataset | Several) -> str:
+    comparisons = [result] if isinstance(result, xr.Dataset) else result.comparisons
+    parts = [f"from “{about['second']}” {_written_mean(about)}" for about in (one.attrs for one in comparisons)]
+    return f"Distance of “{comparisons[0].attrs['first']}” at equal progress, on average: {'; '.join(parts)}."
+
+
+def _written_mean(about: Mapping[str, Any]) -> str:
+    floor = about.get("floor_mean_distance")
+    chance = "" if floor is None else f", where chance between seeds makes {floor:.3f}"
+    return f"{about['mean_distance']:.3f}{chance}"
+
+
 def _ahead(analysis: Analysis, choices: Any) -> list[tuple[dict[str, Any], Any]]:
     """All pairs of curves, as they are compared while nothing else is chosen."""
     names = analysis.curve_names
@@ -285,5 +308,6 @@ VIEW = ResultView(
     figure=_figure,
     numbers=_numbers,
     notes=_said,
+    summary=_summary,
     ahead=_ahead,
 )

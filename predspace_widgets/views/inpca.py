@@ -8,6 +8,7 @@ from typing import Any
 from predspace_widgets.views.error_bars import OVER
 from predspace_widgets.views.marks import Mark, When
 from predspace_widgets.views.style import COLOR_SCALE, FONT, GRID, INK, MUTED, axis, common_layout
+from predspace_widgets.views.summary import COUNTS, Clause
 from predspace_widgets.views.tables import N_AXES
 from predspace_widgets.views.view import CheckpointView, Control
 
@@ -218,4 +219,24 @@ VIEW = CheckpointView(
     columns=("epoch", "step", *(f"inpca {number}" for number in range(1, N_AXES + 1))),
     columns_of_bars=tuple(f"spread of mean inpca {number}" for number in range(1, N_AXES + 1)),
     facts=("ellipses", "fitted", "landmarks", "references", "meaning", "draws", "thinned"),
+    summary=(
+        COUNTS,
+        Clause(
+            "three axes explain {percent} of the stress",
+            *("axes", "stress"),
+            rows=("1", "2", "3"),
+            when={"dimensions": ("3-D", "pairs")},
+        ),
+        Clause(
+            "axes {horizontal} and {vertical} explain {percent} of the stress",
+            *("axes", "stress"),
+            rows=("{horizontal}", "{vertical}"),
+            when=_PLANE,
+        ),
+        Clause(
+            "“{curve}” ends with the most progress to the truth, {value}",
+            *("means", "progress {progress_metric}"),
+            take="highest end",
+        ),
+    ),
 )

@@ -341,6 +341,17 @@ def _numbers(result: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns).iloc[about["order"].values].reset_index(drop=True)
 
 
+def _summary(result: Mapping[str, Any]) -> str:
+    first = result["first"]
+    if "why" in result:
+        pair = result["why"].attrs
+        half = f"{int(pair['n_for_half']):,} of {result['why'].sizes['sample']:,} samples make half of it"
+        return f"{_name(first)} and {_name(result['second'])} are {pair['distance']:.3g} apart; {half}."
+    facts = first.attrs
+    measured = f"accuracy {facts['accuracy']:.3f}, progress {facts['progress']:.3f}"
+    return f"{_name(first)}: {measured}; {_title_of_errors(first).lower()}."
+
+
 VIEW = ResultView(
     name="inspector",
     place=60,
@@ -351,5 +362,6 @@ VIEW = ResultView(
     measure=_measure,
     figure=_figure,
     numbers=_numbers,
+    summary=_summary,
     blocks=_blocks,
 )

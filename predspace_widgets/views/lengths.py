@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from predspace_widgets.views.marks import Mark
 from predspace_widgets.views.style import axis, common_layout
+from predspace_widgets.views.summary import COUNTS, Clause
 from predspace_widgets.views.view import CheckpointView
 
 VIEW = CheckpointView(
@@ -58,4 +59,9 @@ VIEW = CheckpointView(
     table="runs",
     columns=("length", "n_checkpoints", "first step", "last step"),
     facts=("schedule",),
+    summary=(
+        COUNTS,
+        Clause("the mean way of “{curve}” is the longest, {value}", "curves", "length", take="highest"),
+        Clause("that of “{curve}” the shortest, {value}", "curves", "length", take="lowest"),
+    ),
 )

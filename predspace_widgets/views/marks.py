@@ -229,7 +229,9 @@ def _picked(
     values: NDArray[Any], order: NDArray[np.intp], gaps: NDArray[np.bool_], gap: float = np.nan
 ) -> NDArray[Any]:
     if values.dtype == object:
-        return values[order]
+        picked = values[order]
+        picked[gaps] = gap
+        return picked
     return np.where(gaps, gap, values[order].astype(float))
 
 

@@ -16,7 +16,7 @@ from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.outliers import outliers
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, plain, short
+from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, plain, short_names
 from predspace_widgets.views.view import Control, ResultView
 
 #: More of them are no picture that anybody reads.
@@ -103,7 +103,7 @@ def _drawn(differ: xr.Dataset) -> NDArray[np.intp]:
 
 
 def _layout(differ: xr.Dataset, order: NDArray[np.intp]) -> dict[str, Any]:
-    names = [plain(short(label, _LETTERS)) for label in differ["other"].values[order].tolist()]
+    names = [plain(name) for name in short_names(differ["other"].values[order].tolist(), _LETTERS)]
     if len(order) <= _MOST_NAMED:
         places, numbers = np.arange(len(order)).tolist(), [str(n + 1) for n in range(len(order))]
         names = [f"{name} {number}" for name, number in zip(names, numbers, strict=True)]
@@ -112,7 +112,9 @@ def _layout(differ: xr.Dataset, order: NDArray[np.intp]) -> dict[str, Any]:
         groups = [list(group) for _, group in itertools.groupby(range(len(order)), key=curves.__getitem__)]
         groups = sorted(groups, key=len, reverse=True)[:_MOST_NAMED]
         places = [sum(group) / len(group) for group in groups]
-        names, numbers = [plain(short(curves[group[0]], _LETTERS)) for group in groups], [""] * len(groups)
+        known = list(dict.fromkeys(curves))
+        of_curve = dict(zip(known, short_names(known, _LETTERS), strict=True))
+        names, numbers = [plain(of_curve[curves[group[0]]]) for group in groups], [""] * len(groups)
     ticks: dict[str, Any] = {"tickmode": "array", "tickvals": places, "showgrid": False}
     ticks |= {"tickfont": {"size": 11}, "range": [-0.5, len(order) - 0.5]}
     return common_layout(
@@ -147,18 +149,22 @@ class Differ:
 
 def _numbers(result: Differ) -> pd.DataFrame:
     """A row a pair, and one for each outlier and the others of its curve."""
-    differ, far = result.matrix, result.outliers
+    table, far = _pairs(result.matrix), result.outliers
+    if not len(far):
+        return table
+    others = [f"the other seeds of {curve}" for curve in far["curve"]]
+    rows = pd.DataFrame({"first": far["run"], "second": others, "distance": far["to_others"]})
+    return pd.concat([table, rows.assign(floor=far["among_others"])], ignore_index=True)
+
+
+def _pairs(differ: xr.Dataset) -> pd.DataFrame:
     labels = differ["other"].values
     i, j = np.triu_indices(len(labels), 1)
     table = pd.DataFrame({"first": labels[i], "second": labels[j]})
     for name in ("distance", "floor", "p_value", "p_holm", "within_floor"):
         if name in differ:
             table[name] = differ[name].values[i, j]
-    if not len(far):
-        return table
-    others = [f"the other seeds of {curve}" for curve in far["curve"]]
-    rows = pd.DataFrame({"first": far["run"], "second": others, "distance": far["to_others"]})
-    return pd.concat([table, rows.assign(floor=far["among_others"])], ignore_index=True)
+    return table
 
 
 def _notes(result: Differ) -> str:
@@ -172,6 +178,17 @@ def _notes(result: Differ) -> str:
         more = f" and {len(far) - len(named)} more" if len(far) > len(named) else ""
         sentences.append(f"Further from their curve than its other seeds are: {', '.join(named)}{more}.")
     return " ".join(sentences)
+
+
+def _summary(result: Differ) -> str:
+    table = _pairs(result.matrix).dropna(subset="distance").sort_values("distance", kind="stable")
+    if not len(table):
+        return result.matrix.attrs["note"]
+    (near, far), n = (table.iloc[place] for place in (0, -1)), len(table)
+    alike = f"“{near['first']}” and “{near['second']}” are most alike, {near['distance']:.3f} apart"
+    if n == 1:
+        return f"1 pair; {alike}."
+    return f"{n:,} pairs; {alike}; “{far['first']}” and “{far['second']}” least, {far['distance']:.3f} apart."
 
 
 def _measure(analysis: Analysis, choices: Any) -> Differ:
@@ -222,5 +239,6 @@ VIEW = ResultView(
     figure=lambda differ, analysis, choices: matrix_figure(differ.matrix),
     numbers=_numbers,
     notes=_notes,
+    summary=_summary,
     ahead=_ahead,
 )

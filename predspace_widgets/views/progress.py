@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from predspace_widgets.views.marks import Mark, head
 from predspace_widgets.views.style import axis, common_layout
+from predspace_widgets.views.summary import COUNTS, Clause
 from predspace_widgets.views.view import PROGRESS_METRIC, CheckpointView
 
 _PROGRESS = "progress {progress_metric}"
@@ -67,4 +68,9 @@ VIEW = CheckpointView(
     ),
     table="means",
     columns=("step", "epoch", _PROGRESS, *_SEEDS),
+    summary=(
+        COUNTS,
+        Clause("“{curve}” ends furthest, at progress {value}", "means", _PROGRESS, take="highest end"),
+        Clause("“{curve}” least far, at {value}", "means", _PROGRESS, take="lowest end"),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from predspace_widgets.views.error_bars import OVER
 from predspace_widgets.views.marks import Mark, When
 from predspace_widgets.views.style import INK, PALETTE, axis, common_layout, faint
+from predspace_widgets.views.summary import COUNTS, Clause
 from predspace_widgets.views.view import CheckpointView, Control
 
 _SHARE: When = {"spectrum": ("share",)}
@@ -20,13 +21,22 @@ _OWN = {
 }
 _OUTSIDE = {"textposition": "outside", "cliponaxis": False}
 _ABOVE = {"type": "scatter", "mode": "text", "textposition": "top center", "cliponaxis": False, "hoverinfo": "skip"}
-_ENDS = {"low": "low", "high": "high"}
 _BAND = {
     "type": "scatter",
     "mode": "lines",
     "fill": "toself",
     "fillcolor": faint(PALETTE[1], 0.3),
     "line": {"color": PALETTE[1], "width": 1},
+    "name": "95% of draws",
+    "hoverinfo": "skip",
+}
+# A line for each axis: a band would strike through the numbers.
+_WHISKERS = {
+    "type": "scatter",
+    "mode": "lines+markers",
+    "line": {"color": PALETTE[1], "width": 2},
+    "marker": {"symbol": "line-ew-open", "size": 9, "color": PALETTE[1], "line": {"width": 2}},
+    "cliponaxis": False,
     "name": "95% of draws",
     "hoverinfo": "skip",
 }
@@ -59,9 +69,12 @@ VIEW = CheckpointView(
         ),
         Mark("own", "axes", {"x": "name", "y": "stress", "text": "percent"}, _OWN | _OUTSIDE, when=_SHARE_WITHOUT_BARS),
         Mark("own", "axes", {"x": "name", "y": "stress"}, _OWN, when=_SHARE_WITH_BARS),
-        Mark("band", "stress band", _ENDS | {"x": "name"}, _BAND, "band", when=_SHARE_WITH_BARS),
+        Mark("whiskers", "stress band", {"x": "name", "y": "end"}, _WHISKERS, each=False, when=_SHARE_WITH_BARS),
         Mark("percent", "axes", {"x": "name", "y": "top", "text": "percent"}, _ABOVE, when=_SHARE_WITH_BARS),
-        Mark("band", "spectrum band", _ENDS | {"x": "axis"}, _BAND, "band", when=_EIGENVALUES_WITH_BARS),
+        Mark(
+            *("band", "spectrum band", {"x": "axis", "low": "low", "high": "high"}, _BAND, "band"),
+            when=_EIGENVALUES_WITH_BARS,
+        ),
         Mark(
             role="eigenvalue",
             table="spectrum",
@@ -102,4 +115,9 @@ VIEW = CheckpointView(
     columns=("axis", "eigenvalue", "stress", "cumulative"),
     columns_of_bars=("cumulative low", "cumulative high", "magnitude low", "magnitude high"),
     facts=("bands", "fitted"),
+    summary=(
+        COUNTS,
+        Clause("the first axis explains {percent} of the stress", "axes", "stress", rows=("1",)),
+        Clause("the first three together {percent}", "axes", "stress", rows=("1", "2", "3")),
+    ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,12 +16,14 @@ INK = "#1f2933"
 MUTED = "#6b7785"
 GRID = "#e4e8ee"
 
-#: Okabe and Ito's colours without the yellow, which vanishes on white, then Tol's muted ones: the colour-blind
-#: can tell them apart.
+#: Okabe and Ito's colours without the yellow, which vanishes on white, then Tol's muted ones. The colour-blind can tell
+#: those of one set apart, but not of both: so the second set has another dash, too.
 PALETTE = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D"),
     *("#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#117733"),
 )
+#: How many of them are of the first set.
+N_FIRST = 7
 #: What plotly draws in two and in three dimensions.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 #: For values along a scale: perceptually even, and safe for the colour-blind.
@@ -52,10 +56,10 @@ def curve_styles(
     Returns
     -------
     styles : list of Style
-        One for each curve. Up to 13 curves have a colour each. Of more, the colour tells the task and the dash the
-        method, or the other way round. Where curves have a source, or what else tells them apart, that is the dash,
-        and the colour tells task and method, if there are not too many. Where nothing suffices, colours come again
-        with other dashes.
+        One for each curve. Up to 13 curves have a colour each, from the eighth on with a dash. Of more, the colour
+        tells the task and the dash the method, or the other way round. Where curves have a source, or what else tells
+        them apart, that is the dash, and the colour tells task and method, if there are not too many. Where nothing
+        suffices, colours come again with other dashes.
     meaning : str
         One sentence on what colour and dash mean; empty where each curve has its colour.
 
@@ -68,7 +72,7 @@ def curve_styles(
     """
     n_colors, n_dashes, n_curves = len(PALETTE), len(DASHES), len(pairs)
     if n_curves <= n_colors and len(pairs[0]) == 2:
-        return [Style(color) for color in PALETTE[:n_curves]], ""
+        return [next_style(place) for place in range(n_curves)], ""
     several_methods = len({key[1] for key in pairs}) > 1
     words = ["task and method" if several_methods else "task", " and ".join(coordinates[2 : len(pairs[0])])]
     if len(pairs[0]) == 2:
@@ -82,24 +86,26 @@ def curve_styles(
         places = [(seconds.index(second), firsts.index(first)) for first, second in parts]
         meaning = f"A colour is a {words[1]}, a dash a {words[0]}."
     elif n_curves <= n_colors:
-        return [Style(color) for color in PALETTE[:n_curves]], ""
+        return [next_style(place) for place in range(n_curves)], ""
     else:
-        places = [(number % n_colors, number // n_colors % n_dashes) for number in range(n_curves)]
+        styles = [next_style(place) for place in range(n_curves)]
         meaning = "Colours come again with other dashes: both together tell a curve."
         if n_curves > n_colors * n_dashes:
             meaning = f"Some curves look alike: {n_curves} share {n_colors * n_dashes} pairs of a colour and a dash."
+        return styles, meaning
     return [Style(PALETTE[color], DASHES[dash]) for color, dash in places], meaning
 
 
 def next_style(place: int) -> Style:
-    """A style for a curve that comes when others are drawn already, by its place behind them.
+    """A style by the place of a curve among others, where colours mean nothing else.
 
     Examples
     --------
-    >>> next_style(1), next_style(14)
-    (Style(color='#D55E00', dash='solid'), Style(color='#D55E00', dash='dash'))
+    >>> next_style(1), next_style(7), next_style(14)
+    (Style(color='#D55E00', dash='solid'), Style(color='#882255', dash='dash'), Style(color='#D55E00', dash='dash'))
     """
-    return Style(PALETTE[place % len(PALETTE)], DASHES[place // len(PALETTE) % len(DASHES)])
+    times, color = divmod(place, len(PALETTE))
+    return Style(PALETTE[color], DASHES[(times + (color >= N_FIRST)) % len(DASHES)])
 
 
 def plain(text: object) -> str:
@@ -125,6 +131,60 @@ def short(name: str, most: int = 28) -> str:
     ('even', 'a name of more…eight letters')
     """
     return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
+
+
+def short_names(names: Sequence[str], most: int = 28) -> list[str]:
+    """Names that tell each other apart, with no more letters than need be where some are long.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Labels of curves or runs, all different.
+    most : int
+        Letters of a name.
+
+    Returns
+    -------
+    list of str
+        As they are where none is longer. Else without the parts between "·", "@" and "/" that all share, and then
+        without those that most share, but for the first, until all fit or two would be the same. What is too long still
+        has its middle left out, and a number where that would be the same as another.
+
+    Examples
+    --------
+    >>> short_names(["even", "odd · simclr"], most=12)
+    ['even', 'odd · simclr']
+    >>> short_names(["digits @ cnn · sgd · none", "digits @ cnn · adam · none", "digits @ mlp · sgd · none"], most=12)
+    ['cnn · sgd', 'cnn · adam', 'mlp · sgd']
+    """
+    if max(map(len, names), default=0) <= most:
+        return list(names)
+    shorter = _without_common_parts(names, most)
+    cut = [short(name, most) for name in shorter]
+    times = Counter(cut)
+    place = Counter[str]()
+    for n, name in enumerate(cut):
+        if times[name] > 1:
+            place[name] += 1
+            cut[n] = f"{name} {place[name]}"
+    return cut
+
+
+def _without_common_parts(names: Sequence[str], most: int) -> list[str]:
+    rows = [re.split(r" · | @ |/", name) for name in names]
+    if len({len(row) for row in rows}) > 1:
+        return list(names)
+    usual = [Counter(column).most_common(1)[0] for column in zip(*rows, strict=True)]  # (value, how often), by part
+    left = [part for part, (_, times) in enumerate(usual) if times < len(names)]  # what all share goes
+    can_go = sorted(left[1:], key=lambda part: usual[part][1])  # the first is what a name begins with
+
+    def without(gone: set[int]) -> list[str]:
+        return [" · ".join(row[k] for k in left if k not in gone or row[k] != usual[k][0]) for row in rows]
+
+    gone: set[int] = set()
+    while can_go and max(map(len, without(gone))) > most and len(set(without({*gone, can_go[-1]}))) == len(names):
+        gone.add(can_go.pop())
+    return without(gone)
 
 
 def faint(color: str, opacity: float) -> str:

@@ -17,7 +17,17 @@ from predspace_widgets.geometry.ellipses import ellipses
 from predspace_widgets.geometry.probabilities import Array
 from predspace_widgets.trajectories.attributes import Attribute
 from predspace_widgets.views.error_bars import N_SPECTRUM, error_bars
-from predspace_widgets.views.style import INK, MUTED, PALETTE, EpochScale, curve_styles, percent, plain, short
+from predspace_widgets.views.style import (
+    INK,
+    MUTED,
+    PALETTE,
+    EpochScale,
+    curve_styles,
+    percent,
+    plain,
+    short,
+    short_names,
+)
 from predspace_widgets.views.thinning import ordinal, thin
 
 #: Axes that a picture is computed with: what the spectrum shows, and what any two axes are chosen from.
@@ -199,6 +209,7 @@ class Tables:
         self.rows: _Rows = choices.selection.rows(analysis.ds)
         self.curve: _Rows = analysis.curve_numbers[self.rows]
         self.names = [plain(label) for label in analysis.curve_names]
+        self.short_names = [plain(name) for name in short_names(analysis.curve_names)]
         self._tables: dict[str, Table] = {}
 
     def __getitem__(self, name: str) -> Table:
@@ -371,7 +382,7 @@ class Tables:
         return Table(compute, curve, np.full(len(before), -1))
 
     def _name(self, column: str, curve: int) -> str:
-        return self.names[curve] if column == "curve name" else plain(short(self.analysis.curve_names[curve]))
+        return self.names[curve] if column == "curve name" else self.short_names[curve]
 
     @cached_property
     def _runs_of_rows(self) -> list[_Rows]:
@@ -379,6 +390,11 @@ class Tables:
         order = np.argsort(self._run, kind="stable")
         members = np.split(order, np.flatnonzero(np.diff(self._run[order])) + 1)
         return sorted(members, key=lambda places: (self.curve[places[0]], places[0]))
+
+    @property
+    def runs_shown(self) -> NDArray[Any]:
+        """A number for each run that is shown."""
+        return np.unique(self._run)
 
     def _runs(self) -> Table:
         members = self._runs_of_rows
@@ -476,12 +492,13 @@ class Tables:
         return Table(compute, curve, np.full(len(curve), -1), np.arange(len(curve)) // n_points)
 
     def _stress_band(self) -> Table:
-        """From where to where draws have the explained stress of the first axes."""
+        """From where to where draws have the explained stress of the first axes: two rows each."""
         if self.bars is None:
             return _EMPTY
-        columns = {end: np.array(self.bars["stress"][end][:N_AXES]) for end in ("low", "high")}
-        columns["name"] = self["axes"].column("name")[: len(columns["low"])]
-        return _of_axes(columns)
+        ends = np.array([self.bars["stress"][end][:N_AXES] for end in ("low", "high")])  # (2, axis)
+        names, line = self["axes"].column("name"), np.repeat(np.arange(ends.shape[1]), 2)
+        columns = {"end": ends.T.ravel(), "name": names[line]}
+        return Table(columns.__getitem__, None, np.full(len(line), -1), line)
 
     def _spectrum_band(self) -> Table:
         """From where to where draws have the magnitude of each eigenvalue; of a logarithm nothing is below 0."""

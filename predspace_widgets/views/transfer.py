@@ -13,7 +13,7 @@ from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.selection import EmptySelectionError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import axis, common_layout, plain, short
+from predspace_widgets.views.style import axis, common_layout, plain, short, short_names
 from predspace_widgets.views.view import ResultView
 
 _LETTERS = 14  # of a name
@@ -71,12 +71,12 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         "x": [j for _, j in pairs],
         "y": [i for i, _ in pairs],
         "text": [f"{made[pair]:.2f}" for pair in pairs],
-        "textfont": {"size": 11, "color": [_ON_DARK if abs(gain[p]) > _DARK * largest else _ON_LIGHT for p in pairs]},
+        "textfont": {"size": 10, "color": [_ON_DARK if abs(gain[p]) > _DARK * largest else _ON_LIGHT for p in pairs]},
         "hoverinfo": "skip",
         "name": "progress",
         "meta": {"role": "progress"},
     }
-    names = [plain(short(label, _LETTERS)) for label in taught["curve"].values.tolist()]
+    names = [plain(name) for name in short_names(taught["curve"].values.tolist(), _LETTERS)]
     below = [
         f"{plain(short(name, _LETTERS))}<br>({untrained:.2f})"
         for name, untrained in zip(columns, taught["untrained"].values, strict=True)
@@ -85,14 +85,14 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         xaxis=axis("", **_ticks(below), side="top", tickangle=0 if len(columns) <= _MOST_LEVEL else -90),
         yaxis=axis("", **_ticks(names), autorange="reversed"),
         margin={"l": 62, "r": 8, "t": 34, "b": 6},
-        meta={"row_height": 18},
+        meta={"row_height": 12},
     )
     return {"data": [heat, numbers], "layout": layout}
 
 
 def _ticks(names: list[str]) -> dict[str, Any]:
     ticks: dict[str, Any] = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}
-    return ticks | {"tickfont": {"size": 11}, "showgrid": False}
+    return ticks | {"tickfont": {"size": 10}, "showgrid": False}
 
 
 def _said(taught: xr.Dataset, row: int, column: int) -> str:
@@ -122,6 +122,16 @@ def _numbers(taught: xr.Dataset) -> pd.DataFrame:
     return taught.to_dataframe().reset_index()
 
 
+def _summary(taught: xr.Dataset) -> str:
+    gain = taught["gain"].values
+    (best, on), (worst, there) = (np.unravel_index(int(place), gain.shape) for place in (gain.argmax(), gain.argmin()))
+    curves, classes = taught["curve"].values, taught["classes"].values
+    return (
+        f"Gain in progress over untrained networks: most for “{curves[best]}” on the classes of “{classes[on]}”, "
+        f"{gain[best, on]:+.2f}; least for “{curves[worst]}” on those of “{classes[there]}”, {gain[worst, there]:+.2f}."
+    )
+
+
 VIEW = ResultView(
     name="transfer",
     place=44,
@@ -137,6 +147,7 @@ VIEW = ResultView(
     figure=lambda taught, analysis, choices: transfer_figure(taught),
     numbers=_numbers,
     notes=lambda taught: f"Mean of seeds; of {taught.attrs['n_untrained']} untrained networks.",
+    summary=_summary,
     ahead=lambda analysis, choices: [({}, _ahead(analysis, choices))],
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from predspace_widgets.views.marks import Mark, head
 from predspace_widgets.views.style import axis, common_layout
+from predspace_widgets.views.summary import COUNTS, Clause
 from predspace_widgets.views.view import CheckpointView
 
 # The distance is to the point at this progress, whatever else progress is counted by elsewhere.
@@ -60,4 +61,11 @@ VIEW = CheckpointView(
     ),
     table="checkpoints",
     columns=("step", "epoch", "progress bhattacharyya", "tube distance"),
+    summary=(
+        COUNTS,
+        Clause(
+            "“{curve}” strays furthest from the shortest path, by {value}", "means", "tube distance", take="highest"
+        ),
+        Clause("“{curve}” ends nearest to it, at {value}", "means", "tube distance", take="lowest end"),
+    ),
 )

@@ -17,6 +17,7 @@ from predspace_widgets.analysis import Analysis
 from predspace_widgets.views.blocks import Block
 from predspace_widgets.views.marks import Figure, Mark, When, applies, fill, texts_of
 from predspace_widgets.views.style import curve_styles
+from predspace_widgets.views.summary import COUNTS, Clause, summarise
 from predspace_widgets.views.tables import Tables, published_note
 
 _log = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ DECKS = ("below left", "below right", "right top", "right bottom", "selected")
 class Drawing:
     """A view at one moment: a figure, a sentence on how to read it and its numbers, or a message why there is none.
 
-    Where there are `blocks`, the stage shows them and not the figure: see `blocks.py`.
+    Where there are `blocks`, the stage shows them and not the figure: see `blocks.py`. `summary` is what somebody who
+    does not see the figure is told.
     """
 
     figure: Figure | None
@@ -75,6 +77,7 @@ class Drawing:
     message: str = ""
     table: pd.DataFrame | None = None
     blocks: Sequence[Block] | None = None
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class CheckpointView(View):
         Sentences of the caption, by their names in `Tables.fact`.
     readings : tuple of (when, str)
         What stands in the place of `how_to_read` where its choices apply.
+    summary : tuple of Clause
+        What is said of the figure to those who do not see it.
     """
 
     marks: tuple[Mark, ...] = ()
@@ -160,6 +165,7 @@ class CheckpointView(View):
     columns_of_bars: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     readings: tuple[tuple[When, str], ...] = ()
+    summary: tuple[Clause, ...] = (COUNTS,)
 
     def compose(self, analysis: Analysis, choices: Any) -> Drawing:
         """The drawing; see `View.compose`."""
@@ -171,7 +177,8 @@ class CheckpointView(View):
         whole = [published_note(analysis)] if "fitted" in self.facts and not analysis.has_predictions else []
         # What is true of a published picture alone comes first, where captions are cut.
         sentences = [*whole, read, *(fact for fact in facts if fact not in whole)]
-        return Drawing(figure, " ".join(filter(None, sentences)), table=self._numbers(tables, texts_of(values)))
+        caption, summary = " ".join(filter(None, sentences)), summarise(self.summary, tables, values)
+        return Drawing(figure, caption, table=self._numbers(tables, texts_of(values)), summary=summary)
 
     def _numbers(self, tables: Tables, texts: Mapping[str, Any]) -> pd.DataFrame:
         table, ds = tables[self.table], tables.analysis.ds
@@ -198,6 +205,7 @@ class CheckpointView(View):
             "columns_of_bars": self.columns_of_bars,
             "facts": self.facts,
             "readings": [{"when": when, "text": text} for when, text in self.readings],
+            "summary": [asdict(clause) for clause in self.summary],
         }
 
 
@@ -213,6 +221,8 @@ class ResultView(View):
     figure : function from the result, the analysis and the choices to a figure
     numbers : function from the result to a table
     notes : function from the result to what the caption says after `how_to_read`
+    summary : function from the result to one sentence for those who do not see the figure, optional
+        Without it these are the notes.
     blocks : function from the result, the analysis and the choices to blocks, optional
         What the stage shows in place of the figure.
     ahead : function from analysis and choices to dicts of choices and results, optional
@@ -226,6 +236,7 @@ class ResultView(View):
     figure: Callable[[Any, Analysis, Any], Figure] = lambda result, analysis, choices: {"data": [], "layout": {}}
     numbers: Callable[[Any], pd.DataFrame] = lambda result: pd.DataFrame()
     notes: Callable[[Any], str] = lambda result: ""
+    summary: Callable[[Any], str] | None = None
     blocks: Callable[[Any, Analysis, Any], Sequence[Block]] | None = None
     ahead: Callable[[Analysis, Any], Sequence[tuple[dict[str, Any], Any]]] | None = None
 
@@ -235,9 +246,12 @@ class ResultView(View):
 
     def drawing(self, result: Any, analysis: Analysis, choices: Any) -> Drawing:
         """The drawing of a result."""
-        caption = f"{self.how_to_read} {self.notes(result)}".strip()
+        notes = self.notes(result)
+        caption = f"{self.how_to_read} {notes}".strip()
+        summary = (notes if self.summary is None else self.summary(result)) or f"{self.title}."
         blocks = None if self.blocks is None else self.blocks(result, analysis, choices)
-        return Drawing(self.figure(result, analysis, choices), caption, table=self.numbers(result), blocks=blocks)
+        figure = self.figure(result, analysis, choices)
+        return Drawing(figure, caption, table=self.numbers(result), blocks=blocks, summary=summary)
 
     def describe(self) -> dict[str, Any]:
         """The view as plain data; see `View.describe`."""

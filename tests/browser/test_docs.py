@@ -77,8 +77,21 @@ def test_a_live_picture_answers(name: str, browser: Browser) -> None:
         element.scroll_into_view_if_needed()
         frame = element.element_handle().content_frame()
         assert frame is not None
-        if frame.locator("#predspace-stage").count():
+        frame.wait_for_load_state("load")
+        if frame.locator("#octant").count():
+            _octant_answers(frame)
+        else:
             _answers(page, frame)
+
+
+def _octant_answers(frame: Frame) -> None:
+    handle, number = frame.locator(".handle.first"), frame.locator("[data-number='bhattacharyya']")
+    handle.wait_for()
+    before, place = number.inner_text(), handle.bounding_box()
+    handle.focus()
+    handle.press("ArrowLeft")
+    assert number.inner_text() != before
+    assert handle.bounding_box() != place
 
 
 def _answers(page: Page, frame: Frame) -> None:

@@ -22,7 +22,7 @@ from tests.trajectories.samples import embedding_only
 N_CHOICES = 8
 WITH_BARS = ("inpca", "stress")
 ELLIPSES = "stage.drawing('inpca').figure.data.filter(({ meta }) => meta.role === 'ellipse').length"
-BANDS = "stage.drawing('stress').figure.data.filter(({ meta }) => meta.role === 'band').length"
+BANDS = "stage.drawing('stress').figure.data.filter(({ meta }) => ['band', 'whiskers'].includes(meta.role)).length"
 # How many pixels of the picture in space have ink; how many filled shapes a chart has.
 INK = """
 (card) => [...card.querySelectorAll("canvas")].reduce((sum, canvas) => {

@@ -42,9 +42,10 @@ def test_a_published_picture_on_the_stage(browser: Browser, published: xr.Datase
         assert shares == [f"{share * 100:.0f}% of the whole set’s stress" for share in wanted]
         stage.set(dimensions="3-D", vertical=2)
         caption = page.locator("[data-view=inpca] .caption")
-        caption.press("Enter")
+        more = page.locator("[data-view=inpca] .more")
+        more.press("Enter")
         assert caption.evaluate("(node) => node.scrollHeight <= node.clientHeight")
-        caption.press("Enter")
+        more.press("Enter")
         expect(page.locator("[data-control=axes_fitted_on]")).to_be_hidden()
         offered = page.locator("[data-control=time_by] option").all_text_contents()
         assert offered == ["by epoch", "by step"]

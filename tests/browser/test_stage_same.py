@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ N_CHOICES, AT_A_TIME = {"one dataset": 200, "joined": 75}, 25
 #: Of the largest coordinate on an axis: what distances of 17 bits and a block iteration may be off.
 CLOSE = 1e-3
 OF_CHECKPOINTS = [view.name for view in VIEWS.values() if isinstance(view, CheckpointView)]
+#: In a summary, rounded to what the last digit may differ by.
+NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?")
 READ = """
 ({ many, views }) => {
   const [stage] = predspace.stages;
@@ -166,5 +169,10 @@ def test_random_choices(stage: Page, explorer: Explorer, request: pytest.Fixture
                 result, {column: read[name]["result"].get(column) for column in result}, f"{name} numbers", differences
             )
             compare(drawing.caption, read[name]["caption"], f"{name} caption", differences)
+            ours, theirs = (NUMBER.split(text) for text in (drawing.summary, read[name]["summary"]))
+            compare(ours, theirs, f"{name} summary", differences)
+            ours, theirs = (list(map(float, NUMBER.findall(text))) for text in (drawing.summary, read[name]["summary"]))
+            close = len(ours) == len(theirs) and np.allclose(ours, theirs, rtol=0.011, atol=1e-9)
+            compare(close, True, f"{name} numbers of the summary {ours} {theirs}", differences)
             assert differences == [], (number, choices)
     assert drawn > 3 * len(many)

@@ -369,7 +369,7 @@ def test_the_wheel_makes_it_larger_around_the_pointer_and_does_not_scroll(page: 
     assert np.hypot(same[0] - x, same[1] - y) < 3
 
 
-def test_keys_turn_it_and_zero_leads_home(page: Page) -> None:
+def test_keys_turn_it_and_home_leads_home(page: Page) -> None:
     _open(page)
     _draw(page, _curves())
     assert page.evaluate("[scene.upper.tabIndex, scene.upper.getAttribute('role')]") == [0, "img"]
@@ -381,7 +381,7 @@ def test_keys_turn_it_and_zero_leads_home(page: Page) -> None:
         after = page.evaluate("scene.camera")
         assert after["eye"] != before["eye"]
         assert after["center"] == pytest.approx(before["center"])
-    page.keyboard.press("0")
+    page.keyboard.press("Home")
     assert page.evaluate("scene.camera") == home
     page.evaluate("scene.label = 'thirteen curves'")
     assert page.evaluate("scene.upper.getAttribute('aria-label')") == "thirteen curves"

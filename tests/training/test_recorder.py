@@ -160,11 +160,8 @@ def test_the_loss_of_a_true_class_of_probability_zero_is_finite(path: Path) -> N
 
 def test_it_needs_no_torch() -> None:
     code = """
-        import sys, tempfile, types
+        import sys, tempfile
         import predspace_widgets
-        package = types.ModuleType("predspace_widgets.training")  # the package itself brings the trainer along
-        package.__path__ = [predspace_widgets.__path__[0] + "/training"]
-        sys.modules.setdefault("predspace_widgets.training", package)
         with tempfile.TemporaryDirectory() as folder:
             with predspace_widgets.Recorder(f"{folder}/run.zarr", labels=[0, 1], task="coin") as recorder:
                 recorder.record([[0.5, 0.5], [1.0, 0.0]], epoch=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predspace_widgets.views.style import DASHES, PALETTE, Style, curve_styles, plain, short
+from predspace_widgets.views.style import DASHES, PALETTE, Style, curve_styles, plain, short, short_names
 
 N_BOTH = len(PALETTE) * len(DASHES)
 
@@ -31,6 +32,62 @@ def test_palette_is_distinct_and_visible_on_white() -> None:
     assert all(1.05 / (luminance(color) + 0.05) > 2 for color in PALETTE)
 
 
+#: What is left of linear red, green and blue to eyes that lack a kind of cone: Machado, Oliveira and Fernandes, "A
+#: physiologically-based model for simulation of color vision deficiency" (2009), severity 1.
+EYES = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+TO_XYZ = np.array([[0.412456, 0.357576, 0.180437], [0.212673, 0.715152, 0.072175], [0.019334, 0.119192, 0.950304]])
+
+
+def seen(color: str, eyes: str) -> np.ndarray:
+    """CIELAB of '#rrggbb' as somebody sees it: distances of it are differences between colours."""
+    parts = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    xyz = TO_XYZ @ np.clip(EYES[eyes] @ linear, 0, 1) / TO_XYZ.sum(axis=1)
+    root = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_who_lacks_a_cone_tells_curves_apart_by_colour_or_by_dash(eyes: str) -> None:
+    """A difference of 2.3 can just be noticed; of neighbours on a page somewhat more is needed."""
+    styles, _ = curve_styles(grid(13, 1))
+    pairs = list(itertools.combinations(styles, 2))
+    alike = [
+        (one, other) for one, other in pairs if np.linalg.norm(seen(one.color, eyes) - seen(other.color, eyes)) < 15
+    ]
+    assert [pair for pair in alike if pair[0].dash == pair[1].dash] == []
+    if eyes != "all cones":
+        assert alike  # without the dash they would be lost
+
+
+@given(
+    st.lists(st.text("ab ·@/", min_size=1, max_size=50), min_size=1, max_size=12, unique=True)
+    | st.lists(st.tuples(*[st.sampled_from(["sgd", "adam", "a longer one"])] * 5), min_size=1, unique=True).map(
+        lambda rows: [" · ".join(row) for row in rows]
+    ),
+    st.integers(8, 40),
+)
+def test_short_names_tell_each_other_apart(names: list[str], most: int) -> None:
+    shorter = short_names(names, most)
+    assert len(shorter) == len(names)
+    if max(map(len, names)) <= most:
+        assert shorter == names
+    assert len(set(shorter)) == len(names)
+    assert max(map(len, shorter)) <= max(most + 4, 12)  # room for a number
+
+
+def test_what_most_share_is_left_out_first() -> None:
+    names = [f"digits @ {network} · {optimiser} · none" for network in ("cnn", "mlp") for optimiser in ("sgd", "adam")]
+    assert short_names([*names, "digits @ cnn · sgd · moved"], 17) == [
+        *("cnn · sgd", "cnn · adam", "mlp · sgd", "mlp · adam", "cnn · sgd · moved"),
+    ]
+
+
 @given(st.integers(1, 30), st.integers(1, 30), st.randoms(use_true_random=False))
 def test_no_two_curves_look_alike_unless_the_caption_says_so(n_tasks: int, n_methods: int, random) -> None:  # type: ignore[no-untyped-def]
     pairs = grid(n_tasks, n_methods)
@@ -40,7 +97,7 @@ def test_no_two_curves_look_alike_unless_the_caption_says_so(n_tasks: int, n_met
     assert (meaning == "") == (len(pairs) <= 13)
     if not meaning:
         assert len({style.color for style in styles}) == len(pairs)
-        assert {style.dash for style in styles} == {"solid"}
+        assert [style.dash for style in styles] == ["solid"] * min(7, len(pairs)) + ["dash"] * max(0, len(pairs) - 7)
     assert ("look alike" in meaning) == (len(pairs) > N_BOTH)
     assert (len(set(styles)) == len(pairs)) == (len(pairs) <= N_BOTH)
 

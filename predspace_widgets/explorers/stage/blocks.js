@@ -7,7 +7,7 @@ const MAKERS = { facts: factsBlock, links: linksBlock, text: textBlock, figure: 
 export class Blocks {
   constructor(root, plotly, stage) {
     Object.assign(this, { root, plotly, stage, charts: [] });
-    this.body = root.appendChild(el("div", { className: "blocks" }));
+    this.body = root.appendChild(el("div", { className: "blocks", role: "group" }));
   }
 
   async draw(blocks, theme) {
@@ -17,14 +17,20 @@ export class Blocks {
     await Promise.all(this.charts.map(({ chart, figure }) => chart.draw(figure, theme)));
   }
 
+  get spoken() {
+    return this.body;
+  }
+
   resize() {
     for (const { chart } of this.charts) chart.resize();
   }
 
   // A figure is drawn once it has its place on the page.
-  later(node, figure) {
+  later(node, figure, title) {
     const silent = { hover() {}, click() {}, choose: (choices) => this.stage.set(choices) };
-    this.charts.push({ chart: new Chart(node, this.plotly, silent), figure });
+    const chart = new Chart(node, this.plotly, silent);
+    chart.spoken.setAttribute("aria-label", title);
+    this.charts.push({ chart, figure });
   }
 
   destroyCharts() {
@@ -65,7 +71,7 @@ function textBlock({ text }) {
 function figureBlock({ title, figure, height }, blocks) {
   const node = el("div", { className: "small drawing" });
   node.style.height = `${height}px`;
-  blocks.later(node, figure);
+  blocks.later(node, figure, title);
   return block(title, node);
 }
 

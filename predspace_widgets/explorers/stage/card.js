@@ -8,6 +8,7 @@ import { withLater } from "./live.js";
 import { Scene } from "./scene.js";
 import { cardMenu } from "./sharing.js";
 import { Tables } from "./tables.js";
+import { freshId, tabList } from "./tabs.js";
 import { themed } from "./theme.js";
 import { turnOver } from "./turning.js";
 
@@ -40,7 +41,7 @@ function withoutMoving({ data, layout }) {
 export class Card {
   // deck: the views that stand at the same place, as tabs; null for the large one.
   constructor(stage, view, deck) {
-    Object.assign(this, { stage, view, deck, isStale: true });
+    Object.assign(this, { stage, view, deck, isStale: true, summary: "", panelId: freshId("panel") });
     this.hasPicture = view.marks?.some(({ place }) => Object.values(place).some((column) => column.startsWith("inpca ")));
     this.title = el("h2");
     this.share = el("span", { className: "share" });
@@ -48,24 +49,26 @@ export class Card {
     this.message = el("p", { className: "message", hidden: true });
     this.note = el("span", { className: "note", hidden: true, role: "status" }); // of a drawing that stays
     this.words = el("span", { textContent: view.how_to_read });
-    const open = () => this.caption.classList.toggle("open");
-    const openByKey = (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), open());
-    this.caption = el("p", { className: "caption", title: view.how_to_read, tabIndex: 0, onclick: open, onkeydown: openByKey }, this.note, this.words);
+    const open = () => this.more.setAttribute("aria-expanded", this.caption.classList.toggle("open"));
+    this.caption = el("p", { id: freshId("caption"), className: "caption", title: view.how_to_read, onclick: open }, this.note, this.words);
+    const about = { "aria-label": `more on how to read ${view.title}`, "aria-expanded": false, "aria-controls": this.caption.id };
+    this.more = el("button", { className: "link more", textContent: "more", hidden: true, onclick: open, ...about });
+    this.keys = el("span", { id: freshId("keys"), hidden: true, textContent: "Arrow keys turn it, plus and minus zoom, Home shows it as it was." });
     const controls = view.controls.map((control) => select(stage, control));
     if (view.marks?.some((mark) => mark.place.z)) controls.push(this.dragging());
     const own = el("div", { className: "choices" }, ...controls);
     const close = el("button", { className: "close", textContent: "×", title: "back (Escape)", onclick: () => this.enlarge(false) });
     const leave = () => stage.set({ selected: [], sample: null });
     const away = el("button", { className: "link", textContent: "×", "aria-label": "close", title: "nothing selected (Escape)", onclick: leave });
-    const tabs = (deck ?? []).filter((other) => other !== view).map((other) => this.tab(other));
-    const head = el("div", { className: "head" }, this.title, ...tabs, this.share, own, cardMenu(stage, this), view.deck === "selected" ? away : null, close);
+    const hasTabs = deck?.length > 1;
+    this.title.id = freshId("title");
+    const head = el("div", { className: "head" }, hasTabs ? tabList(this, this.title) : this.title, this.share, own, cardMenu(stage, this), view.deck === "selected" ? away : null, close);
+    const parts = [el("div", { className: "frame" }, this.drawing), this.message, el("div", { className: "foot" }, this.caption, this.more), this.keys];
     this.node = el(
       "article",
-      { className: deck ? "card" : "card large", "data-view": view.name },
+      { "aria-labelledby": this.title.id, className: deck ? "card" : "card large", "data-view": view.name },
       head,
-      el("div", { className: "frame" }, this.drawing),
-      this.message,
-      this.caption,
+      ...(hasTabs ? [el("div", { className: "panel", role: "tabpanel", id: this.panelId, "aria-labelledby": this.title.id }, ...parts)] : parts),
     );
     this.handlers = {
       hover: (hit) => stage.hover(hit),
@@ -76,7 +79,10 @@ export class Card {
       camera: (camera, moving) => moving || stage.set({ camera: rounded(camera) }),
     };
     stage.shows.push(() => this.show());
-    this.sized = new ResizeObserver(() => this.chart?.resize());
+    this.sized = new ResizeObserver(() => {
+      this.chart?.resize();
+      this.offerMore();
+    });
     this.sized.observe(this.drawing);
   }
 
@@ -85,9 +91,18 @@ export class Card {
     this.chart?.destroy?.();
   }
 
-  tab(other) {
-    const front = () => this.stage.set({ tabs: [...this.stage.choices.now.tabs.filter((name) => !this.names().includes(name)), other.name] });
-    return el("button", { className: "link tab", textContent: other.tab, title: other.title, "data-tab": other.name, onclick: front });
+  // A caption that is cut has a way to the rest of it.
+  offerMore() {
+    const { caption } = this;
+    this.more.hidden = !caption.classList.contains("open") && caption.scrollHeight <= caption.clientHeight + 1;
+  }
+
+  // What a screen reader says of the figure.
+  tell(summary) {
+    this.summary = summary || this.view.title;
+    const { spoken } = this.chart;
+    spoken.setAttribute("aria-label", this.summary);
+    spoken.setAttribute("aria-describedby", this.kind === "scene" ? `${this.keys.id} ${this.caption.id}` : this.caption.id);
   }
 
   names() {
@@ -158,7 +173,9 @@ export class Card {
       this.figure = drawing.figure;
       this.words.textContent = this.caption.title = drawing.caption;
       this.say("");
+      this.offerMore();
       await (drawing.blocks ? this.putBlocks(drawing.blocks, isNewest) : this.put(drawing.figure, isNewest));
+      if (isNewest()) this.tell(drawing.summary);
     } catch (error) {
       if (!isNewest()) return;
       if (error.needs) return this.fetch(error.needs, isNewest);

@@ -10,6 +10,7 @@ export class Chart {
     Object.assign(this, { root, plotly, handlers, moving: { data: [], annotations: [] }, extra: [] });
     this.plot = root.appendChild(document.createElement("div"));
     this.plot.className = "plot";
+    this.plot.setAttribute("role", "img");
     this.above = root.appendChild(document.createElement("canvas"));
     this.above.className = "above";
     this.gone = new AbortController();
@@ -25,6 +26,8 @@ export class Chart {
     this.theme = theme;
     const { width, height } = this.size();
     if (!width || !height) return; // drawn once there is room
+    if (height > this.root.clientHeight) this.plot.tabIndex = 0; // so that keys can scroll it
+    else this.plot.removeAttribute("tabindex");
     const own = figure.data.some((trace) => trace.meta?.rows); // marks are hit by us, not by plotly
     this.own = own;
     const data = figure.data.filter((trace) => !trace.meta?.over);
@@ -39,6 +42,11 @@ export class Chart {
       annotations: own ? (figure.layout.annotations ?? []) : [],
     };
     this.paint();
+  }
+
+  // What a screen reader speaks of.
+  get spoken() {
+    return this.plot;
   }
 
   // What is drawn above all: traces of what is lit or selected, and lines of the time.

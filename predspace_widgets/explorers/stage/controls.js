@@ -1,4 +1,6 @@
 // Native controls. Each shows a choice and sets it; all are told when the choices change.
+import { wantsStillness } from "./motion.js";
+import { decodePlain } from "./space.js";
 import { general } from "./tables.js";
 
 // An element with properties and children; texts are always text.
@@ -15,6 +17,7 @@ export function el(tag, properties = {}, ...children) {
 
 const MOST_CHIPS = 12; // more values are a list to select from
 const MOST_CLASSES = 20;
+const WIDEST_CHOICE = 28; // of a curve that is to be chosen
 
 // A choice of one of several values; of a choice that is a list, the member at a place. A place that is optional adds a
 // member, and takes it away.
@@ -52,7 +55,7 @@ export function select(stage, { choice, label, options, when, place, prefix = ""
 }
 
 function optionsOf(about, options) {
-  if (options === "curves") return about.curves.map(({ label }) => [label, label]);
+  if (options === "curves") return about.curves.map(({ label, short }) => [label, label.length > WIDEST_CHOICE ? decodePlain(short) : label]);
   if (options === "colorings") return about.options.color_by.map((name) => [name, name]);
   if (options === "axes") return Array.from({ length: about.n_axes }, (_, n) => [n + 1, String(n + 1)]);
   return options;
@@ -77,7 +80,7 @@ export function curveList(stage) {
     if (members.length === 1) return [curveRow(stage, members[0], members[0].label, false)];
     return [taskRow(stage, task, members), ...members.map((curve) => curveRow(stage, curve, curve.within, true))];
   });
-  return el("section", { className: "curves" }, heading, el("div", { className: "rows", role: "group" }, ...rows));
+  return el("section", { className: "curves" }, heading, el("div", { className: "rows", role: "group", "aria-label": "curves" }, ...rows));
 }
 
 function taskRow(stage, task, members) {
@@ -94,8 +97,8 @@ function curveRow(stage, curve, text, indented) {
     "button",
     {
       className: "pin",
-      title: `${label}\nclick: keep it lit · double click: show it alone`,
-      onclick: () => stage.pin(label),
+      title: `${label}\nclick: keep it lit · double click, or Shift: show it alone`,
+      onclick: (event) => (event.shiftKey ? stage.isolate(label) : stage.pin(label)),
       ondblclick: () => stage.isolate(label),
       onfocus: () => stage.light(number),
       onblur: () => stage.light(null),
@@ -195,7 +198,7 @@ function chipList(stage, { title, control, entries, read, write }) {
     return list;
   };
   const body = entries.length > MOST_CHIPS ? [many()] : entries.map(chip);
-  return el("section", { className: "seeds", "data-control": control }, el("h2", { textContent: title }), ...body);
+  return el("section", { className: "seeds", role: "group", "aria-label": title, "data-control": control }, el("h2", { textContent: title }), ...body);
 }
 
 // Which samples count: all, those of some classes, or all that are predicted among some classes. What else is chosen, such
@@ -210,7 +213,7 @@ export function sampleList(stage) {
   const wayNow = () => Object.keys(choices.now.samples ?? { all: true })[0];
   const chosen = () => choices.now.samples?.[way.value] ?? [];
   const choose = (names) => stage.set({ samples: names.length < (way.value === "among" ? 2 : 1) ? null : { [way.value]: names } });
-  const list = el("div", { className: "classes" }, ...classChoices(classes, chosen, choose));
+  const list = el("div", { className: "classes", role: "group", "aria-label": "classes" }, ...classChoices(classes, chosen, choose));
   way.addEventListener("change", () => {
     if (way.value === "all") stage.set({ samples: null });
     else if (chosen().length === 0 && choices.now.samples) stage.set({ samples: null });
@@ -306,7 +309,7 @@ export function timeBar(stage) {
   const { choices } = stage;
   let playing = null;
   let speed = 1;
-  const play = el("button", { className: "play", "data-control": "play", onclick: () => (playing ? pause() : start()) });
+  const play = el("button", { className: "play", "data-control": "play", onclick: () => (playing ? pause() : wantsStillness() ? jump() : start()) });
   const slider = el("input", { type: "range", min: 0, max: TICKS, step: 1, "aria-label": "time", "data-control": "time" });
   const readout = el("output", { className: "now" });
   const by = select(stage, {
@@ -329,7 +332,13 @@ export function timeBar(stage) {
     show(slider.valueAsNumber / TICKS);
   });
 
-  function start() {
+  // For those who want no motion: to the end, and from there to the beginning.
+  function jump() {
+    show(place() >= 1 ? 0 : 1);
+  }
+
+  function start(moves = !wantsStillness()) {
+    if (!moves) return show(1);
     let share = place() >= 1 ? 0 : place();
     let before = performance.now();
     playing = {};
@@ -356,7 +365,7 @@ export function timeBar(stage) {
 
   function paint() {
     play.textContent = playing ? "❚❚" : "▶";
-    play.setAttribute("aria-label", playing ? "pause" : "play");
+    play.setAttribute("aria-label", playing ? "pause" : wantsStillness() ? "to the end, or back to the beginning" : "play");
     if (Math.abs(slider.valueAsNumber / TICKS - place()) > 0.5 / TICKS) slider.value = place() * TICKS;
     readout.textContent = nowText(choices);
     slider.setAttribute("aria-valuetext", readout.textContent);

@@ -144,7 +144,9 @@ async function inNotebook(model, root) {
   model.on("msg:custom", (message, buffers) => mail.hear(message, buffers?.[0]));
   return mount(root, {
     payload: async () => bytesOf(model.get("payload")),
-    choices: model.get("choices"),
+    get choices() {
+      return model.get("choices"); // Python may have chosen while the numbers came
+    },
     plotly: plotlyOnce(async () => (await plotlyOfLab()) ?? plotlyFrom(await ask("plotly", { kind: "plotly" }))),
     ask,
     save: (choices, scenes) => ask("save", { kind: "save", choices, scenes }),
@@ -177,7 +179,9 @@ async function inPanel(model, root) {
   const ask = newestOnly((request) => mail.send(request));
   return mount(root, {
     payload: () => ask("payload", { kind: "payload" }),
-    choices: model.choices,
+    get choices() {
+      return model.choices;
+    },
     plotly: plotlyOnce(async () => plotlyFrom(await ask("plotly", { kind: "plotly" }))),
     ask,
     save: (choices, scenes) => ask("save", { kind: "save", choices, scenes }),

@@ -1,6 +1,7 @@
 // The lecture: one card fills the screen, in type for the back row. Scenes are settings with a sentence each; without
 // scenes the card is there with its controls.
 import { el, swatch, timeAt } from "./controls.js";
+import { wantsStillness } from "./motion.js";
 import { download } from "./sharing.js";
 import { themed } from "./theme.js";
 
@@ -11,7 +12,6 @@ const MOST_LETTERS = 400; // explorers/scenes.py: LONGEST
 const MOST_NAMES = 14; // of curves, below the title of a card
 
 const FIELDS = "input:not([type=range]), textarea, select, [contenteditable]";
-const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Lecture {
   constructor(stage) {
@@ -76,6 +76,7 @@ export class Lecture {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
+    if (target.closest?.("dialog, details[open]")) return; // what is open closes first
     const act = target.matches?.(FIELDS) ? null : this.actOf(event, target);
     if (!act) return;
     event.preventDefault();
@@ -150,7 +151,7 @@ export class Lecture {
     stage.pause();
     this.alone(stage.cards.find(({ view }) => view.name === scene.view) ?? stage.cards[0]);
     const problems = stage.choices.set({ ...stage.choices.defaults, ...scene.settings }, "scene");
-    const plays = scene.play && !isStill(); // else it stands at its end
+    const plays = scene.play && !wantsStillness(); // else it stands at its end
     if (plays) stage.choices.set({ time: timeAt(stage.choices, 0) }, "scene");
     this.title.textContent = scene.title;
     this.say.textContent = scene.say;

@@ -1,6 +1,7 @@
 // Following what goes on: new checkpoints on axes that stay, how it stands with the recording, new axes.
 import { el } from "./controls.js";
 import { unpack } from "./packing.js";
+import { menuKey } from "./sharing.js";
 
 const EVERY = 1000; // milliseconds between two questions
 const LONGER = 4000; // and after one that nobody answered
@@ -158,9 +159,7 @@ class Training {
     const summary = el("summary", { textContent: "Train …", title: "train a network of a recipe; its checkpoints appear here" });
     this.menu = el("details", { className: "menu", "data-control": "train" }, summary, choices);
     this.menu.addEventListener("toggle", () => this.menu.open && this.act("offers"));
-    this.menu.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.menu.open = false;
-    });
+    this.menu.addEventListener("keydown", (event) => menuKey(this.menu, event));
     this.node = el("span", { className: "live" }, this.menu, this.done, this.text, this.stop);
   }
 

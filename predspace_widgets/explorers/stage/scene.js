@@ -289,7 +289,10 @@ export class Scene {
     this.resize();
   }
 
-  /** What a screen reader says. */
+  /** What a screen reader speaks of, and what it says. */
+  get spoken() {
+    return this.upper;
+  }
   set label(text) {
     this.upper.setAttribute("aria-label", text);
   }
@@ -544,7 +547,7 @@ export class Scene {
 
 const SCENE_KEYS = {
   ArrowLeft: {turn: 0.1}, ArrowRight: {turn: -0.1}, ArrowUp: {rise: -0.1}, ArrowDown: {rise: 0.1},
-  "+": {zoom: 1.15}, "=": {zoom: 1.15}, "-": {zoom: 1 / 1.15}, 0: {home: true},
+  "+": {zoom: 1.15}, "=": {zoom: 1.15}, "-": {zoom: 1 / 1.15}, Home: {home: true},
 };
 
 /** Pointers, wheel and keys of a scene: they turn it (z stays up), move it and make it larger. */

@@ -1,6 +1,7 @@
 // Keeping and sharing: the header of the page, the menu of a card, pictures, numbers, code, one file, a film.
 import { toPython, toQuery } from "./choices.js";
 import { el } from "./controls.js";
+import { columnsOf, openNumbers } from "./numbers.js";
 
 export function header(stage) {
   const { about } = stage.data;
@@ -35,7 +36,7 @@ export function header(stage) {
   return el(
     "header",
     {},
-    el("b", { textContent: "predspace" }),
+    el(stage.host.address ? "h1" : "b", { className: "mark", textContent: "predspace" }),
     others,
     el("span", { className: "summary", textContent: about.summary, title: about.summary }),
     el("span", { className: "space" }),
@@ -58,17 +59,32 @@ function menu(text, name, items) {
     const button = el("button", { textContent: label });
     button.addEventListener("click", () => {
       details.open = false;
+      details.querySelector("summary").focus(); // before a dialog opens, which gives the focus back to it
       act();
     });
     body.append(button);
   }
-  details.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") details.open = false;
-  });
+  details.addEventListener("keydown", (event) => menuKey(details, event));
   details.addEventListener("focusout", (event) => {
     if (!details.contains(event.relatedTarget)) details.open = false;
   });
   return details;
+}
+
+// Escape closes it, and nothing else, and gives the focus back; arrows go from item to item.
+export function menuKey(details, event) {
+  if (!details.open) return;
+  const summary = details.querySelector("summary");
+  const items = [...details.querySelectorAll(".items button")];
+  const place = items.indexOf(details.getRootNode().activeElement);
+  if (event.key === "Escape") {
+    details.open = false;
+    summary.focus();
+    event.stopPropagation();
+  } else if (["ArrowDown", "ArrowUp"].includes(event.key) && !event.target.closest("select, input")) {
+    event.preventDefault();
+    items.at((place + (event.key === "ArrowDown" ? 1 : place < 0 ? 0 : -1)) % items.length).focus();
+  }
 }
 
 function shareItems(stage) {
@@ -83,10 +99,12 @@ function shareItems(stage) {
 
 export function cardMenu(stage, card) {
   const name = card.view.name;
+  const saveNumbers = () => attempt(stage, () => download(csv(stage.result(name)), `${fileName(stage, name)}.csv`));
   return menu("⋯", `${name} menu`, [
+    ["Table", () => attempt(stage, () => openNumbers(stage, card, saveNumbers))],
     ["Picture (PNG)", () => attempt(stage, async () => download(await png(card), `${fileName(stage, name)}.png`))],
     ["Drawing (SVG)", () => attempt(stage, async () => download(await svg(card), `${fileName(stage, name)}.svg`))],
-    ["Numbers (CSV)", () => attempt(stage, () => download(csv(stage.result(name)), `${fileName(stage, name)}.csv`))],
+    ["Numbers (CSV)", saveNumbers],
     ["Copy as Python", () => copy(stage, codeOf(stage, name), "the Python lines")],
     ["Add as a scene", () => stage.lecture.ask(card)],
     ["Larger / smaller", () => card.enlarge()],
@@ -97,7 +115,7 @@ async function attempt(stage, act) {
   try {
     await act();
   } catch (error) {
-    stage.say(`This cannot be saved: ${error.message}`, true);
+    stage.say(`This cannot be done: ${error.message}`, true);
   }
 }
 
@@ -163,8 +181,7 @@ async function image(card, format) {
 
 // One line a row; what is one number an axis, or an array a row, has its own columns or is left to Python.
 export function csv(result) {
-  if (!result) throw new Error("there are no numbers yet");
-  const names = Object.keys(result).filter((name) => !["embedding", "eigenvalue", "explained_stress"].includes(name) || !result.embedding);
+  const names = columnsOf(result);
   const cell = (value) => {
     const text = value === null || Number.isNaN(value) ? "" : String(value);
     const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text; // spreadsheets run formulas
@@ -201,7 +218,7 @@ async function film(stage) {
   stage.say("Recording: play runs once from the beginning to the end.");
   stage.set({ time: null });
   recorder.start();
-  stage.play();
+  stage.play(true); // a film was asked for, whatever else may move
   while (stage.isPlaying()) await new Promise((done) => setTimeout(done, 100));
   await new Promise((done) => setTimeout(done, 500)); // the last picture stays for a moment
   recorder.stop();

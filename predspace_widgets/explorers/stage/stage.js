@@ -9,6 +9,7 @@ import { NEW_DISTANCES, startLive } from "./live.js";
 import { unpack } from "./packing.js";
 import { Pictures } from "./picture.js";
 import { header } from "./sharing.js";
+import { summaryOf } from "./summary.js";
 import { Tables, chosenRows, general } from "./tables.js";
 import { themeOf, themed } from "./theme.js";
 
@@ -155,7 +156,7 @@ class Stage {
       { className: this.host.address ? "stage page" : "stage", "data-lm-suppress-shortcuts": "true" }, // JupyterLab's keys
       header(this),
       this.lecture.build(),
-      el("aside", {}, ...this.lists()),
+      el("aside", { "aria-label": "what is shown" }, ...this.lists()),
       el("main", {}, el("div", { className: "middle" }, first.node, column("below")), column("right")),
       this.notice,
       this.tip,
@@ -446,10 +447,11 @@ class Stage {
       // What is true of a published picture alone comes first, where captions are cut.
       const whole = view.facts.includes("fitted") && this.data.about.published;
       const caption = [whole, read, ...facts.filter((fact) => fact !== whole)].filter(Boolean).join(" ");
-      return { figure, caption, message: "" };
+      const summary = summaryOf(view.summary, tables, this.choices.now, textsOf(this.choices.now));
+      return { figure, caption, summary, message: "" };
     } catch (error) {
       if (error.needs || error.constructor !== Error) throw error;
-      return { figure: null, caption: view.how_to_read, message: error.message };
+      return { figure: null, caption: view.how_to_read, summary: "", message: error.message };
     }
   }
 

@@ -9,8 +9,9 @@ from importlib.resources import files
 
 #: In the order in which they build on each other.
 MODULES = (
-    *("packing", "inpca", "ellipses", "tables", "picture", "fill", "choices", "theme", "turning", "ink", "space"),
-    *("scene", "chart", "controls", "sharing", "lecture", "live", "blocks", "bars", "card", "stage", "hosts"),
+    *("packing", "inpca", "ellipses", "tables", "picture", "fill", "summary", "choices", "theme", "motion", "turning"),
+    *("ink", "space", "scene", "chart", "controls", "tabs", "numbers", "sharing", "lecture", "live", "blocks", "bars"),
+    *("card", "stage", "hosts"),
 )
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./\w+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)

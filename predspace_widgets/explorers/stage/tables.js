@@ -313,11 +313,14 @@ export class Tables {
     return table(column, curve, undefined, line);
   }
 
-  // From where to where draws have the explained stress of the first axes.
+  // From where to where draws have the explained stress of the first axes: two rows each.
   stressBand() {
     if (!this.bars) return empty();
     const [low, high] = ["low", "high"].map((end) => this.bars.stress[end].slice(0, this.data.about.n_axes));
-    return ofAxes({ low, high, name: this.get("axes").column("name").slice(0, low.length) });
+    const names = this.get("axes").column("name");
+    const line = low.flatMap((_, n) => [n, n]);
+    const columns = { end: low.flatMap((start, n) => [start, high[n]]), name: line.map((n) => names[n]) };
+    return table((name) => columns[name], null, line.map(() => -1), line);
   }
 
   // From where to where draws have the magnitude of each eigenvalue; of a logarithm nothing is below 0.

@@ -1,5 +1,6 @@
 // From one picture to the next when its axes are fitted anew: what is seen turns over, as a body does, and then gives way
 // to what is new about it. Horn, "Closed-form solution of absolute orientation using unit quaternions" (1987).
+import { wantsStillness } from "./motion.js";
 
 const MILLISECONDS = 180;
 const STEPS = 60; // of the power iteration for the largest of four eigenvalues
@@ -7,7 +8,7 @@ const STEPS = 60; // of the power iteration for the largest of four eigenvalues
 // Draws pictures between two: show(picture) draws one, isNewest() tells whether it is still wanted.
 export async function turnOver(before, after, axes, show, isNewest) {
   const shared = placesOfShared(before.rows, after.rows);
-  if (shared.length < 2 || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  if (shared.length < 2 || wantsStillness()) return;
   const columns = (picture) => axes.map((axis) => picture.column(axis));
   const [old, fresh] = [columns(before), columns(after)];
   const middles = [old.map((column) => meanAt(column, shared, 0)), fresh.map((column) => meanAt(column, shared, 1))];

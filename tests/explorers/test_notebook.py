@@ -177,3 +177,18 @@ def test_without_the_libraries(package: str, monkeypatch: pytest.MonkeyPatch) ->
     assert len(explorer.figure("lengths").data) == 6  # figures need none of them
     with pytest.raises(ImportError, match=r'pip install "predspace-widgets\[notebook\]"'):
         _ = explorer.widget
+
+
+def test_new_checkpoints_are_told_unasked() -> None:
+    ds = random_trajectories()
+    new = [(probs, epoch) for epoch, probs in enumerate(ds["probs"].values[:3])]
+    before, after = Explorer(ds), Explorer(ds)
+    shown = before.widget
+    assert shown.news == b""
+    for explorer in (before, after):
+        explorer.follow(iter(new), task="mine")
+        explorer.wait()
+    for widget in (shown, after.widget):  # shown while they came, and afterwards
+        about, arrays = unpack(widget.news)
+        assert (about["first"], about["n_new"], about["generation"]) == (0, 3, 0)
+        assert arrays["epoch"].tolist() == [0, 1, 2]

@@ -16,6 +16,9 @@ from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.explorers.still import leave_still, still
 
+# Bytes of news that are sent unasked, all of them each time: more would be held up with all other output.
+_MOST_UNASKED = 2**16
+
 
 class StageWidget(anywidget.AnyWidget):
     """The stage.
@@ -36,6 +39,7 @@ class StageWidget(anywidget.AnyWidget):
     height = traitlets.Unicode().tag(sync=True)
     still = traitlets.Unicode().tag(sync=True)  # name of the still pictures that it takes the place of
     live = traitlets.Bool(False).tag(sync=True)  # whether new checkpoints may come
+    news = traitlets.Bytes().tag(sync=True)  # these, unasked, while they are few
 
     def __init__(self, session: Session, state: ExplorerState, height: str = "720px") -> None:
         self._session, self._state = session, state
@@ -55,6 +59,16 @@ class StageWidget(anywidget.AnyWidget):
 
     def _begin_following(self) -> None:
         self.live = True
+        if self._session.news is not None:
+            self._session.news.listeners.add(self._tell_news)
+            self._tell_news()  # of what came before this was shown
+
+    def _tell_news(self) -> None:
+        # While a cell runs, the kernel hears no question: a cell that waits for a training would freeze its picture.
+        request = {"kind": "news", "since": 0, "generation": self._session.age[0]}
+        content = self._session.answer(request).content
+        if content is not None and len(content) <= _MOST_UNASKED:
+            self.news = content
 
     def _on_message(self, _: Any, message: Any, buffers: Any) -> None:
         # In a thread: the kernel goes on, and of several questions of one kind the newest is answered.

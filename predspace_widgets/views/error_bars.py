@@ -142,7 +142,7 @@ def _on_spectrum(drawn: xr.Dataset) -> str:
     low, high = np.percentile(drawn["drawn_participation_ratio"].values, BAND)
     imaginary = bool((drawn["eigenvalue"].values < 0).any())
     return (
-        f"Range: 2.5th to 97.5th percentile over {drawn.attrs['n_draws']} draws of {drawn.attrs['over']}. Participation "
-        f"ratio (tr W)² / |W|²: {float(drawn['participation_ratio']):.2f}, {low:.2f} to {high:.2f}"
+        f"Range: 2.5th to 97.5th percentile over {drawn.attrs['n_draws']} draws of {drawn.attrs['over']}. "
+        f"Participation ratio (tr W)² / |W|²: {float(drawn['participation_ratio']):.2f}, {low:.2f} to {high:.2f}"
         f"{'; imaginary axes subtract' if imaginary else ''}."
     )

@@ -150,7 +150,8 @@ def test_names_in_the_still_picture_are_letters() -> None:
     analysis = analysis_of(random_trajectories(("<b>&", '"><img src=x>'), n_checkpoints=3))
     svg = parsed(analysis)
     assert {"<b>&", '"><img src=x>'} <= {text.text for text in svg.findall(f"{SVG}text")}
-    assert {element.tag for element in svg.iter()} <= {f"{SVG}{name}" for name in ("svg", "polyline", "circle", "text")}
+    names = ("svg", "title", "polyline", "circle", "text")
+    assert {element.tag for element in svg.iter()} <= {f"{SVG}{name}" for name in names}
 
 
 def test_where_there_is_no_picture_it_says_why() -> None:
@@ -165,3 +166,18 @@ def test_a_published_picture_and_a_constant_run_are_drawn() -> None:
     assert "★" not in still(published, ExplorerState(published))
     constant = Analysis(random_trajectories(("red",), 1, 2).isel(checkpoint=[0, 0]))
     assert not re.search(r"\bnan\b", still(constant, ExplorerState(constant)))
+
+
+def test_new_checkpoints_are_told_unasked() -> None:
+    ds = random_trajectories()
+    new = [(probs, epoch) for epoch, probs in enumerate(ds["probs"].values[:3])]
+    before, after = Explorer(ds), Explorer(ds)
+    shown = before.widget
+    assert shown.news == b""
+    for explorer in (before, after):
+        explorer.follow(iter(new), task="mine")
+        explorer.wait()
+    for widget in (shown, after.widget):  # shown while they came, and afterwards
+        about, arrays = unpack(widget.news)
+        assert (about["first"], about["n_new"], about["generation"]) == (0, 3, 0)
+        assert arrays["epoch"].tolist() == [0, 1, 2]

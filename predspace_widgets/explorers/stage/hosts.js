@@ -159,7 +159,15 @@ async function inNotebook(model, root) {
       model.save_changes();
     },
     on: (listen) => model.on("change:choices", () => listen(model.get("choices"))),
-    live: { now: () => model.get("live"), on: (listen) => model.on("change:live", listen) },
+    live: {
+      now: () => model.get("live"),
+      on: (listen) => model.on("change:live", listen),
+      news: (listen) => {
+        const told = async () => model.get("news")?.byteLength && listen(await unpack(bytesOf(model.get("news"))));
+        model.on("change:news", told);
+        told();
+      },
+    },
     address: false,
   });
   root.dataset.live = model.get("still"); // still pictures of this name give way

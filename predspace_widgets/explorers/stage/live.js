@@ -14,6 +14,7 @@ export function startLive(stage) {
   stage.live = new Live(stage);
   if (stage.data.about.live || live?.now()) stage.live.start();
   live?.on(() => stage.live.start());
+  live?.news?.((news) => stage.live.hear(news));
 }
 
 class Live {
@@ -86,6 +87,14 @@ class Live {
       this.show([{ state: "problem", text: error.message }]);
       return false;
     }
+  }
+
+  // What Python tells unasked: all news since the axes were fitted, of which some may be known.
+  hear({ about, arrays }) {
+    const { known } = this;
+    if (about.generation !== this.generation || about.n_new <= known || this.isPaused || this.hasEnded) return null;
+    const unknown = Object.entries(arrays).map(([name, values]) => [name, rowsFrom(values, known)]);
+    return this.take({ about: { ...about, first: known }, arrays: Object.fromEntries(unknown) });
   }
 
   async take({ about, arrays }) {
@@ -230,6 +239,13 @@ export function withLater(data, name) {
   if (!data.later?.[name]) return;
   const later = data.later[name];
   if (data.arrays[name].length + later.length === data.arrays.curve.length) data.arrays[name] = joined(data.arrays[name], later);
+}
+
+function rowsFrom(values, start) {
+  const [length, ...others] = values.shape;
+  const rows = values.subarray((start * values.length) / length);
+  rows.shape = [length - start, ...others];
+  return rows;
 }
 
 function joined(first, second) {

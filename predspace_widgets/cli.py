@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 import sys
 import webbrowser
@@ -148,6 +149,7 @@ def serve(
         warn()
         say_address()
     server.run_until_shutdown()
+    logging.disable()  # what is still being measured fails once Python ends its threads, and nobody waits for it
 
 
 def _trainings(folder: Path) -> Trainings:

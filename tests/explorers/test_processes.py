@@ -134,6 +134,15 @@ def test_where_one_fails_at_once_all_end_with_its_code(tmp_path: Path) -> None:
         until(lambda: all(map(is_gone, numbers)))
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_one_that_ends_while_it_measures_complains_of_nothing(how: signal.Signals) -> None:
+    with served() as (address, process):
+        fetched(address)  # it listens; the demo is being measured
+        os.kill(process.pid, how)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert said in ("", "Received signal SIGTERM, shutting down\n")
+
+
 def refusal(*arguments: str) -> str:
     command = [sys.executable, "-m", "predspace_widgets", "serve", *arguments, "--port", str(free_port())]
     result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)

@@ -149,7 +149,7 @@ def test_what_the_hidden_controls_say_is_named(talk: Stage) -> None:
     assert talk.page.locator(".names span").all_text_contents() == ["red", "green"]
     talk.page.keyboard.press("4")
     talk.drawn()
-    assert talk.page.locator(".names span").all_text_contents() == ["red", "green"]
+    assert talk.page.locator(".names span").all_text_contents() == ["red against green"]
     talk.page.keyboard.press("1")  # here the picture names them
     talk.drawn()
     expect(talk.page.locator(".names")).to_have_count(0)

@@ -59,7 +59,7 @@ export class Card {
     const own = el("div", { className: "choices" }, ...controls);
     const close = el("button", { className: "close", textContent: "×", title: "back (Escape)", onclick: () => this.enlarge(false) });
     const leave = () => stage.set({ selected: [], sample: null });
-    const away = el("button", { className: "link", textContent: "×", "aria-label": "close", title: "nothing selected (Escape)", onclick: leave });
+    const away = el("button", { className: "link away", textContent: "×", "aria-label": "close", title: "nothing selected (Escape)", onclick: leave });
     const hasTabs = deck?.length > 1;
     this.title.id = freshId("title");
     const head = el("div", { className: "head" }, hasTabs ? tabList(this, this.title) : this.title, this.share, own, cardMenu(stage, this), view.deck === "selected" ? away : null, close);

@@ -84,7 +84,7 @@ export class Lecture {
     act();
   }
 
-  // What a key does. A slider keeps its arrows, and a button its space; with Shift, arrows turn the picture.
+  // What a key does. A slider keeps its keys, a picture Home, and a button its space; with Shift, arrows turn the picture.
   actOf({ key, shiftKey }, target) {
     const is = (selector) => target.matches?.(selector);
     if (key === "p" || key === "P") return () => this.toggle();
@@ -94,6 +94,7 @@ export class Lecture {
     if (shiftKey) return key.startsWith("Arrow") && !is("canvas, input") ? () => this.turn(key) : null;
     if (key === "PageDown" || (key === "ArrowRight" && !is("input")) || (key === " " && !is("button, summary"))) return () => this.go(this.at + 1);
     if (key === "PageUp" || (key === "ArrowLeft" && !is("input"))) return () => this.go(this.at - 1);
+    if (["Home", "End"].includes(key) && !is("canvas, input")) return () => this.go(key === "Home" ? 0 : this.scenes.length - 1);
     return /^[1-9]$/.test(key) && key <= this.scenes.length ? () => this.go(Number(key) - 1) : null;
   }
 
@@ -119,7 +120,8 @@ export class Lecture {
     const { stage } = this;
     if (this.on || !stage.cards.length) return;
     this.before = this.scenes.length ? stage.choices.settings() : null;
-    stage.root.requestFullscreen?.().catch(() => {}); // at the start of a page nobody has pressed anything yet
+    // At the start of a page nobody has pressed anything yet, and the browser would refuse it.
+    if (navigator.userActivation?.isActive ?? true) stage.root.requestFullscreen?.().catch(() => {});
     this.begin(stage.cards.find(({ node }) => node.classList.contains("whole")) ?? stage.cards[0]);
   }
 
@@ -194,7 +196,9 @@ export class Lecture {
   // What the controls of the card say.
   chosen() {
     const lists = [...this.card.node.querySelectorAll(".choices select")];
-    return lists.filter((list) => !list.hidden && list.value >= 0).map((list) => [list.selectedOptions[0].textContent]);
+    const shown = lists.filter((list) => !list.hidden && list.value >= 0);
+    const texts = (isSide) => shown.filter((list) => isSide === list.dataset.control.startsWith("compared")).map((list) => list.selectedOptions[0].textContent);
+    return [texts(true).join(" against "), ...texts(false)].filter(Boolean).map((text) => [text]);
   }
 
   // The curves of a drawing that does not name them itself.
@@ -212,17 +216,22 @@ export class Lecture {
   ask(card) {
     const { stage } = this;
     const settings = stage.choices.settings();
-    const onkeydown = (event) => event.key === "Escape" && (event.stopPropagation(), stage.say(""));
+    const done = (text) => {
+      stage.say(text);
+      card.node.querySelector(".menu summary").focus(); // where it was asked from
+    };
+    const onkeydown = (event) => event.key === "Escape" && (event.stopPropagation(), done(""));
     const area = el("textarea", { rows: 3, maxLength: LONGEST_TEXT, onkeydown, "aria-label": "what is to be said", "data-control": "say" });
     const add = () => {
       const say = area.value.trim();
       if (!say) return area.focus();
       this.scenes.push({ title: "", say, view: card.view.name, settings, play: false });
-      stage.say(`This is scene ${this.scenes.length}. P begins the lecture; Share keeps the scenes as a file.`);
+      done(`This is scene ${this.scenes.length}. P begins the lecture; Share keeps the scenes as a file.`);
     };
     stage.say("What is to be said here?", true);
     stage.notice.classList.remove("urgent");
-    stage.notice.append(area, el("button", { textContent: "Add this scene", "data-control": "add scene", onclick: add }));
+    const button = (textContent, name, onclick) => el("button", { textContent, "data-control": name, onclick, onkeydown });
+    stage.notice.append(area, button("Add this scene", "add scene", add), button("Cancel", "cancel scene", () => done("")));
     area.focus();
   }
 

@@ -101,7 +101,7 @@ def test_all_seeds_can_be_chosen_from_a_list(browser: Browser, tmp_path: Path) -
     with opened(browser) as page:
         page.goto(Explorer(ds).save(tmp_path / "one.html").as_uri())
         stage = Stage(page)
-        seeds = page.get_by_label("seeds")
+        seeds = page.get_by_label("seeds", exact=True)
         seeds.select_option([str(seed) for seed in range(3, 9)])
         stage.drawn()
         result = stage.result()

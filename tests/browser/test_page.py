@@ -118,6 +118,21 @@ def test_everything_is_seen_without_scrolling(stage: Stage, size: tuple[int, int
         assert stage.shown(view), view
 
 
+def test_controls_of_the_picture_are_as_wide_as_what_they_say(stage: Stage) -> None:
+    stage.set(dimensions="2-D")  # all of them
+    widths = {}
+    for width in (1920, 1280, 1130, 1100):
+        stage.page.set_viewport_size({"width": width, "height": 720})
+        stage.drawn()
+        widths[width] = stage.page.evaluate(
+            """[...document.querySelectorAll("[data-view=inpca] .head select")]
+              .filter((node) => node.checkVisibility()).map((node) => Math.round(node.getBoundingClientRect().width))"""
+        )
+    assert len(widths[1920]) == 7
+    assert [widths[width] for width in (1280, 1130, 1100)] == [widths[1920]] * 3
+    assert inside(stage.page) == []
+
+
 def test_a_narrow_page_is_stacked(stage: Stage) -> None:
     stage.page.set_viewport_size({"width": 800, "height": 720})
     stage.drawn()
@@ -347,7 +362,9 @@ def test_every_control_is_reached_by_tab_and_shows_it(stage: Stage) -> None:
     count = """() => {
       const find = (node) => node.querySelector(".stage") ??
         [...node.querySelectorAll("*")].map((one) => one.shadowRoot && find(one.shadowRoot)).find(Boolean);
-      window.wanted = [...find(document).querySelectorAll("button, select, input, summary")]
+      // Of tabs the one in front: arrows go on to the others, see test_accessibility.
+      window.wanted = [...find(document).querySelectorAll("button, select, input, summary, [role=tab]")]
+        .filter((node) => node.role !== "tab" || node.ariaSelected === "true")
         .filter((node) => !node.disabled && node.checkVisibility({ visibilityProperty: true }));
       window.reached = new Map();
       document.activeElement?.blur();
@@ -367,7 +384,14 @@ def test_every_control_is_reached_by_tab_and_shows_it(stage: Stage) -> None:
         page.evaluate(look)
     name = "(node) => node.ariaLabel || node.textContent"
     assert page.evaluate(f"wanted.filter((node) => !reached.has(node)).map({name})") == []
-    assert page.evaluate(f"wanted.filter((node) => !reached.get(node)).map({name})") == []
+    handles = page.evaluate(f"wanted.filter((node) => !reached.get(node)).map({name})")
+    assert handles == ["first epoch", "last epoch"]  # two on one track: not the track is outlined but the handle
+    track = page.locator(".epochs .range")
+    looks = [track.screenshot()]
+    for handle in handles:
+        page.get_by_label(handle, exact=True).focus()
+        looks.append(track.screenshot())
+    assert len(set(looks)) == 3
 
 
 # ---- what asks Python -----------------------------------------------------------------------------------------------

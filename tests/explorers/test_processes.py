@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from predspace_widgets.explorers.processes import bound, call_when_answered
 from predspace_widgets.trajectories import save_trajectories
 from predspace_widgets.trajectories.appending import append_checkpoints
 from predspace_widgets.trajectories.recording import SignOfLife
@@ -80,6 +82,23 @@ def test_all_processes_serve_the_same_numbers_measured_once(path: Path, tmp_path
     assert made == {file: file.stat().st_mtime_ns for file in cache.iterdir() if file.suffix != ".lock"}
 
 
+def test_an_address_is_said_once_something_answers_there() -> None:
+    [listening] = bound(0, "127.0.0.1")
+    listening.settimeout(PATIENCE)
+    said: list[str] = []
+    waiting = threading.Thread(target=call_when_answered, args=(listening, lambda: said.append("here")), daemon=True)
+    waiting.start()
+    first, _ = listening.accept()
+    first.close()  # one that ended before it answered
+    second, _ = listening.accept()
+    assert not said
+    second.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+    waiting.join(PATIENCE)
+    assert said == ["here"]
+    second.close()
+    listening.close()
+
+
 #: Runs processes of one line each; the file that each of them appends its number to.
 RUN = r"""
 import sys
@@ -132,6 +151,15 @@ def test_where_one_fails_at_once_all_end_with_its_code(tmp_path: Path) -> None:
     with running(tmp_path / "numbers", 60, "sys.exit(2)") as (process, numbers):
         assert process.wait(PATIENCE) == 2
         until(lambda: all(map(is_gone, numbers)))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_one_that_ends_while_it_measures_complains_of_nothing(how: signal.Signals) -> None:
+    with served() as (address, process):
+        fetched(address)  # it listens; the demo is being measured
+        os.kill(process.pid, how)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert said in ("", "Received signal SIGTERM, shutting down\n")
 
 
 def refusal(*arguments: str) -> str:

@@ -190,7 +190,7 @@ def test_examples_run(names: dict[str, Any]) -> None:
 def test_numbers_beside_the_examples(names: dict[str, Any]) -> None:
     demo = pw.demo()
     stress = demo.predspace.inpca()["explained_stress"].values
-    assert f"three axes explain {stress[2]:.0%} of the distances" in README
+    assert f"three axes explain {stress[2]:.0%} of the stress" in README
     for number in ("mean_distance", "floor_mean_distance", "p_value"):
         assert f"compared.{number}  # {names['compared'].attrs[number]:.3f}" in README
     assert {name: len(np.unique(demo[name])) for name in COUNTED} == COUNTED

@@ -46,7 +46,7 @@ VIEW = CheckpointView(
     place=50,
     deck="right bottom",
     title="Explained stress",
-    how_to_read="How much of all distances the first 1, 2, 3, … axes explain together; i: an imaginary axis.",
+    how_to_read="How much of the centred distances the first 1, 2, 3, … axes explain together; i: an imaginary axis.",
     readings=(
         (_SHARE_WITH_BARS, "What the first axes explain together; i: imaginary."),
         (_EIGENVALUES_WITH_BARS, "How much each axis stretches; open, i: shortens."),

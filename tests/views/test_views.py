@@ -358,7 +358,7 @@ def test_the_spectrum_has_its_own_sentence_and_ticks(analysis: Analysis) -> None
         assert (
             "dtick" not in drawing.figure["layout"]["yaxis"]
         )  # one a power of ten is one alone, where it spans little
-    assert draw(analysis, "stress").caption.startswith("How much of all distances the first 1, 2, 3")
+    assert draw(analysis, "stress").caption.startswith("How much of the centred distances the first 1, 2, 3")
 
 
 def test_the_caption_says_that_axes_come_from_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def step_to(before: NDArray[Any], after: NDArray[Any]) -> float:
 
 
 def explained_together(intervals: Array, missed: Array) -> float:
-    """How much of the distances of some points to the fitted ones the axes explain, 1 - sqrt(missed / all).
+    """How much of the centred distances of some points to the fitted ones the axes explain, 1 - sqrt(missed / all).
 
     Rows of W, the doubly centred distances, are compared with what coordinates make of them. Of all fitted points
     together these rows are W itself, and this is their explained stress.

@@ -130,7 +130,7 @@ def stress_band(
     selection: Selection = Selection(),  # noqa: B008, which is frozen
     n_components: int = 3,
 ) -> xr.Dataset:
-    """How much of all distances the axes of InPCA explain at several temperatures of imprinting.
+    """How much of the centred distances the axes of InPCA explain at several temperatures of imprinting.
 
     Parameters
     ----------

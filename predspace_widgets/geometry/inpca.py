@@ -315,7 +315,7 @@ def _turned(projected: Array, eigenvalues: Array, k: int, rounding: float) -> tu
 
 
 def explained_stress(embedding: ArrayLike, signature: ArrayLike, distances: ArrayLike) -> Array:
-    """How much of the distances among points their coordinates explain, by the first 1, 2, ... axes.
+    """How much of the centred distances among points their coordinates explain, by the first 1, 2, ... axes.
 
     1 - |W - X S X'|_F / |W|_F, with W the doubly centred distances, X the centred coordinates and S the signature. Of
     the points that InPCA was fitted to it is `explained_stress_`; of others it tells how well they are projected.

@@ -1,4 +1,4 @@
-"""How much of the distances do the axes of the picture explain?"""
+"""How much of the centred distances do the axes of the picture explain?"""
 
 from __future__ import annotations
 

@@ -86,7 +86,8 @@ def prepare(app: Sphinx) -> None:
 
 
 def add_to_source(app: Sphinx, page: str, source: list[str]) -> None:
-    """The options of the command, as it tells them itself."""
+    """The options of the command, as it tells them itself, and links to notebooks where they are now: see `prepare`."""
+    source[0] = source[0].replace("](../../notebooks/", "](../course/").replace("](../notebooks/", "](course/")
     if page == "reference/cli":
         click_command = typer.main.get_command(command)
         options = get_docs_for_click(obj=click_command, ctx=typer.Context(click_command), name="predspace")

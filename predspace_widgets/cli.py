@@ -6,6 +6,7 @@ import csv
 import logging
 import re
 import sys
+import warnings
 import webbrowser
 from contextlib import ExitStack
 from dataclasses import replace
@@ -70,7 +71,10 @@ _ENCRYPTION = typer.Option(
 
 @app.command()
 def serve(
-    data: Annotated[list[str] | None, typer.Argument(help="Datasets to show; the demo when none is named.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Datasets to show; demo and sweep ship with the package; the demo when none is named."),
+    ] = None,
     port: Annotated[int, _PORT] = 5006,
     address: Annotated[str, _ADDRESS] = "localhost",
     show: Annotated[bool, typer.Option("--show", help="Open a browser.")] = False,
@@ -109,20 +113,20 @@ def serve(
     from predspace_widgets.explorers.login import OAuth, login_of
     from predspace_widgets.explorers.page import make_server
     from predspace_widgets.explorers.processes import inherited, serve_in_processes
-    from predspace_widgets.trajectories import demo_path, join, open_trajectories
+    from predspace_widgets.trajectories import open_trajectories
 
     oauth = OAuth(oauth_provider, oauth_key, oauth_secret, oauth_redirect_uri, oauth_encryption_key, allow_user)
     login = login_of(address, password, password_file, no_login, cookie_secret, oauth)
     access = Access(address, allow_host or (), frame_ancestor or (), login)
-    paths = data or [str(demo_path())]
-    names = [_short_name(path) for path in paths]
+    paths = [_path_of(name) for name in data or ["demo"]]
+    names = [_short_name(name) for name in data or paths]
     doubled = {name for name in names if names.count(name) > 1}
     if doubled and not together:
         raise ValueError(f"two datasets are named {doubled.pop()!r}: rename one of the files")
     allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
     opened = [open_trajectories(path, **allowed) for path in paths]
     if together:
-        names, opened = [" + ".join(names)], [join(opened, names=names)]
+        names, opened = [" + ".join(names)], [_joined(opened, names)]
     datasets = dict(zip(names, opened, strict=True))
     talk, why_none = _talk(opened[0], scenes, present)
 
@@ -343,7 +347,7 @@ def import_(
 
 @app.command()
 def info(
-    path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc.")],
+    path: Annotated[str, typer.Argument(help="A dataset: .zarr.zip, .zarr or .nc; or demo or sweep.")],
     verify: Annotated[bool, typer.Option("--verify", help="Read all of it, and name everything damaged.")] = False,
     max_size: Annotated[int | None, _MAX_SIZE] = None,
 ) -> None:
@@ -351,6 +355,7 @@ def info(
     from predspace_widgets.trajectories import open_trajectories, verify_trajectories
 
     allowed = {} if max_size is None else {"max_bytes": max_size * 10**6}
+    path = _path_of(path)
     verified = verify_trajectories(path, show_progress=_errors.is_terminal, **allowed) if verify else ""
     ds = open_trajectories(path, **allowed)
     for name, text in [*_facts(ds, path), *([("verified", verified)] if verify else [])]:
@@ -409,6 +414,29 @@ def _facts_of_picture(ds: xr.Dataset) -> list[tuple[str, str]]:
             ("caution", "nothing says which axes were left out: the stress counts those that are there as all")
         )
     return facts
+
+
+def _path_of(name: str) -> str:
+    """Where a dataset is: a name of one that ships with the package means that, unless a file is called so."""
+    from predspace_widgets.trajectories import demo_path
+
+    if name == "demo" and not Path(name).exists():
+        return str(demo_path())
+    if name == "sweep" and not Path(name).exists():
+        return str(demo_path("sweep"))
+    return name
+
+
+def _joined(datasets: list[xr.Dataset], names: list[str]) -> xr.Dataset:
+    """Several datasets as one; what is doubtful of it is a line."""
+    from predspace_widgets.trajectories import join
+
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", UserWarning)
+        joined = join(datasets, names=names)
+    for doubt in doubts:
+        _errors.print(f"[yellow]warning:[/] {escape(str(doubt.message))}", highlight=False, soft_wrap=True)
+    return joined
 
 
 def _short_name(path: str) -> str:

@@ -203,6 +203,38 @@ def test_datasets_are_served_together_by_the_names_of_their_files(
     assert list(dict.fromkeys(ds["source"].values.tolist())) == ["mine", "theirs"]
 
 
+def test_what_ships_is_served_by_its_name_unless_a_file_has_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    served: dict[str, Any] = {}
+    monkeypatch.setattr("predspace_widgets.explorers.page.make_server", lambda datasets, *_: served.update(datasets))
+    monkeypatch.chdir(tmp_path)
+    mine = open_trajectories(demo_path()).predspace.select(tasks="even", seeds=[0])
+    save_trajectories(mine, "mine.zarr")
+    for arguments in (["demo", "mine.zarr", "--together"], ["sweep"]):
+        with pytest.raises(AttributeError):  # None serves nothing
+            run(monkeypatch, "serve", *arguments)
+    together, sweep = served.values()
+    assert list(dict.fromkeys(together["source"].values.tolist())) == ["demo", "mine"]
+    assert sweep.attrs["title"] == open_trajectories(demo_path("sweep")).attrs["title"]
+    save_trajectories(random_trajectories(n_checkpoints=2), "other.zarr")
+    Path("other.zarr").rename("demo")
+    assert run(monkeypatch, "info", "demo") == 2  # the file, whose ending says nothing
+    assert "demo" in capsys.readouterr().err
+
+
+def test_samples_without_names_are_a_warning_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("predspace_widgets.explorers.page.make_server", lambda *_: None)
+    for name in ("mine", "theirs"):
+        save_trajectories(random_trajectories(n_checkpoints=1), tmp_path / f"{name}.zarr")
+    with pytest.raises(AttributeError):  # None serves nothing
+        run(monkeypatch, "serve", tmp_path / "mine.zarr", tmp_path / "theirs.zarr", "--together")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: samples of 'mine' and 'theirs' have no names but 0 to N-1")
+
+
 def test_a_taken_port_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("localhost", 0))

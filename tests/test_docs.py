@@ -109,15 +109,8 @@ def test_the_map_names_every_panel_by_its_title() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not _on_disk(page, link).exists()]
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert missing == []
-
-
-def _on_disk(page: Path, link: str) -> Path:
-    """Where a link leads from the file; the course is put into docs/ only when its pages are built."""
-    there = (page.parent / link).resolve()
-    course = ROOT / "docs" / "course"
-    return ROOT / "notebooks" / there.name if there.parent == course else there
 
 
 def test_the_tree_of_the_package_exists() -> None:

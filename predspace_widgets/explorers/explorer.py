@@ -222,7 +222,7 @@ class Explorer:
         self.following.wait()
 
     def stop(self) -> None:
-        """End what `follow` began.
+        """End what `follow` began, after the checkpoint that is under way; Ctrl-C ends the waiting for that.
 
         Raises
         ------

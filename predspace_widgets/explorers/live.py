@@ -30,7 +30,6 @@ PAUSE = 0.5
 _SLOW = 60.0
 _AT_A_TIME = 16  # checkpoints that are read at once, and how large they may be
 _BYTES_AT_A_TIME = 2**26
-_WAIT_FOR_END = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -94,8 +93,8 @@ class Following:
         if self.error is not None:
             raise self.error
 
-    def stop(self, timeout: float = _WAIT_FOR_END) -> None:
-        """End it, after the checkpoint that is under way.
+    def stop(self) -> None:
+        """End it, after the checkpoint that is under way, for as long as that takes.
 
         Raises
         ------
@@ -104,7 +103,7 @@ class Following:
         """
         self._stopped.set()
         if self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+            self._thread.join()
         if self.error is not None:
             raise self.error
 

@@ -116,9 +116,9 @@ class Octant(anywidget.AnyWidget):
     _css = _text_of("css")
     first = _Prediction().tag(sync=True)
     second = _Prediction().tag(sync=True)
-    classes = traitlets.List(read_only=True).tag(sync=True)
+    classes: traitlets.List[str] = traitlets.List(read_only=True).tag(sync=True)
     truth = traitlets.Unicode(read_only=True).tag(sync=True)
-    path = traitlets.List(read_only=True).tag(sync=True)
+    path: traitlets.List[list[float]] = traitlets.List(read_only=True).tag(sync=True)
     still = traitlets.Unicode(read_only=True).tag(sync=True)  # name of the still pictures that it takes the place of
 
     def __init__(

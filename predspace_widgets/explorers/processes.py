@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tornado.netutil import bind_sockets
@@ -57,7 +58,7 @@ def serve_in_processes(
     cache : path, optional
         Where they share what is measured ahead; by default a folder that goes away with them.
     ready : function
-        Called once it can be reached: whoever comes before the processes are there waits for them.
+        Called once one of them answers: whoever comes before waits for it.
 
     Raises
     ------
@@ -66,11 +67,24 @@ def serve_in_processes(
     """
     command = [sys.executable, "-m", "predspace_widgets", *arguments]
     sockets = bound(port, address)
-    ready()
+    threading.Thread(target=call_when_answered, args=(sockets[0], ready), daemon=True).start()
     if cache is not None:
         return run(command, n_processes, sockets)
     with tempfile.TemporaryDirectory(prefix="predspace-") as folder:
         return run([*command, "--cache", folder], n_processes, sockets)
+
+
+def call_when_answered(listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Wait until whoever takes over a listening socket answers on it, whatever the answer is; then call `ready`."""
+    answer = b""
+    while not answer:
+        with suppress(OSError), socket.socket(listening.family) as asking:
+            asking.connect(listening.getsockname())
+            asking.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            answer = asking.recv(1)
+        if not answer:
+            time.sleep(_LOOK_EVERY)
+    ready()
 
 
 def inherited() -> list[socket.socket]:

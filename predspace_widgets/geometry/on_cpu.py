@@ -78,10 +78,11 @@ def rounding(dtype: np.dtype[Any], n_terms: int) -> float:
 
 def as_checkpoints(predictions: ArrayLike, name: str) -> Floats:
     """Predictions (T, N, C) of whatever kind as an array of floating point numbers, a copy only where it must be."""
-    if hasattr(predictions, "detach"):  # a tensor of torch
-        predictions = predictions.detach().cpu()
-        predictions = predictions.float() if "bfloat" in str(predictions.dtype) else predictions
-    values = np.asarray(predictions)
+    given: Any = predictions
+    if hasattr(given, "detach"):  # a tensor of torch
+        given = given.detach().cpu()
+        given = given.float() if "bfloat" in str(given.dtype) else given
+    values = np.asarray(given)
     if values.ndim != 3 or 0 in values.shape[1:]:
         raise ValueError(f"{name} must have shape (checkpoints, samples, classes), got {values.shape}")
     return values if values.dtype in (np.float16, np.float32, np.float64) else values.astype(np.float64)

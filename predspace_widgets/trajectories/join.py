@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from predspace_widgets.trajectories.attributes import CHECKPOINT_COORDS, SOURCE
 from predspace_widgets.trajectories.divergence import NAMES, REASONS, diverged, diverged_attrs
 from predspace_widgets.trajectories.importers.report import REPORT, report_of
 from predspace_widgets.trajectories.schema import SCHEMA_VERSION, TrajectoriesError, find_problems
+from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.trajectories.temperature import temperature_of
 from predspace_widgets.trajectories.text_files import load_json
 
@@ -67,6 +69,12 @@ def join(
         Samples, labels, classes, subsets or images differ, or one has no predictions; the message says how, with counts
         and the first names.
 
+    Warns
+    -----
+    UserWarning
+        All that the samples are called is 0 to N-1, in all datasets, as where nobody named them: they are paired by
+        their places, right or wrong. Not where the images are the same, or the datasets are parts of one.
+
     Examples
     --------
     >>> from predspace_widgets.trajectories.testing import random_trajectories
@@ -87,6 +95,7 @@ def join(
     _check_labels(titles, aligned)
     _check_subsets(titles, aligned)
     _check_images(titles, aligned)
+    _warn_of_no_ids(parts)
     sources = _sources([ds for _, ds in parts], titles, given=names is not None)
     runs = _names_of_runs([ds["run"].values for _, ds in parts], sources)
     marked = [
@@ -260,6 +269,35 @@ def _check_images(titles: list[str], aligned: list[xr.Dataset]) -> None:
     if len(set(shapes.values())) > 1:
         told = ", ".join(f"{' x '.join(map(str, shape))} in {title!r}" for title, shape in shapes.items())
         raise ValueError(f"images differ in size: {told}; drop those of one with ds.drop_vars('image')")
+
+
+def _warn_of_no_ids(parts: list[tuple[str, xr.Dataset]]) -> None:
+    """Warn where samples are paired by nothing but their places."""
+    if any(_names_along(ds, "sample") != [str(n) for n in range(ds.sizes["sample"])] for _, ds in parts):
+        return
+    (first_title, first), *others = parts
+    for title, other in others:
+        if not _of_one(first, other) and not _same_images(first, other):
+            warnings.warn(
+                f"samples of {first_title!r} and {title!r} have no names but 0 to N-1 and are paired by their places: "
+                "if their order may differ, name them, by make_trajectories(..., sample=ids) or "
+                "Recorder(..., sample_ids=ids)",
+                stacklevel=3,  # where `join` is called
+            )
+            return
+
+
+def _of_one(one: xr.Dataset, other: xr.Dataset) -> bool:
+    """Whether two datasets are parts of one, or were opened from one file."""
+    if np.may_share_memory(one["label"].values, other["label"].values):
+        return True
+    from_files = [source_of(ds["probs"]) for ds in (one, other)]
+    return None not in from_files and len({str(known.source.url) for known in from_files if known}) == 1
+
+
+def _same_images(one: xr.Dataset, other: xr.Dataset) -> bool:
+    there = "image" in one and "image" in other and one["image"].shape == other["image"].shape
+    return there and np.array_equal(one["image"].values, other["image"].values)
 
 
 # -- checkpoints ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Stage, opened
+from predspace_widgets.trajectories.testing import random_trajectories
+from tests.browser.conftest import Jupyter, Stage, opened
 from tests.browser.jupyter import Notebook, n_colours, until
 
 START = """from predspace_widgets import Explorer
@@ -86,7 +87,7 @@ def test_a_panel_page_in_a_notebook(page: Page, open_notebook: Opens) -> None:
     notebook = open_notebook((START.removesuffix("explorer"), panel, "pn.Column('# above it', explorer, height=1000)"))
     notebook.run(0, 1, 2)
     stage = Stage(page)
-    expect(page.get_by_text("above it")).to_be_visible()
+    expect(page.get_by_role("heading", name="above it")).to_be_visible()
     for view in VIEWS:
         assert stage.shown(view), view
     page.locator("[data-curve=red] .eye").first.click()
@@ -157,3 +158,76 @@ def test_a_training_is_followed_while_cells_go_on(page: Page, errors: list[str],
     expect(page.locator("[data-control=live] > .text")).to_contain_text("ended, 12 checkpoints")
     notebook.run(2)
     expect(page.locator(".jp-OutputArea-output pre").last).to_contain_text("mine")
+
+
+WAITING = """import time
+from pathlib import Path
+from predspace_widgets import Explorer
+from predspace_widgets.trajectories.testing import random_trajectories
+ds = random_trajectories()
+new = ds["probs"].values[::-1][:12]
+
+def training():
+    for epoch, probs in enumerate(new):
+        while epoch == 3 and not Path("go_on").exists():
+            time.sleep(0.1)
+        yield probs, epoch
+
+explorer = Explorer(ds, views=["inpca", "progress"]).follow(training(), task="mine")  # others ask the kernel
+explorer"""
+
+
+def test_a_cell_that_waits_for_a_training_freezes_no_picture(
+    page: Page, errors: list[str], jupyter: Jupyter, open_notebook: Opens
+) -> None:
+    open_notebook((WAITING, "explorer.wait()\nprint('waited')"))
+    page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
+    stage = Stage(page)
+    n_before = random_trajectories().sizes["checkpoint"]
+    # Three came while the second cell waits, and are drawn.
+    stage.wait("stage.result('inpca').row.length === argument", n_before + 3)
+    assert "mine" in stage.state["curves"]
+    printed = page.locator(".jp-OutputArea-output pre")
+    assert printed.count() == 0
+    (jupyter.folder / "go_on").touch()
+    expect(printed).to_contain_text("waited")
+    stage.wait("stage.result('inpca').row.length === argument", n_before + 12)
+    expect(page.locator("[data-control=live] > .text")).to_contain_text("ended, 12 checkpoints")
+    assert errors == []
+
+
+SCENES = [{"title": "All", "say": "Three tasks."}, {"say": "Red and blue.", "settings": {"tasks": ["red", "blue"]}}]
+
+
+def test_keys_of_a_lecture_are_not_those_of_the_notebook(page: Page, errors: list[str], open_notebook: Opens) -> None:
+    notebook = open_notebook((START.replace("(ds)", f"(ds, scenes={SCENES})"), "6 * 7"))
+    notebook.run(0)
+    stage = Stage(page)
+    cells = (
+        "jupyterapp.shell.currentWidget.content.widgets.map((cell) => [cell.model.type, cell.model.sharedModel.source])"
+    )
+    before, press, place = page.evaluate(cells), page.keyboard.press, page.locator(".lecture output")
+    page.locator("[data-curve=red] .eye").first.focus()  # the lecture hides it
+    press("p")
+    expect(place).to_have_text("1 / 2")
+    page.wait_for_function("document.fullscreenElement !== null")
+    assert page.locator(".stage").bounding_box() == {"x": 0, "y": 0, **(page.viewport_size or {})}
+    for key, expected in [("2", "2 / 2"), ("ArrowLeft", "1 / 2"), ("Space", "2 / 2"), ("1", "1 / 2")]:
+        press(key)
+        expect(place).to_have_text(expected)
+    page.get_by_role("button", name="scene next").click()
+    press("ArrowLeft")  # after a click too
+    expect(place).to_have_text("1 / 2")
+    press("2")
+    assert sorted(stage.drawn().state["curves"]) == ["blue", "red"]
+    assert stage.shown("inpca")
+    for key in ("a", "b", "x", "d", "d", "m", "r", "y", "Shift+Enter"):
+        press(key)
+    press("Escape")
+    expect(page.locator(".presenting")).to_have_count(0)
+    page.wait_for_function("document.fullscreenElement === null")
+    assert sorted(stage.drawn().state["curves"]) == ["blue", "green", "red"]
+    press("m")  # the keys are still those of the stage
+    assert page.evaluate(cells) == before
+    assert notebook.ask("[explorer.state.curves, len(In)]") == [["red", "green", "blue"], 2]
+    assert errors == []

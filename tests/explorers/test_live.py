@@ -318,6 +318,23 @@ def test_an_endless_iterator_is_stopped_and_closed(base: xr.Dataset) -> None:
     assert "stopped" in told(explorer.session)
 
 
+def test_what_was_stopped_runs_no_more_however_long_its_checkpoint_took(base: xr.Dataset) -> None:
+    is_asked, go_on = threading.Event(), threading.Event()
+
+    def training() -> Iterator[tuple[np.ndarray, float]]:
+        is_asked.set()
+        assert go_on.wait(60)
+        yield from walk(2)
+
+    explorer = Explorer(base).follow(training())
+    assert is_asked.wait(60)
+    threading.Timer(0.5, go_on.set).start()
+    explorer.stop()
+    assert go_on.is_set()
+    assert explorer.following is not None
+    assert not explorer.following.is_running
+
+
 def test_an_error_of_the_iterator_is_told_and_raised(base: xr.Dataset) -> None:
     def training() -> Iterator[tuple[np.ndarray, float]]:
         yield from walk(2)

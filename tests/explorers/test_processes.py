@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from predspace_widgets.explorers.processes import bound, call_when_answered
 from predspace_widgets.trajectories import save_trajectories
 from predspace_widgets.trajectories.appending import append_checkpoints
 from predspace_widgets.trajectories.recording import SignOfLife
@@ -78,6 +80,23 @@ def test_all_processes_serve_the_same_numbers_measured_once(path: Path, tmp_path
     with served(*arguments) as (address, _):
         assert fetched(f"{address}/some/where/stage-data/small") in payloads
     assert made == {file: file.stat().st_mtime_ns for file in cache.iterdir() if file.suffix != ".lock"}
+
+
+def test_an_address_is_said_once_something_answers_there() -> None:
+    [listening] = bound(0, "127.0.0.1")
+    listening.settimeout(PATIENCE)
+    said: list[str] = []
+    waiting = threading.Thread(target=call_when_answered, args=(listening, lambda: said.append("here")), daemon=True)
+    waiting.start()
+    first, _ = listening.accept()
+    first.close()  # one that ended before it answered
+    second, _ = listening.accept()
+    assert not said
+    second.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+    waiting.join(PATIENCE)
+    assert said == ["here"]
+    second.close()
+    listening.close()
 
 
 #: Runs processes of one line each; the file that each of them appends its number to.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,28 @@ def test_common_samples_only() -> None:
     joined = pw.join([ds.isel(sample=slice(0, 20)), shuffled(ds.isel(sample=slice(10, 30)))], samples="common")
     assert joined["sample"].values.tolist() == list(range(10, 20))
     np.testing.assert_array_equal(joined["probs"].values, np.tile(ds["probs"].values[:, 10:20], (2, 1, 1)))
+
+
+def test_samples_that_nobody_named_are_paired_with_a_warning(tmp_path: Path) -> None:
+    ds = two_runs().assign_coords(sample=range(5))
+    bare = ds.drop_vars("image")
+    other = bare.copy(deep=True)
+    with pytest.warns(UserWarning, match=r"'a' and 'b' have no names but 0 to N-1 .* sample=ids") as told:
+        pw.join([bare, other], names=["a", "b"])
+    assert told[0].filename == __file__
+    assert "\n" not in str(told[0].message)
+    moved = ds.copy(deep=True)
+    moved["image"] = ds["image"].copy(data=ds["image"].values[::-1])
+    with pytest.warns(UserWarning, match="are paired by their places"):
+        pw.join([ds, moved])
+
+    path = pw.save_trajectories(bare, tmp_path / "one.zarr")
+    of_one_file = [pw.open_trajectories(path), pw.open_trajectories(path)]
+    proven = [[ds, ds.copy(deep=True)], [bare, bare.isel(checkpoint=[0])], [bare, shuffled(other)], of_one_file]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for parts in [*proven, [named(bare), named(other)]]:
+            pw.join(parts)
 
 
 # -- nothing is computed, nothing is repeated -------------------------------------------------------------------------

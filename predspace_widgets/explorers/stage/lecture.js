@@ -57,7 +57,7 @@ export class Lecture {
     // After a click the keys are for the scenes again, not for the button, the slider or the picture.
     body.addEventListener("pointerup", () => {
       const { activeElement } = body.getRootNode();
-      if (this.leads && activeElement?.matches("button, input, canvas")) activeElement.blur();
+      if (this.leads && activeElement?.matches("button, input, canvas")) this.hear();
     });
     this.sized?.disconnect();
     this.sized = new ResizeObserver(() => this.resize());
@@ -104,8 +104,14 @@ export class Lecture {
   // -- on and off ---------------------------------------------------------------------------------------------------
 
   toggle() {
-    if (this.on) this.leave();
-    else this.enter();
+    if (this.on) return this.leave();
+    this.enter();
+    this.hear();
+  }
+
+  // What had the focus is hidden now, or keeps keys for itself; outside the stage keys are those of the notebook.
+  hear() {
+    this.stage.body.focus({ preventScroll: true });
   }
 
   // Fills the screen where the browser lets it, else the page, or its place in a notebook.

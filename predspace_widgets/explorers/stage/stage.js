@@ -153,7 +153,7 @@ class Stage {
     };
     this.body = el(
       "div",
-      { className: this.host.address ? "stage page" : "stage", "data-lm-suppress-shortcuts": "true" }, // JupyterLab's keys
+      { className: this.host.address ? "stage page" : "stage", tabIndex: -1, "data-lm-suppress-shortcuts": "true" }, // JupyterLab's keys
       header(this),
       this.lecture.build(),
       el("aside", { "aria-label": "what is shown" }, ...this.lists()),

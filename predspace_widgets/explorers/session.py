@@ -303,7 +303,7 @@ class Session:
         curves = [curve_of(label, key, style, coordinates, name) for label, key, style, name in named]
         for task in {key[0] for key in analysis.curve_pairs}:  # below its task each is told apart from the others there
             members = [curve for curve in curves if curve["task"] == task]
-            for curve, name in zip(members, short_names([curve["within"] for curve in members], 24), strict=True):
+            for curve, name in zip(members, short_names([curve["within"] for curve in members], 30), strict=True):
                 curve["within"] = name
         return {
             "title": str(ds.attrs.get("title") or "trajectories"),

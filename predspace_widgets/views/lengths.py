@@ -47,8 +47,7 @@ VIEW = CheckpointView(
             {},
             common_layout(
                 xaxis=axis("", column="length", rangemode="tozero"),
-                yaxis=axis("", column="place", autorange="reversed", showgrid=False)
-                | {"tickfont": {"size": 11}, "ticklabelstandoff": 4},
+                yaxis=axis("", column="place", showgrid=False) | {"tickfont": {"size": 11}, "ticklabelstandoff": 4},
                 bargap=0.3,
                 barmode="overlay",
                 margin={"l": 62, "r": 12, "t": 4, "b": 40},

@@ -70,7 +70,14 @@ def matrix_figure(differ: xr.Dataset) -> Figure:
         **({"xgap": 1, "ygap": 1} if len(order) <= _MOST_NAMED else {}),
         "colorscale": COLOR_SCALE,
         "reversescale": True,
-        "colorbar": {"thickness": 10, "len": 1.0, "nticks": 5, "outlinewidth": 0, "tickfont": {"size": 11}},
+        "colorbar": {
+            "title": {"text": "mean distance", "side": "right", "font": {"size": 11}},
+            "thickness": 10,
+            "len": 1.0,
+            "nticks": 5,
+            "outlinewidth": 0,
+            "tickfont": {"size": 11},
+        },
         "text": [[_said(differ, order, *pair) for pair in row] for row in pairs],
         "hovertemplate": "%{text}<extra></extra>",
         "name": "distance",
@@ -230,8 +237,8 @@ VIEW = ResultView(
     tab="All pairs",
     title="Which differ",
     how_to_read=(
-        "Mean distance of each pair; neighbours are alike. Diagonal: what chance between seeds makes on average; "
-        "white dot: no more than its average."
+        "Mean distance of each pair. White dot: no more than chance between seeds makes on average, which is on the "
+        "diagonal. Neighbours are alike."
     ),
     controls=(OF, BY),
     depends=("curves", "seeds", "epochs", "where", "progress_metric", "matrix_of", "matrix_by"),

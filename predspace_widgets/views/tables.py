@@ -251,7 +251,8 @@ class Tables:
             return {"title": self._axis_title(number), "range": self._extent(number)}
         if column == "place":
             curves = np.unique(self.curve).tolist()
-            return {"title": "", "ticks": _ticks([self._name("curve short name", curve) for curve in curves])}
+            ticks = _ticks([self._name("curve short name", curve) for curve in curves])
+            return {"title": "", "ticks": ticks, "range": [len(curves) - 0.5, -0.5]}  # the first at the top
         return self._info.get(column, {"title": column})
 
     @cached_property

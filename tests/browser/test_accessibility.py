@@ -322,6 +322,13 @@ def test_the_table_behind_a_figure_has_the_numbers_of_python(stage: Stage, explo
     names = [name for name in heads if name != "look"]
     assert len(rows) == min(200, len(wanted))
     shown = pd.DataFrame(rows, columns=heads)
+    if "row" in names:  # the curve by its name, before the parts that it is made of
+        first = [name for name in ("curve", "seed", "epoch") if name in names]  # lengths are of no epoch
+        assert names[: len(first)] == first
+        assert names[-2:] == ["row", "run"]
+        places = explorer.session.analysis.curve_numbers[wanted["row"].iloc[: len(rows)]]
+        assert shown["curve"].tolist() == [explorer.session.analysis.curve_names[place] for place in places]
+        names.remove("curve")
     assert set(names) <= set(wanted.columns) | {"row"}
     for name in names:
         ours = wanted[name].iloc[: len(rows)]

@@ -34,6 +34,10 @@ export class Chart {
     const data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;
     const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
+    if (height > this.root.clientHeight) { // what the bars are measured by is seen before anything is scrolled
+      layout.xaxis = { ...layout.xaxis, side: "top" };
+      layout.margin = { ...layout.margin, b: 8 };
+    }
     if (this.tool) layout.dragmode = this.tool;
     await this.plotly.react(this.plot, data, layout, CONFIG);
     adoptStyles(this.root);

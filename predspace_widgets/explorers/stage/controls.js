@@ -17,6 +17,7 @@ export function el(tag, properties = {}, ...children) {
 
 const MOST_CHIPS = 12; // more values are a list to select from
 const MOST_CLASSES = 20;
+const MANY_CURVES = 20; // beside which the attributes of runs are folded
 const WIDEST_CHOICE = 28; // of a curve that is to be chosen
 
 // A choice of one of several values; of a choice that is a list, the member at a place. A place that is optional adds a
@@ -167,8 +168,22 @@ export function seedList(stage) {
   return chipList(stage, { title: "Seeds", control: "seeds", entries, read, write: (some) => stage.set({ seeds: some }) });
 }
 
+// The attributes of runs; where there are many curves they are folded, as these need the room.
+export function attributes(stage) {
+  const { choices } = stage;
+  const lists = attributeLists(stage);
+  const node = el("div", { className: "attributes" }, ...lists);
+  if (choices.about.curves.length <= MANY_CURVES || !lists.length) return node;
+  const title = el("summary", { "data-control": "attributes" });
+  stage.shows.push(() => {
+    const chosen = Object.entries(choices.now.where).filter(([name, values]) => values.length < choices.about.attributes[name]?.values.length);
+    title.textContent = chosen.length ? `Attributes · of ${chosen.map(([name]) => name).join(", ")} some` : `Attributes (${lists.length})`;
+  });
+  return el("details", { className: "folded" }, title, node);
+}
+
 // Of each attribute of runs that tells some apart, its values.
-export function attributeLists(stage) {
+function attributeLists(stage) {
   const { choices } = stage;
   const several = Object.entries(choices.about.attributes).filter(([, { values }]) => values.length > 1);
   return several.map(([name, { values }]) => {

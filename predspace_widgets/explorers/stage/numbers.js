@@ -1,5 +1,6 @@
 // The numbers behind a figure as a table, in a dialog: the very ones that Python's explorer.data(view) gives.
 import { el } from "./controls.js";
+import { decodePlain } from "./space.js";
 import { freshId } from "./tabs.js";
 import { count, general } from "./tables.js";
 
@@ -12,11 +13,26 @@ export function columnsOf(result) {
   return Object.keys(result).filter((name) => !["embedding", "eigenvalue", "explained_stress"].includes(name) || !result.embedding);
 }
 
+// Of each checkpoint the short name of its curve, beside the long names that tell it.
+function withCurve(stage, result) {
+  if (!result?.row) return result;
+  const { curve } = stage.data.arrays;
+  return { ...result, curve: Array.from(result.row, (row) => decodePlain(stage.data.about.curves[curve[row]].short)) };
+}
+
+// What names a row and is short comes first, what is long comes last.
+function inReadingOrder(names) {
+  if (!names.includes("row")) return names;
+  const [first, last] = [["curve", "seed", "epoch"], ["row", "run"]];
+  const between = names.filter((name) => ![...first, ...last].includes(name));
+  return [...first.filter((name) => names.includes(name)), ...between, ...last];
+}
+
 // save: writes all rows as a CSV file.
 export function openNumbers(stage, card, save) {
   const { view } = card;
-  const result = stage.result(view.name);
-  const names = columnsOf(result);
+  const result = withCurve(stage, stage.result(view.name));
+  const names = inReadingOrder(columnsOf(result));
   const n = result[names[0]].length;
   const shown = Math.min(n, MOST_ROWS);
   const id = freshId("numbers");

@@ -2,7 +2,7 @@
 import { ErrorBars } from "./bars.js";
 import { Card } from "./card.js";
 import { Choices, fromQuery, same, toQuery } from "./choices.js";
-import { attributeLists, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
+import { attributes, curveList, el, epochRange, sampleList, seedList, timeBar } from "./controls.js";
 import { applies, fill, formatted, textsOf } from "./fill.js";
 import { Lecture } from "./lecture.js";
 import { NEW_DISTANCES, startLive } from "./live.js";
@@ -172,7 +172,7 @@ class Stage {
   }
 
   lists() {
-    const lists = [curveList(this), seedList(this), ...attributeLists(this), epochRange(this), sampleList(this)];
+    const lists = [curveList(this), seedList(this), attributes(this), epochRange(this), sampleList(this)];
     return lists.filter((list) => list !== null);
   }
 

@@ -99,7 +99,8 @@ export class Tables {
     }
     if (column === "place") {
       const names = this.shown().map((curve) => this.data.about.curves[curve].short);
-      return { title: "", ticks: { tickmode: "array", tickvals: names.map((_, place) => place), ticktext: names } };
+      const ticks = { tickmode: "array", tickvals: names.map((_, place) => place), ticktext: names };
+      return { title: "", ticks, range: [names.length - 0.5, -0.5] };
     }
     return this.data.about.info[column] ?? { title: column };
   }

@@ -111,7 +111,7 @@ def find_damage(path: str, kind: str, max_bytes: int, show_progress: bool) -> tu
     """Read everything that lies at a path: what is damaged, a sentence each, and what was found of it."""
     opened = open_checked(path, kind, max_bytes)
     problems, n_chunks = dict.fromkeys(opened.problems), 0
-    for name, array in opened.large.items():
+    for name, array in sorted(opened.large.items()):  # zarr lists them as they come
         for chunk in track(array.chunks(), f"reading {name}", disable=not show_progress, transient=True):
             problems |= dict.fromkeys(array.problems_of(chunk))
             n_chunks += 1

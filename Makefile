@@ -43,7 +43,7 @@ test: $(TEST)
 	$(MAKE) docs
 	$(MAKE) wheel
 	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -m browser --numprocesses 2 --dist loadfile
 
 fuzz: $(TEST)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)

@@ -60,6 +60,7 @@ html_title = "predspace_widgets"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
+html_favicon = "favicon.svg"
 # From packages that are installed: no page loads anything from elsewhere. This MathJax is one file, fonts and all.
 _mathjax = importlib.metadata.distribution("sphinx-mathjax-offline")
 mathjax_path = "tex-svg.js"

@@ -418,13 +418,10 @@ def _facts_of_picture(ds: xr.Dataset) -> list[tuple[str, str]]:
 
 def _path_of(name: str) -> str:
     """Where a dataset is: a name of one that ships with the package means that, unless a file is called so."""
-    from predspace_widgets.trajectories import demo_path
+    from predspace_widgets.trajectories.demo import Demo, demo_path
 
-    if name == "demo" and not Path(name).exists():
-        return str(demo_path())
-    if name == "sweep" and not Path(name).exists():
-        return str(demo_path("sweep"))
-    return name
+    shipped: dict[str, Demo] = {"demo": "digits", "sweep": "sweep"}
+    return str(demo_path(shipped[name])) if name in shipped and not Path(name).exists() else name
 
 
 def _joined(datasets: list[xr.Dataset], names: list[str]) -> xr.Dataset:

@@ -133,17 +133,24 @@ def _sum_log_overlaps(p: NDArray[Any], q: NDArray[Any]) -> Array:
     """-sum_n log max(b_n, FLOOR) of two tiles of roots, shape (t, s)."""
     total = np.zeros((p.shape[1], q.shape[1]))
     for overlap in _overlap_blocks(p, q):
-        total -= _log_product(np.maximum(overlap, FLOOR, out=overlap))
+        products = few_products(np.maximum(overlap, FLOOR, out=overlap), np.finfo(overlap.dtype).tiny)
+        total -= np.log(products, out=products).sum(axis=0, dtype=np.float64)
     return total
 
 
-def _log_product(factors: NDArray[Any]) -> NDArray[Any]:
-    """Sum of log over the first dimension, of factors in [FLOOR, 1] that are overwritten.
+def few_products(factors: Any, tiny: float) -> Any:
+    """Products (n, t, s), with n small, that have the logarithm of all factors (N, t, s), which are overwritten.
 
     A logarithm costs as much as ten products, so halves are multiplied together first, for as long as the smallest
     product that can come out is a normal number.
+
+    Parameters
+    ----------
+    factors : array, or tensor of torch
+        In [FLOOR, 1].
+    tiny : float
+        The smallest normal number of their kind.
     """
-    tiny = np.finfo(factors.dtype).tiny
     smallest = FLOOR
     while len(factors) > _FEW:
         half, is_odd = divmod(len(factors), 2)
@@ -151,12 +158,13 @@ def _log_product(factors: NDArray[Any]) -> NDArray[Any]:
             smallest = float(factors.min())  # the bound is used up: look
             if smallest ** (2 + is_odd) < tiny:
                 break
-        products = np.multiply(factors[:half], factors[half : 2 * half], out=factors[:half])
+        products = factors[:half]
+        products *= factors[half : 2 * half]
         if is_odd:
             products[0] *= factors[-1]
         factors = products
         smallest **= 2 + is_odd
-    return np.asarray(np.log(factors, out=factors).sum(axis=0, dtype=np.float64))
+    return factors
 
 
 def _sum_angles(p: NDArray[Any], q: NDArray[Any]) -> Array:

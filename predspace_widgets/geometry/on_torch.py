@@ -17,7 +17,6 @@ from predspace_widgets.geometry.probabilities import FLOOR, Array, check_rows
 
 #: Checkpoints in a tile, at most.
 TILE = 2048
-_FEW = 4  # below so many, a product saves less than it costs to start it
 
 
 def check_device(device: str) -> None:
@@ -89,30 +88,9 @@ def _sum_log_overlaps(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     """-sum_n log max(b_n, FLOOR) of two tiles of roots, shape (t, s)."""
     total = torch.zeros(p.shape[1], q.shape[1], dtype=torch.float64, device=p.device)
     for overlap in _overlap_blocks(p, q):
-        total -= _log_product(overlap.clamp_(min=FLOOR))
+        products = on_cpu.few_products(overlap.clamp_(min=FLOOR), torch.finfo(overlap.dtype).tiny)
+        total -= products.log_().sum(dim=0)
     return total
-
-
-def _log_product(factors: torch.Tensor) -> torch.Tensor:
-    """Sum of log over the first dimension, of factors in [FLOOR, 1] that are overwritten.
-
-    A logarithm costs as much as ten products, so halves are multiplied together first, for as long as the smallest
-    product that can come out is a normal number.
-    """
-    tiny = torch.finfo(factors.dtype).tiny
-    smallest = FLOOR
-    while len(factors) > _FEW:
-        half, is_odd = divmod(len(factors), 2)
-        if smallest ** (2 + is_odd) < tiny:
-            smallest = float(factors.amin())  # the bound is used up: look
-            if smallest ** (2 + is_odd) < tiny:
-                break
-        products = factors[:half].mul_(factors[half : 2 * half])
-        if is_odd:
-            products[0].mul_(factors[-1])
-        factors = products
-        smallest **= 2 + is_odd
-    return factors.log_().sum(dim=0)
 
 
 def _sum_angles(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

@@ -82,14 +82,7 @@ __all__ = [
 
 # Late: most of it needs torch, which the recorder does not.
 _NAMES = {
-    "datasets": (
-        "DatasetSettings",
-        "LabelledImages",
-        "download",
-        "load_images",
-        "load_split",
-        "split_images",
-    ),
+    "datasets": ("DatasetSettings", "LabelledImages", "download", "load_images", "load_split", "split_images"),
     "methods": ("METHODS",),
     "networks": (
         "NETWORKS",
@@ -101,23 +94,9 @@ _NAMES = {
         "make_network",
         "replace_head",
     ),
-    "recipe": (
-        "MethodPlan",
-        "Recipe",
-        "built_in_recipes",
-        "load_recipe",
-        "parse_recipe",
-    ),
-    "run": (
-        "FinishedRun",
-        "Run",
-        "train_run",
-    ),
-    "snapshots": (
-        "CheckpointSchedule",
-        "Snapshot",
-        "TrainingDiverged",
-    ),
+    "recipe": ("MethodPlan", "Recipe", "built_in_recipes", "load_recipe", "parse_recipe"),
+    "run": ("FinishedRun", "Run", "train_run"),
+    "snapshots": ("CheckpointSchedule", "Snapshot", "TrainingDiverged"),
     "sweep": (
         "folder_of_runs",
         "forget_runs",

@@ -60,7 +60,6 @@ FILES: dict[str, set[str]] = {
     "benchmarks/bench_served.py": {"dev"},
     "benchmarks/bench_ui.py": {"dev"},
     "docs/moving_picture.py": {"dev"},
-    "docs/screenshot.py": {"dev"},
     "predspace_widgets/explorers/login.py": {"oauth"},
     "predspace_widgets/trajectories/importers/files.py": {"import", "train"},
     "tests/torture/specimens.py": {"dev", "import"},

@@ -34,6 +34,7 @@ from predspace_widgets.trajectories import (
 )
 from predspace_widgets.trajectories.attributes import text_of
 from predspace_widgets.trajectories.divergence import NAMES, REASONS, diverged, diverged_attrs
+from predspace_widgets.trajectories.replacing import clear_leftovers
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -308,6 +309,7 @@ def _alone(kept: Path) -> Iterator[None]:
 def forget_runs(recipe: Recipe, folder: str | os.PathLike[str]) -> None:
     """Delete the runs of a recipe that `record_recipe` keeps in a folder; those of another recipe stay."""
     for file in _files_of_runs(recipe, Path(folder)).values():
+        clear_leftovers(file)  # of a process that was killed when the run was in its place already
         shutil.rmtree(file, ignore_errors=True)
 
 

@@ -471,6 +471,19 @@ def test_finished_runs_stay_after_an_interruption_and_are_forgotten_after_succes
     assert list(folder_of_runs(path).iterdir()) == [foreign]
 
 
+def test_what_a_killed_process_left_beside_a_finished_run_goes_with_the_runs(tmp_path: Path) -> None:
+    """Killed between the rename that puts a run in its place and the removal of the folder it was written in."""
+    path = tmp_path / "brief.zarr"
+    kept = folder_of_runs(path)
+    record_recipe(brief_recipe(), folder=kept)
+    for file in list(kept.iterdir()):
+        left = kept / f".{file.name}.saving-0123abcd"
+        left.mkdir()
+        (left / "lock").touch()
+    record_to(brief_recipe(), path, workers=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["brief.zarr"]
+
+
 @pytest.mark.parametrize("name", ["brief.zarr", "brief.nc"])
 def test_one_run_that_diverged_is_a_list_of_one(name: str, tmp_path: Path) -> None:
     recipe = tiny_recipe()

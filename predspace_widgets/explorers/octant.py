@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from numpy.typing import ArrayLike
 
 from predspace_widgets.explorers.sharing import POLICY, for_script
-from predspace_widgets.explorers.still import leave_still
+from predspace_widgets.explorers.still import LastingWidget
 from predspace_widgets.geometry.distance import bhattacharyya, great_circle, overlaps
 from predspace_widgets.geometry.geodesic import geodesic
 from predspace_widgets.geometry.probabilities import Array, as_probabilities, ignorance, truth
@@ -69,7 +67,7 @@ def _text_of(ending: str) -> str:
     return files(__package__).joinpath(f"octant.{ending}").read_text(encoding="utf-8")
 
 
-class Octant(anywidget.AnyWidget):
+class Octant(LastingWidget):
     """Two predictions of one image among three classes, as points of an eighth of the unit sphere.
 
     The square roots of three probabilities are the coordinates of a point on the sphere (Ramesh et al. 2023,
@@ -119,7 +117,6 @@ class Octant(anywidget.AnyWidget):
     classes: traitlets.List[str] = traitlets.List(read_only=True).tag(sync=True)
     truth = traitlets.Unicode(read_only=True).tag(sync=True)
     path: traitlets.List[list[float]] = traitlets.List(read_only=True).tag(sync=True)
-    still = traitlets.Unicode(read_only=True).tag(sync=True)  # name of the still pictures that it takes the place of
 
     def __init__(
         self,
@@ -149,10 +146,6 @@ class Octant(anywidget.AnyWidget):
     def _first_path(self) -> list[list[float]]:
         return self._path.tolist()
 
-    @traitlets.default("still")
-    def _new_name(self) -> str:
-        return uuid.uuid4().hex
-
     @traitlets.default("truth")
     def _first_truth(self) -> str:
         return self._true
@@ -176,12 +169,8 @@ class Octant(anywidget.AnyWidget):
             new.write_text(page, encoding="utf-8")
         return path
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["text/html"] = leave_still(_still(self), self.still)  # what stays where no widget can be shown
-        return bundle
+    def _still(self) -> str:
+        return _still(self)
 
 
 # -- what stays of it without a script --------------------------------------------------------------------------------

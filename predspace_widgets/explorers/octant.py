@@ -127,28 +127,20 @@ class Octant(LastingWidget):
         truth: str | None = None,
         path: ArrayLike | None = None,
     ) -> None:
-        self._names = [str(name) for name in classes]
-        if len(self._names) != 3 or len(set(self._names)) != 3:
-            raise ValueError(f"an octant has three classes of different names, got {', '.join(self._names) or 'none'}")
-        self._true = self._names[0] if truth is None else str(truth)
-        if self._true not in self._names:
-            raise ValueError(f"no class {self._true!r}: there are {', '.join(self._names)}")
-        self._path = np.empty((0, 3)) if path is None else as_probabilities(path, "path")
-        if self._path.ndim != 2 or self._path.shape[1] != 3:
-            raise ValueError(f"path must have shape (T, 3), got {self._path.shape}")
+        names = [str(name) for name in classes]
+        if len(names) != 3 or len(set(names)) != 3:
+            raise ValueError(f"an octant has three classes of different names, got {', '.join(names) or 'none'}")
+        true = names[0] if truth is None else str(truth)
+        if true not in names:
+            raise ValueError(f"no class {true!r}: there are {', '.join(names)}")
+        steps = np.empty((0, 3)) if path is None else as_probabilities(path, "path")
+        if steps.ndim != 2 or steps.shape[1] != 3:
+            raise ValueError(f"path must have shape (T, 3), got {steps.shape}")
+        # Before all else: what is wrong with a prediction is said with the names of the classes.
+        self.set_trait("classes", names)
+        self.set_trait("truth", true)
+        self.set_trait("path", steps.tolist())
         super().__init__(first=first, second=second)
-
-    @traitlets.default("classes")
-    def _first_classes(self) -> list[str]:
-        return self._names
-
-    @traitlets.default("path")
-    def _first_path(self) -> list[list[float]]:
-        return self._path.tolist()
-
-    @traitlets.default("truth")
-    def _first_truth(self) -> str:
-        return self._true
 
     def save(self, path: str | Path) -> Path:
         """Write one HTML file that holds the octant as it is now: it works without Python and without a network.
@@ -188,7 +180,7 @@ def _still(octant: Octant) -> str:
     to_truth = geodesic(ignorance(1, 3), truth([true], 3), times)[:, 0]
     parts = [_line(edge, true, MUTED, 'stroke-width="1.5"') for edge in edges]
     parts.append(_line(to_truth, true, MUTED, 'stroke-dasharray="2 4"'))
-    parts.append(_line(octant._path, true, MUTED, 'stroke-width="1"'))
+    parts.append(_line(np.reshape(octant.path, (-1, 3)), true, MUTED, 'stroke-width="1"'))
     parts.append(_line(straight, true, INK, 'stroke-width="2" stroke-dasharray="7 4"'))
     parts.append(_line(geodesic(first, second, times)[:, 0], true, INK, 'stroke-width="3"'))
     [(x, y)] = _placed(ignorance(1, 3), true)
@@ -203,9 +195,10 @@ def _still(octant: Octant) -> str:
     width, height = 2 * (_SCALE + _MARGIN), round(1.45 * _SCALE) + 2 * _MARGIN
     box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     style = f"background: white; max-width: 100%; font: 14px {FONT}; text-anchor: middle".replace('"', "'")
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(_said(octant))}" {box} '
+    said = escape(_said(octant))
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" {box} '
     drawing += f'style="{style}">{"".join(parts)}</svg>'
-    return f"{drawing}<p>{escape(_said(octant))} Run this cell to move them.</p>"
+    return f"{drawing}<p>{said} Run this cell to move them.</p>"
 
 
 def _said(octant: Octant) -> str:

@@ -45,7 +45,7 @@ open(document.getElementById("octant"), JSON.parse(document.getElementById("valu
 _SCALE, _MARGIN = 190, 44  # of the still picture: the radius of the sphere and the room around it, in pixels
 
 
-class NoPredictionError(traitlets.TraitError, ValueError):
+class NotAPredictionError(traitlets.TraitError, ValueError):
     """What was set is no prediction among three classes."""
 
 
@@ -59,7 +59,7 @@ class _Prediction(traitlets.TraitType):  # type: ignore[type-arg]
                 raise ValueError(f"{self.name} must be 3 probabilities, of {', '.join(octant.classes)}, got {value!r}")
             as_probabilities(values[None], str(self.name))
         except (TypeError, ValueError) as error:
-            raise NoPredictionError(str(error)) from None
+            raise NotAPredictionError(str(error)) from None
         return [float(one) for one in values]
 
 
@@ -107,7 +107,7 @@ class Octant(LastingWidget):
     >>> octant.first = [0.8, 0.8, 0.1]  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    predspace_widgets.explorers.octant.NoPredictionError: rows of first must sum to 1, one misses it by 0.7: ...
+    predspace_widgets.explorers.octant.NotAPredictionError: rows of first must sum to 1, one misses it by 0.7: ...
     """
 
     _esm = _text_of("js")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers.state import FLEETING, ExplorerState
+from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.demo import demo_path
 from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.trajectories.text_files import load_yaml, read_text, shown
@@ -129,7 +129,6 @@ def _settings(given: Any, analysis: Analysis) -> dict[str, Any]:
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise ValueError(f"settings are names and values, such as dimensions: 2-D, not {shown(given)}")
     try:
-        state = ExplorerState(analysis, **given)
+        return ExplorerState(analysis, **given).settings(looked_at=True)
     except TypeError as error:  # an unknown choice
         raise ValueError(str(error)) from None
-    return state.settings() | {name: getattr(state, name) for name in FLEETING if given.get(name) not in (None, [])}

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Any
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.trajectories.demo import demo_path
-from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.trajectories.text_files import load_yaml, read_text, shown
 from predspace_widgets.views import View
 
-#: The talk that ships: what the paper tells, on the demo dataset.
+#: The talk that ships: what the paper tells, on the demo dataset, whose numbers its sentences name.
 SHIPPED = "digits"
 MOST_SCENES = 100
 #: Characters that are still read from the back row.
@@ -76,13 +73,6 @@ def scenes_of(source: str | os.PathLike[str] | Sequence[Any], analysis: Analysis
         except ValueError as error:
             raise ValueError(f"{where}scene {number}: {error}") from None
     return scenes
-
-
-def is_demo(analysis: Analysis) -> bool:
-    """Whether a dataset is the demo that the shipped talk is about: its sentences name numbers."""
-    probs = analysis.ds.get("probs")
-    stored = None if probs is None else source_of(probs)
-    return stored is not None and Path(stored.source.url) == demo_path()
 
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:

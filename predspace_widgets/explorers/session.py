@@ -23,7 +23,7 @@ from predspace_widgets.explorers.news import Listeners, News
 from predspace_widgets.explorers.prepared import Prepared
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.trajectories.demo import demo_path
+from predspace_widgets.trajectories.demo import is_demo
 from predspace_widgets.trajectories.selection import CurveKey
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
@@ -356,13 +356,13 @@ class Session:
 
         Of a path only what lies below the working folder, or the name of the file: the rest is nobody's business.
         """
+        if is_demo(self.analysis.ds):
+            return None
         probs = self.analysis.ds.get("probs")
         stored = source_of(probs) if probs is not None else None
         if stored is None or not is_local(stored.source.url):
             return "DATA.zarr.zip" if stored is None else stored.source.url
         path = Path(stored.source.url)
-        if path == demo_path():
-            return None
         return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
 
     @cached_property

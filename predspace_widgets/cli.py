@@ -153,7 +153,8 @@ def serve(
         warn()
         say_address()
     server.run_until_shutdown()
-    logging.disable()  # what is still being measured fails once Python ends its threads, and nobody waits for it
+    # What is still being measured fails once Python ends its threads, and nobody waits for it: none of us says so.
+    logging.getLogger("predspace_widgets").setLevel(logging.CRITICAL + 1)
 
 
 def _trainings(folder: Path) -> Trainings:

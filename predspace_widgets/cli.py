@@ -153,7 +153,8 @@ def serve(
         warn()
         say_address()
     server.run_until_shutdown()
-    logging.disable()  # what is still being measured fails once Python ends its threads, and nobody waits for it
+    # What is still being measured fails once Python ends its threads, and nobody waits for it: none of us says so.
+    logging.getLogger("predspace_widgets").setLevel(logging.CRITICAL + 1)
 
 
 def _trainings(folder: Path) -> Trainings:
@@ -172,14 +173,15 @@ def _trainings(folder: Path) -> Trainings:
 def _talk(ds: xr.Dataset, path: Path | None, present: bool) -> tuple[list[dict[str, Any]], str]:
     """The scenes of a lecture, and why there are none."""
     from predspace_widgets.analysis import analysis_of
-    from predspace_widgets.explorers.scenes import SHIPPED, is_demo, scenes_of
+    from predspace_widgets.explorers.scenes import SHIPPED, scenes_of
     from predspace_widgets.explorers.session import Session
+    from predspace_widgets.trajectories.demo import is_demo
 
     if path is None and not present:
         return [], ""
-    analysis = analysis_of(ds)
-    if path is None and not is_demo(analysis):
+    if path is None and not is_demo(ds):
         return [], "the talk that ships is about the demo; --scenes FILE gives one of your own, else one card is shown"
+    analysis = analysis_of(ds)
     return scenes_of(path or SHIPPED, analysis, Session(analysis).views), ""
 
 

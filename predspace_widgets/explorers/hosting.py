@@ -11,7 +11,7 @@ from predspace_widgets.explorers.scenes import scenes_of
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.sharing import one_file
 from predspace_widgets.explorers.stage.stage import plotly_script
-from predspace_widgets.explorers.state import FLEETING, ExplorerState
+from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.explorers.trainings import answer_training
 from predspace_widgets.extras import MissingExtraError
 from predspace_widgets.trajectories import DamagedError
@@ -59,8 +59,7 @@ class Answers:
 
     def settings(self) -> dict[str, Any]:
         """The choices that differ from the first ones, with what is looked at."""
-        looked_at = {name: getattr(self._state, name) for name in FLEETING}
-        return self._state.settings() | {name: value for name, value in looked_at.items() if value not in ([], None)}
+        return self._state.settings(looked_at=True)
 
     def choose(self, settings: Any) -> None:
         """Set what was chosen on the stage; what cannot be is left out, since it is not trusted."""

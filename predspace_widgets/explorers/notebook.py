@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from html import escape
 from typing import Any
 
-import anywidget
 import traitlets
 
 from predspace_widgets.explorers.hosting import Answers
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.stage import module, style
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.explorers.still import leave_still, still
+from predspace_widgets.explorers.still import LastingWidget, still
 
 # Bytes of news that are sent unasked, all of them each time: more would be held up with all other output.
 _MOST_UNASKED = 2**16
 
 
-class StageWidget(anywidget.AnyWidget):
+class StageWidget(LastingWidget):
     """The stage.
 
     Parameters
@@ -37,15 +35,13 @@ class StageWidget(anywidget.AnyWidget):
     choices = traitlets.Dict().tag(sync=True)
     payload = traitlets.Bytes().tag(sync=True)
     height = traitlets.Unicode().tag(sync=True)
-    still = traitlets.Unicode().tag(sync=True)  # name of the still pictures that it takes the place of
     live = traitlets.Bool(False).tag(sync=True)  # whether new checkpoints may come
     news = traitlets.Bytes().tag(sync=True)  # these, unasked, while they are few
 
     def __init__(self, session: Session, state: ExplorerState, height: str = "720px") -> None:
         self._session, self._state = session, state
         self._answers = Answers(session, state)
-        choices, name = self._answers.settings(), uuid.uuid4().hex
-        super().__init__(choices=choices, payload=session.payload(), height=height, still=name)
+        super().__init__(choices=self._answers.settings(), payload=session.payload(), height=height)
         self.observe(self._to_state, "choices")
         state.param.watch(self._from_state, list(state.choices()))
         self.on_msg(self._on_message)
@@ -76,13 +72,6 @@ class StageWidget(anywidget.AnyWidget):
 
     def _reply(self, message: dict[str, Any], content: bytes | None) -> None:
         self.send(message, None if content is None else [content])
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["text/html"] = leave_still(self._still(), self.still)  # what stays where no widget can be shown
-        return bundle
 
     def _still(self) -> str:
         """The picture as lines of SVG, without a script."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from numpy.typing import ArrayLike
 
 from predspace_widgets.explorers.sharing import POLICY, for_script
-from predspace_widgets.explorers.still import leave_still
+from predspace_widgets.explorers.still import LastingWidget
 from predspace_widgets.geometry.distance import bhattacharyya, great_circle, overlaps
 from predspace_widgets.geometry.geodesic import geodesic
 from predspace_widgets.geometry.probabilities import Array, as_probabilities, ignorance, truth
@@ -47,7 +45,7 @@ open(document.getElementById("octant"), JSON.parse(document.getElementById("valu
 _SCALE, _MARGIN = 190, 44  # of the still picture: the radius of the sphere and the room around it, in pixels
 
 
-class NoPredictionError(traitlets.TraitError, ValueError):
+class NotAPredictionError(traitlets.TraitError, ValueError):
     """What was set is no prediction among three classes."""
 
 
@@ -61,7 +59,7 @@ class _Prediction(traitlets.TraitType):  # type: ignore[type-arg]
                 raise ValueError(f"{self.name} must be 3 probabilities, of {', '.join(octant.classes)}, got {value!r}")
             as_probabilities(values[None], str(self.name))
         except (TypeError, ValueError) as error:
-            raise NoPredictionError(str(error)) from None
+            raise NotAPredictionError(str(error)) from None
         return [float(one) for one in values]
 
 
@@ -69,7 +67,7 @@ def _text_of(ending: str) -> str:
     return files(__package__).joinpath(f"octant.{ending}").read_text(encoding="utf-8")
 
 
-class Octant(anywidget.AnyWidget):
+class Octant(LastingWidget):
     """Two predictions of one image among three classes, as points of an eighth of the unit sphere.
 
     The square roots of three probabilities are the coordinates of a point on the sphere (Ramesh et al. 2023,
@@ -109,7 +107,7 @@ class Octant(anywidget.AnyWidget):
     >>> octant.first = [0.8, 0.8, 0.1]  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    predspace_widgets.explorers.octant.NoPredictionError: rows of first must sum to 1, one misses it by 0.7: ...
+    predspace_widgets.explorers.octant.NotAPredictionError: rows of first must sum to 1, one misses it by 0.7: ...
     """
 
     _esm = _text_of("js")
@@ -119,7 +117,6 @@ class Octant(anywidget.AnyWidget):
     classes: traitlets.List[str] = traitlets.List(read_only=True).tag(sync=True)
     truth = traitlets.Unicode(read_only=True).tag(sync=True)
     path: traitlets.List[list[float]] = traitlets.List(read_only=True).tag(sync=True)
-    still = traitlets.Unicode(read_only=True).tag(sync=True)  # name of the still pictures that it takes the place of
 
     def __init__(
         self,
@@ -130,32 +127,20 @@ class Octant(anywidget.AnyWidget):
         truth: str | None = None,
         path: ArrayLike | None = None,
     ) -> None:
-        self._names = [str(name) for name in classes]
-        if len(self._names) != 3 or len(set(self._names)) != 3:
-            raise ValueError(f"an octant has three classes of different names, got {', '.join(self._names) or 'none'}")
-        self._true = self._names[0] if truth is None else str(truth)
-        if self._true not in self._names:
-            raise ValueError(f"no class {self._true!r}: there are {', '.join(self._names)}")
-        self._path = np.empty((0, 3)) if path is None else as_probabilities(path, "path")
-        if self._path.ndim != 2 or self._path.shape[1] != 3:
-            raise ValueError(f"path must have shape (T, 3), got {self._path.shape}")
+        names = [str(name) for name in classes]
+        if len(names) != 3 or len(set(names)) != 3:
+            raise ValueError(f"an octant has three classes of different names, got {', '.join(names) or 'none'}")
+        true = names[0] if truth is None else str(truth)
+        if true not in names:
+            raise ValueError(f"no class {true!r}: there are {', '.join(names)}")
+        steps = np.empty((0, 3)) if path is None else as_probabilities(path, "path")
+        if steps.ndim != 2 or steps.shape[1] != 3:
+            raise ValueError(f"path must have shape (T, 3), got {steps.shape}")
+        # Before all else: what is wrong with a prediction is said with the names of the classes.
+        self.set_trait("classes", names)
+        self.set_trait("truth", true)
+        self.set_trait("path", steps.tolist())
         super().__init__(first=first, second=second)
-
-    @traitlets.default("classes")
-    def _first_classes(self) -> list[str]:
-        return self._names
-
-    @traitlets.default("path")
-    def _first_path(self) -> list[list[float]]:
-        return self._path.tolist()
-
-    @traitlets.default("still")
-    def _new_name(self) -> str:
-        return uuid.uuid4().hex
-
-    @traitlets.default("truth")
-    def _first_truth(self) -> str:
-        return self._true
 
     def save(self, path: str | Path) -> Path:
         """Write one HTML file that holds the octant as it is now: it works without Python and without a network.
@@ -176,12 +161,8 @@ class Octant(anywidget.AnyWidget):
             new.write_text(page, encoding="utf-8")
         return path
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["text/html"] = leave_still(_still(self), self.still)  # what stays where no widget can be shown
-        return bundle
+    def _still(self) -> str:
+        return _still(self)
 
 
 # -- what stays of it without a script --------------------------------------------------------------------------------
@@ -199,7 +180,7 @@ def _still(octant: Octant) -> str:
     to_truth = geodesic(ignorance(1, 3), truth([true], 3), times)[:, 0]
     parts = [_line(edge, true, MUTED, 'stroke-width="1.5"') for edge in edges]
     parts.append(_line(to_truth, true, MUTED, 'stroke-dasharray="2 4"'))
-    parts.append(_line(octant._path, true, MUTED, 'stroke-width="1"'))
+    parts.append(_line(np.reshape(octant.path, (-1, 3)), true, MUTED, 'stroke-width="1"'))
     parts.append(_line(straight, true, INK, 'stroke-width="2" stroke-dasharray="7 4"'))
     parts.append(_line(geodesic(first, second, times)[:, 0], true, INK, 'stroke-width="3"'))
     [(x, y)] = _placed(ignorance(1, 3), true)
@@ -214,9 +195,10 @@ def _still(octant: Octant) -> str:
     width, height = 2 * (_SCALE + _MARGIN), round(1.45 * _SCALE) + 2 * _MARGIN
     box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     style = f"background: white; max-width: 100%; font: 14px {FONT}; text-anchor: middle".replace('"', "'")
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(_said(octant))}" {box} '
+    said = escape(_said(octant))
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{said}" {box} '
     drawing += f'style="{style}">{"".join(parts)}</svg>'
-    return f"{drawing}<p>{escape(_said(octant))} Run this cell to move them.</p>"
+    return f"{drawing}<p>{said} Run this cell to move them.</p>"
 
 
 def _said(octant: Octant) -> str:

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -66,10 +66,7 @@ class StageComponent(JSComponent):
         self._answers.follow(lambda: self._begin_following(document))
 
     def _begin_following(self, document: Document | None) -> None:
-        if document is None or document.session_context is None:
-            self.live = True
-        else:
-            document.add_next_tick_callback(lambda: setattr(self, "live", True))
+        _in_turn(document, lambda: setattr(self, "live", True))
 
     def _to_state(self, event: Any) -> None:
         self._answers.choose(event.new)
@@ -85,12 +82,17 @@ class StageComponent(JSComponent):
     def _answer(self, data: Any, document: Document | None) -> None:
         def send(message: dict[str, Any], content: bytes | None) -> None:
             whole = message if content is None else {**message, "content": content}
-            if document is None or document.session_context is None:  # a notebook has no loop of documents
-                self._send_msg(whole)
-            else:
-                document.add_next_tick_callback(lambda: self._send_msg(whole))
+            _in_turn(document, lambda: self._send_msg(whole))
 
         self._answers.answer(data, send)
+
+
+def _in_turn(document: Document | None, act: Callable[[], None]) -> None:
+    """Do something with a component when it is its document's turn; at once in a notebook, which has no such turns."""
+    if document is None or document.session_context is None:
+        act()
+    else:
+        document.add_next_tick_callback(act)
 
 
 def make_server(

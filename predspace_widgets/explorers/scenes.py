@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Any
 
 from predspace_widgets.analysis import Analysis
-from predspace_widgets.explorers.state import FLEETING, ExplorerState
-from predspace_widgets.trajectories.demo import demo_path
-from predspace_widgets.trajectories.source import source_of
+from predspace_widgets.explorers.state import ExplorerState
 from predspace_widgets.trajectories.text_files import load_yaml, read_text, shown
 from predspace_widgets.views import View
 
-#: The talk that ships: what the paper tells, on the demo dataset.
+#: The talk that ships: what the paper tells, on the demo dataset, whose numbers its sentences name.
 SHIPPED = "digits"
 MOST_SCENES = 100
 #: Characters that are still read from the back row.
@@ -78,13 +75,6 @@ def scenes_of(source: str | os.PathLike[str] | Sequence[Any], analysis: Analysis
     return scenes
 
 
-def is_demo(analysis: Analysis) -> bool:
-    """Whether a dataset is the demo that the shipped talk is about: its sentences name numbers."""
-    probs = analysis.ds.get("probs")
-    stored = None if probs is None else source_of(probs)
-    return stored is not None and Path(stored.source.url) == demo_path()
-
-
 def _read(source: str | os.PathLike[str]) -> tuple[str, Any]:
     """Where scenes are read from, for messages, and what is there."""
     if source == SHIPPED:
@@ -129,7 +119,6 @@ def _settings(given: Any, analysis: Analysis) -> dict[str, Any]:
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise ValueError(f"settings are names and values, such as dimensions: 2-D, not {shown(given)}")
     try:
-        state = ExplorerState(analysis, **given)
+        return ExplorerState(analysis, **given).settings(looked_at=True)
     except TypeError as error:  # an unknown choice
         raise ValueError(str(error)) from None
-    return state.settings() | {name: getattr(state, name) for name in FLEETING if given.get(name) not in (None, [])}

@@ -23,7 +23,7 @@ from predspace_widgets.explorers.news import Listeners, News
 from predspace_widgets.explorers.prepared import Prepared
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack
 from predspace_widgets.explorers.state import ExplorerState
-from predspace_widgets.trajectories.demo import demo_path
+from predspace_widgets.trajectories.demo import is_demo
 from predspace_widgets.trajectories.selection import CurveKey
 from predspace_widgets.trajectories.source import is_local, source_of
 from predspace_widgets.views import VIEWS, ResultView, View
@@ -119,8 +119,8 @@ class Session:
         settings : mapping, optional
             What is chosen there: the error bars of these choices are sent along.
         scenes : sequence of mapping, optional
-            What a lecture goes through there, opened by it: what these show is sent along. By default those of the
-            session.
+            With `ahead`: the lecture as which it opens, and what its scenes show is sent along. Without, the scenes are
+            those of the session.
         """
         prepared = self._prepared
         measure = self._arrays if prepared is None else lambda: prepared.numbers(self._arrays)
@@ -156,9 +156,8 @@ class Session:
             view = next(view for view in self.views if view.name == scene["view"])
             if isinstance(view, ResultView):
                 state = ExplorerState(self.analysis, **scene["settings"])
-                choices = {name: state.choices()[name] for name in (*view.depends, "samples")}
                 drawing = _sent(view.draw(state.on_samples, state))
-                ahead.setdefault(view.name, []).append({"choices": choices, "drawing": drawing})
+                ahead.setdefault(view.name, []).append({"choices": _choices_of(view, state), "drawing": drawing})
         return ahead
 
     def _once(self, lock: str, make: Callable[[], Any], name: str = "") -> Any:
@@ -357,13 +356,13 @@ class Session:
 
         Of a path only what lies below the working folder, or the name of the file: the rest is nobody's business.
         """
+        if is_demo(self.analysis.ds):
+            return None
         probs = self.analysis.ds.get("probs")
         stored = source_of(probs) if probs is not None else None
         if stored is None or not is_local(stored.source.url):
             return "DATA.zarr.zip" if stored is None else stored.source.url
         path = Path(stored.source.url)
-        if path == demo_path():
-            return None
         return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
 
     @cached_property
@@ -404,7 +403,7 @@ class Session:
         for view in self.views:
             if not isinstance(view, ResultView) or view.ahead is None or not self.analysis.has_predictions:
                 continue
-            defaults = {name: state.choices()[name] for name in (*view.depends, "samples")}
+            defaults = _choices_of(view, state)
             ahead[view.name] = [
                 {"choices": defaults | choices, "drawing": _sent(self._drawing(view, result, state))}
                 for choices, result in view.ahead(self.analysis, state)
@@ -504,6 +503,12 @@ def _condensed(distances: NDArray[Any]) -> NDArray[np.float32]:
 
 def _number(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.int32) if values.dtype.kind in "iu" else values.astype(np.float64)
+
+
+def _choices_of(view: ResultView, state: ExplorerState) -> dict[str, Any]:
+    """Those that a result depends on: the samples that are looked at change all of them."""
+    choices = state.choices()
+    return {name: choices[name] for name in (*view.depends, "samples")}
 
 
 def _sent(drawing: Drawing) -> dict[str, Any]:

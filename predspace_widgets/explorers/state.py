@@ -24,8 +24,8 @@ from predspace_widgets.trajectories import Selection
 from predspace_widgets.trajectories.samples import Samples, class_names
 from predspace_widgets.trajectories.selection import CurveKey
 
-#: Choices that last for a look, not to be kept in an address or in code.
-FLEETING = ("selected", "sample")
+# Choices that last for a look, not to be kept in an address or in code.
+_FLEETING = ("selected", "sample")
 # Ways to choose curves by what they share.
 _WAYS_TO_CURVES = {"tasks": "task", "methods": "method"}
 # Sentences on what is wrong, at most: they come from outside and are shown.
@@ -186,11 +186,18 @@ class ExplorerState(param.Parameterized):
             "compared": [curves[0], curves[min(1, len(curves) - 1)]],
         }
 
-    def settings(self) -> dict[str, Any]:
-        """The choices that are not the first ones of this dataset: `ExplorerState(ds, **settings)` has them again."""
+    def settings(self, looked_at: bool = False) -> dict[str, Any]:
+        """The choices that are not the first ones of this dataset: `ExplorerState(ds, **settings)` has them again.
+
+        Parameters
+        ----------
+        looked_at : bool
+            Also what is looked at, which does not last.
+        """
         defaults = self.defaults()
+        left_out = () if looked_at else _FLEETING
         return {
-            name: value for name, value in self.choices().items() if value != defaults[name] and name not in FLEETING
+            name: value for name, value in self.choices().items() if value != defaults[name] and name not in left_out
         }
 
     def apply(self, choices: Any) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from html import escape
 from typing import Any
 
+import anywidget
 import numpy as np
+import traitlets
 
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.state import ExplorerState
@@ -87,23 +90,32 @@ def _drawn(trace: dict[str, Any], points: np.ndarray) -> list[str]:
     return [f'<circle cx="{x:.1f}" cy="{y:.1f}" {look}/>' for x, y in points if not np.isnan(x)]
 
 
-def leave_still(html: str, name: str) -> str:
-    """Leave a still picture in a notebook, in an output of its own before that of a widget.
+class LastingWidget(anywidget.AnyWidget):
+    """A widget that leaves a still picture where it cannot be shown; a class of it says in `_still` which."""
+
+    still = traitlets.Unicode(read_only=True).tag(sync=True)  # name of the pictures that it takes the place of
+
+    @traitlets.default("still")
+    def _new_name(self) -> str:
+        return uuid.uuid4().hex
+
+    def _still(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data["text/html"] = _leave(self._still(), self.still)
+        return bundle
+
+
+def _leave(html: str, name: str) -> str:
+    """Leave a still picture in a notebook, in an output of its own before that of the widget that carries the name.
 
     JupyterLab shows a saved widget as an error, whatever other formats lie beside it. So the picture comes before:
-    rules of style hide it where the widget lives, and the error where it does not.
-
-    Parameters
-    ----------
-    html : str
-        The still picture.
-    name : str
-        What the widget's element carries as `data-live`.
-
-    Returns
-    -------
-    str
-        What is to be beside the widget: nothing, or, where there is no Jupyter kernel, the still picture itself.
+    rules of style hide it where the widget lives, and the error where it does not. What is returned is to be beside the
+    widget: nothing, or, where there is no Jupyter kernel, the still picture itself.
     """
     from IPython import get_ipython
     from IPython.display import HTML, display

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import xarray as xr
 
+from predspace_widgets.trajectories.source import source_of
 from predspace_widgets.trajectories.storage import open_trajectories
 
 #: Datasets that ship with the package.
@@ -65,3 +66,15 @@ def demo(name: Demo = "digits") -> xr.Dataset:
     100
     """
     return open_trajectories(demo_path(name))
+
+
+def is_demo(ds: xr.Dataset) -> bool:
+    """Whether a dataset is the one of `demo`, as it was opened.
+
+    Examples
+    --------
+    >>> is_demo(demo()), is_demo(demo("sweep"))
+    (True, False)
+    """
+    stored = source_of(ds["probs"]) if "probs" in ds else None
+    return stored is not None and Path(stored.source.url) == demo_path()

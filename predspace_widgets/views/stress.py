@@ -72,7 +72,11 @@ VIEW = CheckpointView(
         Mark("whiskers", "stress band", {"x": "name", "y": "end"}, _WHISKERS, each=False, when=_SHARE_WITH_BARS),
         Mark("percent", "axes", {"x": "name", "y": "top", "text": "percent"}, _ABOVE, when=_SHARE_WITH_BARS),
         Mark(
-            *("band", "spectrum band", {"x": "axis", "low": "low", "high": "high"}, _BAND, "band"),
+            role="band",
+            table="spectrum band",
+            place={"x": "axis", "low": "low", "high": "high"},
+            trace=_BAND,
+            kind="band",
             when=_EIGENVALUES_WITH_BARS,
         ),
         Mark(

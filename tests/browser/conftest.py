@@ -200,6 +200,17 @@ def _is_local(url: str) -> bool:
     return parts.scheme in ("data", "blob", "about", "file") or parts.hostname in ("localhost", "127.0.0.1")
 
 
+def fingers(page: Page) -> Callable[..., None]:
+    """A function that puts fingers on a touch screen, moves or lifts them: of an event's kind and of places (x, y)."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: Any) -> None:
+        points = [{"x": float(x), "y": float(y), "id": number} for number, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    return touch
+
+
 def at_rest(page: Page, read: Callable[[], _Reading], while_ms: float = 500, timeout_ms: float = _PATIENCE) -> _Reading:
     """What is read of a page once two successive readings, a while apart, are the same."""
     before = read()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from predspace_widgets import geometry
 from predspace_widgets.explorers.octant import Octant, _placed
-from tests.browser.conftest import opened
+from tests.browser.conftest import fingers, opened
+from tests.browser.jupyter import Notebook
 
 HOSTILE = ["</script><script>window.hacked=1</script>", '"><img src=x onerror=window.hacked=1>', "8 & <b>9</b>"]
 
@@ -174,13 +172,8 @@ def test_a_path_is_drawn(page: Page, tmp_path: Path) -> None:
 def test_dragged_by_a_finger(browser: Browser, saved: str) -> None:
     with opened(browser, has_touch=True, viewport={"width": 360, "height": 420}) as page:  # it could be scrolled
         page.goto(saved)
-        finger = page.context.new_cdp_session(page)
+        touch = fingers(page)
         start = centre(handle(page, "first").locator(".shape"))
-
-        def touch(kind: str, *points: np.ndarray) -> None:
-            places = [{"x": float(x), "y": float(y)} for x, y in points]
-            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
-
         touch("touchStart", start)
         for share in (0.25, 0.5, 0.75, 1.0):
             touch("touchMove", start + share * np.array([30, -40]))
@@ -228,47 +221,21 @@ CELLS = (
     """import predspace_widgets as pw
 octant = pw.Octant([0.7, 0.2, 0.1], [0.05, 0.15, 0.8], classes=["3", "5", "8"], truth="5")
 octant""",
-    "print(octant.first)",
     "octant.second = [0, 0.5, 0.5]",
 )
 
 
-@pytest.fixture
-def lab(start: Callable[..., str], tmp_path: Path) -> str:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "octant.ipynb")
-    options = ["--no-browser", "--allow-root", "--ServerApp.port=PORT", "--IdentityProvider.token="]
-    options += [f"--ServerApp.root_dir={tmp_path}", "--LabApp.expose_app_in_browser=True"]
-    return start("jupyterlab", *options, path="/lab")
-
-
-def test_both_ways_between_notebook_and_python(page: Page, lab: str) -> None:
-    def run(cell: int) -> None:
-        page.evaluate(
-            """async (cell) => {
-              jupyterapp.shell.currentWidget.content.activeCellIndex = cell;
-              await jupyterapp.commands.execute("notebook:run-cell");
-            }""",
-            cell,
-        )
-
-    page.goto(f"{lab}/workspaces/{uuid.uuid4().hex}/tree/octant.ipynb")
-    page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-cell')")
-    connected = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
-    page.wait_for_function(f"window.{connected}")
-    run(0)
+def test_both_ways_between_notebook_and_python(page: Page, open_notebook: Callable[..., Notebook]) -> None:
+    notebook = open_notebook(CELLS)
+    notebook.run(0)
     handle(page, "first").wait_for()
     check_numbers(page)
     handle(page, "first").focus()
     page.keyboard.press("Shift+ArrowUp")
     moved = probabilities(page, "first")
     assert moved[0, 1] > 0.25
-    run(1)
-    printed = page.locator(".jp-OutputArea-output pre").last
-    expect(printed).to_contain_text("[0.")
-    np.testing.assert_allclose([ast.literal_eval(printed.inner_text())], moved, atol=1e-15)
-    run(2)
+    np.testing.assert_allclose([notebook.ask("octant.first")], moved, atol=1e-15)
+    notebook.run(1)
     expect(handle(page, "second")).to_have_attribute("aria-valuetext", "3 0.0%, 5 50.0%, 8 50.0%")
     np.testing.assert_allclose(probabilities(page, "first"), moved, atol=1e-12)  # it stays where it was dragged
     check_numbers(page)

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 
 from predspace_widgets import Explorer
 from predspace_widgets.trajectories.testing import random_trajectories
-from tests.browser.conftest import Stage, opened
+from tests.browser.conftest import Stage, fingers, opened
 
 # Where a checkpoint is drawn in 2-D, in pixels of the page.
 _PLACE = """(() => {
@@ -26,12 +26,7 @@ def test_fingers(browser: Browser, tmp_path: Path) -> None:
     with opened(browser, bypass_csp=True, has_touch=True, is_mobile=True, viewport=screen) as page:
         page.goto(file.as_uri())
         stage = Stage(page)
-        fingers = page.context.new_cdp_session(page)
-
-        def touch(kind: str, *places: tuple[float, float]) -> None:
-            points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
-            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
+        touch = fingers(page)
         box = page.locator("[data-view=inpca] canvas").last.bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

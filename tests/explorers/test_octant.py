@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import predspace_widgets as pw
-from predspace_widgets.explorers.octant import NoPredictionError, Octant, _placed
+from predspace_widgets.explorers.octant import NotAPredictionError, Octant, _placed
 
 HOSTILE = ("</script><script>window.hacked=1</script>", '"><img src=x onerror=hack()>', "& <b>")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -51,7 +51,7 @@ def test_what_is_no_prediction_is_refused(values: Any, why: str) -> None:
     octant = Octant([0.2, 0.3, 0.5])
     with pytest.raises(ValueError, match=why):
         octant.first = values
-    with pytest.raises(NoPredictionError):
+    with pytest.raises(NotAPredictionError):
         octant.set_state({"first": values})  # as a message of a browser does
     assert octant.first == [0.2, 0.3, 0.5]
     with pytest.raises(ValueError, match=why):

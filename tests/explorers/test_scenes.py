@@ -12,9 +12,10 @@ import pytest
 from predspace_widgets.analysis import Analysis
 from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.explorers.hosting import answer_to
-from predspace_widgets.explorers.scenes import LONGEST, MOST_SCENES, is_demo, scenes_of
+from predspace_widgets.explorers.scenes import LONGEST, MOST_SCENES, scenes_of
 from predspace_widgets.explorers.session import Session
 from predspace_widgets.explorers.stage.packing import unpack
+from predspace_widgets.trajectories.demo import is_demo
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS
 
@@ -138,6 +139,6 @@ def test_a_stage_saves_its_scenes_and_nothing_else(analysis: Analysis) -> None:
 
 
 def test_the_talk_that_ships_is_of_the_demo_alone(analysis: Analysis) -> None:
-    assert not is_demo(analysis)
+    assert not is_demo(analysis.ds)
     with pytest.raises(ValueError, match=r"^scene 2: no curve 'all digits' in this dataset"):
         read("digits", analysis)

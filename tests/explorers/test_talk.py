@@ -9,9 +9,8 @@ import pytest
 import xarray as xr
 
 import predspace_widgets as pw
-from predspace_widgets.analysis import analysis_of
 from predspace_widgets.explorers.explorer import Explorer
-from predspace_widgets.explorers.scenes import is_demo
+from predspace_widgets.trajectories.demo import is_demo
 
 DIGITS, FINE = "all digits", "fine-tuning from 0-4"
 
@@ -143,4 +142,4 @@ def test_what_is_said_in_words_is_so(ds: xr.Dataset) -> None:
     from_supervised = {method: apart[DIGITS, method, DIGITS, "supervised"] for method in ways - {"supervised"}}
     assert min(from_supervised, key=from_supervised.__getitem__) == "prototypical"
     assert max(from_supervised, key=from_supervised.__getitem__) == "barlow-twins"
-    assert is_demo(analysis_of(pw.demo()))
+    assert is_demo(pw.demo())

@@ -27,14 +27,15 @@ export class Chart {
     this.theme = theme;
     const { width, height } = this.size();
     if (!width || !height) return; // drawn once there is room
-    if (height > this.root.clientHeight) this.plot.tabIndex = 0; // so that keys can scroll it
+    const scrolls = height > this.root.clientHeight;
+    if (scrolls) this.plot.tabIndex = 0; // so that keys can scroll it
     else this.plot.removeAttribute("tabindex");
     const own = figure.data.some((trace) => trace.meta?.rows); // marks are hit by us, not by plotly
     this.own = own;
     const data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;
     const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
-    if (height > this.root.clientHeight) { // what the bars are measured by is seen before anything is scrolled
+    if (scrolls) { // what the bars are measured by is seen before anything is scrolled
       layout.xaxis = { ...layout.xaxis, side: "top" };
       layout.margin = { ...layout.margin, b: 8 };
     }

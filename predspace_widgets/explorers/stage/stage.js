@@ -28,8 +28,9 @@ const dependsOf = (view) => [...view.depends, "samples"];
 const soon = () => new Promise((done) => setTimeout(done));
 const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
-// host: payload(), choices, plotly(), ask(kind, request), save(choices) if it can, tell(choices), on(listener of choices),
-// address (whether that of the page is ours), live (whether new checkpoints may come, and a listener to that) if they can.
+// host: payload(), choices, plotly(), ask(kind, request), save(choices, scenes) if it can, tell(choices), on(listener of
+// choices), address (whether that of the page is ours), live (whether new checkpoints may come, and listeners to that and
+// to news that come unasked) if they can.
 export async function mount(root, host) {
   const bytes = await host.payload();
   const stage = new Stage(root, host, await unpack(bytes));

@@ -29,8 +29,8 @@ export function tabList(card, title) {
 
 // The focus goes along, to the tab of the card that is in front now.
 function toFront(card, view) {
-  const { stage, deck } = card;
-  const names = deck.map(({ name }) => name);
+  const { stage } = card;
+  const names = card.names();
   stage.set({ tabs: [...stage.choices.now.tabs.filter((name) => !names.includes(name)), view.name] });
   stage.cards.find((other) => other.view === view)?.node.querySelector("[role=tab][aria-selected=true]").focus();
 }

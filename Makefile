@@ -42,7 +42,7 @@ test: $(TEST)
 	$(BIN)/mypy
 	$(MAKE) docs
 	$(MAKE) wheel
-	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
+	$(BIN)/pytest -m "not browser" --ignore tests/browser --numprocesses auto --dist worksteal
 	$(BIN)/pytest -m browser --numprocesses 2 --dist loadfile
 
 fuzz: $(TEST)

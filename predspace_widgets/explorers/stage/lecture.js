@@ -206,7 +206,7 @@ export class Lecture {
   // The curves of a drawing that does not name them itself.
   curves() {
     const { stage, card } = this;
-    if (card.view.marks.some(({ kind }) => kind === "label")) return [];
+    if (card.view.marks.some(({ kind }) => kind === "label") || card.figure?.layout.yaxis?.ticktext) return [];
     const lines = (card.figure?.data ?? []).filter(({ type, meta }) => type !== "bar" && meta?.curve >= 0);
     const curves = [...new Set(lines.map(({ meta }) => meta.curve))].map((number) => stage.data.about.curves[number]);
     return curves.map((curve) => [swatch({ ...curve, color: themed(curve.color, stage.theme) }), curve.label]);

@@ -100,9 +100,9 @@ class LastingWidget(anywidget.AnyWidget):
         return uuid.uuid4().hex
 
     def open(self) -> None:
-        """Speak to the page, which may ask for a loop of its own in the kernel (a subshell), beside that of the cells."""
+        """Begin to speak to the page, which may ask for a loop of its own in the kernel: a subshell."""
         super().open()
-        # There its messages wait for no cell. ipykernel would send them to whichever loop spoke last: to that of a cell.
+        # There its messages wait for no cell; ipykernel would send them to whichever loop spoke last, often a cell's.
         self.comm._reply_subshell_for = lambda message, asked_for: asked_for
 
     def _still(self) -> str:

@@ -62,10 +62,9 @@ class StageWidget(LastingWidget):
 
     def _tell_news(self) -> None:
         # While a cell runs, most kernels hear no question: a cell that waits for a training would freeze its picture.
-        request = {"kind": "news", "since": 0, "generation": self._session.age[0]}
-        content = self._session.answer(request).content
-        if content is not None and len(content) <= _MOST_UNASKED:
-            self.news = content
+        news = self._session.news_so_far()
+        if len(news) <= _MOST_UNASKED:
+            self.news = news
 
     def _on_message(self, _: Any, message: Any, buffers: Any) -> None:
         if isinstance(message, Mapping):  # at once: where this does not come, the page says that a cell is running

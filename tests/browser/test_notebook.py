@@ -182,7 +182,7 @@ explorer"""
 def test_a_cell_that_waits_for_a_training_freezes_no_card(
     page: Page, errors: list[str], jupyter: Jupyter, open_notebook: Opens
 ) -> None:
-    open_notebook((WAITING, "explorer.wait()\nprint('waited')"))
+    notebook = open_notebook((WAITING, "explorer.wait()\nexplorer.save('mine.html')\nprint('waited')"))
     page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
     stage = Stage(page)
     n_before = random_trajectories().sizes["checkpoint"]
@@ -201,6 +201,11 @@ def test_a_cell_that_waits_for_a_training_freezes_no_card(
     expect(notice).to_have_count(0)
     stage.wait("stage.result('inpca').row.length === argument", n_before + 12)
     expect(page.locator("[data-control=live] > .text")).to_contain_text("ended, 12 checkpoints")
+    notebook.save()
+    page.goto((jupyter.folder / "mine.html").as_uri())  # what came is saved with the rest
+    saved = Stage(page)
+    saved.wait("stage.result('inpca').row.length === argument", n_before + 12)
+    assert "mine" in saved.state["curves"]
     assert errors == []
 
 

@@ -254,6 +254,11 @@ export async function open(root) {
     ask: async () => Promise.reject(new Error(alone)),
     tell: () => {},
     on: () => {},
+    live: {
+      now: () => false,
+      on: () => {},
+      news: async (listen) => text("predspace-news") && listen(await unpack(bytes("predspace-news"))), // when it was saved
+    },
     address: true,
   });
 }

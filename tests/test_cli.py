@@ -354,7 +354,7 @@ def test_sigterm_ends_a_recording_as_ctrl_c_does(tmp_path: Path, short_recipe: P
         time.sleep(0.02)
     send(process.pid, signal.SIGTERM)
     said = process.communicate(timeout=300)[1]
-    assert process.returncode == 143
+    assert process.returncode == 143, said
     assert "stopped: the same command goes on with the runs that are not finished" in said
     assert "Traceback" not in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["short.yaml", "temporary", kept.name]

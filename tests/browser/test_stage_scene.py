@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 import predspace_widgets
 from predspace_widgets.geometry.ellipses import ellipses, region_radius
 from predspace_widgets.views.style import PALETTE, plain
+from tests.browser.conftest import opened
 
 _STAGE = Path(predspace_widgets.__file__).parent / "explorers" / "stage"
 _NAMES = ["Scene", "SvgContext", "inkMap", "placeLabels", "shortenText", "legible", "drawLines", "scaleColor"]
@@ -21,6 +23,13 @@ _DARK = {"ink": "#e6eaf0", "muted": "#93a0b0", "grid": "#2a323d", "page": "#1418
 _SIZES = [(600, 330), (900, 600), (400, 300)]
 
 Figure = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One for all tests: `_open` writes it anew."""
+    with opened(browser) as page:
+        yield page
 
 
 def _joined() -> str:

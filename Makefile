@@ -41,7 +41,7 @@ test: $(TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) --jobs=2 docs wheel
-	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
+	$(BIN)/pytest -m "not browser" --ignore tests/browser --numprocesses auto --dist worksteal
 	$(BIN)/pytest tests/browser --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(TEST)

@@ -73,6 +73,8 @@ def page_of(shown: Any) -> str:
 
 def live(shown: Any) -> dict[str, str]:
     """The live picture of an explorer in a frame; conf.py completes its address."""
+    if getattr(shown, "following", None) is not None:
+        shown.wait()  # nothing comes to a page later
     folder = Path(os.environ["PREDSPACE_LIVE"])
     page = with_common_parts_beside(page_of(shown), folder)
     name = f"{sha256(page.encode()).hexdigest()[:12]}.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -60,13 +61,14 @@ class StageWidget(LastingWidget):
             self._tell_news()  # of what came before this was shown
 
     def _tell_news(self) -> None:
-        # While a cell runs, the kernel hears no question: a cell that waits for a training would freeze its picture.
-        request = {"kind": "news", "since": 0, "generation": self._session.age[0]}
-        content = self._session.answer(request).content
-        if content is not None and len(content) <= _MOST_UNASKED:
-            self.news = content
+        # While a cell runs, most kernels hear no question: a cell that waits for a training would freeze its picture.
+        news = self._session.news_so_far()
+        if len(news) <= _MOST_UNASKED:
+            self.news = news
 
     def _on_message(self, _: Any, message: Any, buffers: Any) -> None:
+        if isinstance(message, Mapping):  # at once: where this does not come, the page says that a cell is running
+            self.send({"heard": message.get("number"), "stage": message.get("stage")})
         # In a thread: the kernel goes on, and of several questions of one kind the newest is answered.
         threading.Thread(target=self._answers.answer, args=(message, self._reply), daemon=True).start()
 

@@ -219,6 +219,14 @@ class Session:
             facts["summary"] = summary_of(self.analysis, len(facts["runs"]), facts["n_new"])
         return Answer(content=pack(facts, arrays), packed=True)
 
+    def news_so_far(self) -> bytes:
+        """All checkpoints that came since the axes were fitted, as stages hear of them unasked; empty without any."""
+        if self.news is None or not self.news.n_new:
+            return b""
+        content = self._tell_news({"kind": "news", "since": 0, "generation": self._generation}).content
+        assert content is not None
+        return content
+
     @property
     def age(self) -> tuple[int, int]:
         """How often the axes were fitted anew, and how many checkpoints came since: answers hold as long as it does."""

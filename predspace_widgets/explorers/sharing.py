@@ -242,6 +242,7 @@ html, body {{ margin: 0; height: 100%; }}
 <script type="application/json" id="predspace-choices">{choices}</script>
 <script type="text/plain" id="predspace-plotly">{plotly}</script>
 <script type="text/plain" id="predspace-payload">{payload}</script>
+<script type="text/plain" id="predspace-news">{news}</script>
 <script type="module">
 {module}
 open(document.getElementById("predspace-stage"));
@@ -280,6 +281,7 @@ def one_file(session: Session, settings: dict[str, Any], scenes: Sequence[Mappin
         choices=for_script(json.dumps(settings, allow_nan=False)),
         plotly=base64.b64encode(plotly_script()).decode(),
         payload=base64.b64encode(session.payload(ahead=True, settings=settings, scenes=scenes)).decode(),
+        news=base64.b64encode(session.news_so_far()).decode(),
         module=module().replace("</script", "<\\/script"),
     )
 

@@ -99,6 +99,12 @@ class LastingWidget(anywidget.AnyWidget):
     def _new_name(self) -> str:
         return uuid.uuid4().hex
 
+    def open(self) -> None:
+        """Begin to speak to the page, which may ask for a loop of its own in the kernel: a subshell."""
+        super().open()
+        # There its messages wait for no cell; ipykernel would send them to whichever loop spoke last, often a cell's.
+        self.comm._reply_subshell_for = lambda message, asked_for: asked_for
+
     def _still(self) -> str:
         raise NotImplementedError
 

@@ -106,8 +106,8 @@ class Notebook:
         return nbformat.read(self.path, as_version=4)
 
     def end(self) -> None:
-        """Close it, whatever is not saved, and end all kernels."""
-        self.page.evaluate("jupyterapp.shell.currentWidget.dispose()")
+        """Close it, where it is still open, whatever is not saved, and end all kernels."""
+        self.page.evaluate("globalThis.jupyterapp?.shell.currentWidget?.dispose()")
         with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
             kernels = [kernel["id"] for kernel in json.load(answer)]
         for kernel in kernels:

@@ -63,14 +63,15 @@ def test_questions_are_answered(explorer: Explorer, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(StageWidget, "send", lambda self, message, buffers=None: told.append((message, buffers)))
     request = {"number": 1, "kind": "picture", "choices": {}}
     explorer.widget._handle_custom_msg(request, [])
-    wait_for(lambda: told)
-    [(message, [content])] = told
+    wait_for(lambda: len(told) == 2)
+    heard, (message, [content]) = told
+    assert heard == ({"heard": 1, "stage": None}, None)
     assert message == {"packed": True, "bytes": False, "number": 1, "stage": ""}
     assert unpack(content)[1]["embedding"].shape[0] == 18
     explorer.widget._handle_custom_msg({"number": 2, "kind": "nonsense"}, [])
-    wait_for(lambda: len(told) == 2)
-    assert "error" in told[1][0]
-    assert told[1][1] is None
+    wait_for(lambda: len(told) == 4)
+    assert "error" in told[3][0]
+    assert told[3][1] is None
 
 
 def test_two_widgets_share_a_state(explorer: Explorer) -> None:

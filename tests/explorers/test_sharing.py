@@ -244,16 +244,11 @@ def page(hostile: Explorer) -> Page:
 
 def test_no_name_is_markup_or_ends_a_script(page: Page) -> None:
     tags = [tag for tag, _ in page.elements]
-    assert tags == ["html", "meta", "meta", "meta", "title", "style", "div", "noscript", *["script"] * 4]
+    assert tags == ["html", "meta", "meta", "meta", "title", "style", "div", "noscript", *["script"] * 5]
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert page.texts["title"] == f"{' '.join(ENDS)} · predspace"
-    choices, plotly, payload, code = page.elements[-4:]
-    assert [attributes["type"] for _, attributes in (choices, plotly, payload, code)] == [
-        "application/json",
-        "text/plain",
-        "text/plain",
-        "module",
-    ]
+    types = [attributes["type"] for _, attributes in page.elements[-5:]]
+    assert types == ["application/json", *["text/plain"] * 3, "module"]
     for name in ENDS:
         assert name not in page.texts["module"]
         assert name not in page.texts["predspace-choices"]
@@ -274,6 +269,18 @@ def test_the_file_holds_all_that_it_needs(page: Page, hostile: Explorer) -> None
     assert len(about["ahead"]["comparison"]) == 12
     assert gzip.decompress(base64.b64decode(page.texts["predspace-plotly"])).lstrip().startswith(b"/**")
     assert module().replace("</script", "<\\/script") in page.texts["module"]
+
+
+def test_the_file_holds_what_came(hostile: Explorer) -> None:
+    assert "predspace-news" not in Page(one_file(hostile.session, {})).texts
+    explorer = Explorer(hostile.session.analysis)
+    probs = hostile.session.analysis.ds["probs"].values[:2]
+    explorer.follow([(probs[0], 0), (probs[1], 1)], task="mine").wait()
+    page = Page(one_file(explorer.session, explorer.settings()))
+    about, arrays = unpack(base64.b64decode(page.texts["predspace-news"]))
+    assert (about["generation"], about["first"], about["n_new"]) == (0, 0, 2)
+    assert arrays["epoch"].tolist() == [0, 1]
+    assert [curve["label"] for curve in about["curves"]] == ["mine"]
 
 
 def test_the_file_can_ask_nobody(page: Page) -> None:

@@ -70,13 +70,16 @@ function newestOnly(send) {
 
 const LOST = "This needs Python, and the connection is lost. What the browser can do goes on.";
 
+const BUSY = "A cell is running, and Python hears nothing meanwhile: what the browser cannot do waits for its end.";
+const HEARD = 2000; // milliseconds within which a kernel hears a question if no cell keeps it busy
+
 const newName = () => Math.random().toString(36).slice(2);
 
 // Questions by message: they have numbers, so that answers find them. Stages that show one explorer hear all answers, and
 // each knows its own by its name.
 class Mail {
   constructor(post, isOpen) {
-    Object.assign(this, { post, isOpen, waiting: new Map(), stage: newName(), number: 0 });
+    Object.assign(this, { post, isOpen, onUnheard: () => {}, waiting: new Map(), unheard: new Set(), stage: newName(), number: 0 });
   }
 
   send(request) {
@@ -84,12 +87,17 @@ class Mail {
     return new Promise((done, fail) => {
       if (!this.isOpen()) return fail(new Error(LOST));
       this.waiting.set(number, { done, fail });
+      this.unheard.add(number);
+      setTimeout(() => this.unheard.has(number) && this.onUnheard(true), HEARD);
       this.post({ ...request, number, stage: this.stage });
     });
   }
 
   async hear(message, content) {
     if (message.stage !== this.stage) return;
+    this.unheard.delete(message.heard ?? message.number);
+    if (!this.unheard.size) this.onUnheard(false);
+    if (message.heard) return;
     const waiting = this.waiting.get(message.number);
     this.waiting.delete(message.number);
     if (message.error) waiting?.fail(new Error(message.error));
@@ -144,6 +152,7 @@ export async function render({ model, el }) {
 async function inNotebook(model, root) {
   Object.assign(root.style, { height: model.get("height"), overflow: "auto" }); // cards may need more, one below another
   const mail = new Mail((message) => model.send(message), () => model.comm_live ?? true);
+  mail.onUnheard = noticeBefore(root, BUSY);
   const ask = newestOnly((request) => mail.send(request));
   model.on("msg:custom", (message, buffers) => mail.hear(message, buffers?.[0]));
   const stage = await mount(root, {
@@ -172,6 +181,15 @@ async function inNotebook(model, root) {
   });
   root.dataset.live = model.get("still"); // still pictures of this name give way
   return stage;
+}
+
+// A sentence above the stage, which is spoken when it is shown.
+function noticeBefore(root, text) {
+  const notice = document.createElement("p");
+  notice.role = "status";
+  notice.style.cssText = "margin: 0; background: #fff4e8; color: #7c2d12; font: 13px sans-serif; text-align: center";
+  root.before(notice);
+  return (isShown) => (notice.textContent = isShown ? text : "");
 }
 
 // A component of somebody's Panel page.
@@ -236,6 +254,11 @@ export async function open(root) {
     ask: async () => Promise.reject(new Error(alone)),
     tell: () => {},
     on: () => {},
+    live: {
+      now: () => false,
+      on: () => {},
+      news: async (listen) => text("predspace-news") && listen(await unpack(bytes("predspace-news"))), // when it was saved
+    },
     address: true,
   });
 }

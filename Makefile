@@ -40,10 +40,9 @@ test: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) docs
-	$(MAKE) wheel
-	$(BIN)/pytest -m "not browser" --numprocesses auto --dist worksteal
-	$(BIN)/pytest -m browser --numprocesses 2 --dist loadfile
+	$(MAKE) --jobs=2 docs wheel
+	$(BIN)/pytest -m "not browser" --ignore tests/browser --numprocesses auto --dist worksteal
+	$(BIN)/pytest tests/browser --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(TEST)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)

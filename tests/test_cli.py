@@ -301,24 +301,35 @@ def test_record_trains_and_writes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["short.yaml", "short.zarr.zip"]
 
 
-def test_record_that_is_killed_goes_on_and_ends_with_the_same_file(tmp_path: Path, short_recipe: Path) -> None:
-    """The whole family of processes, with no chance to clean up; then other numbers of workers."""
+#: `predspace record` whose processes are all killed once the first run is kept.
+KILLED = """
+import os, signal
+from predspace_widgets import cli
+from predspace_widgets.training import sweep
+save = sweep.save_trajectories
 
-    def command(out: Path, workers: int) -> list[str]:
-        arguments = ["record", str(short_recipe), "--out", str(out), "--workers", str(workers)]
-        return [sys.executable, "-m", "predspace_widgets", *arguments]
+def save_and_die(*arguments, **options):
+    save(*arguments, **options)
+    os.killpg(0, signal.SIGKILL)
 
+sweep.save_trajectories = save_and_die
+cli.main()
+"""
+
+
+def test_record_that_is_killed_goes_on_and_ends_with_the_same_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short_recipe: Path
+) -> None:
+    """The whole family of processes, with no chance to clean up; then another number of workers."""
     whole, broken = tmp_path / "whole.zarr.zip", tmp_path / "broken.zarr.zip"
     kept = broken.with_name("broken.zarr.zip.runs")
-    first = subprocess.Popen(command(broken, 2), start_new_session=True, stderr=subprocess.DEVNULL)
-    while not list(kept.glob("*.zarr")):
-        assert first.poll() is None
-        time.sleep(0.02)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    arguments = ["record", short_recipe, "--seeds", "2", "--out"]
+    command = [sys.executable, "-c", KILLED, *map(str, arguments), str(broken), "--workers", "2"]
+    assert subprocess.run(command, start_new_session=True, capture_output=True).returncode == -signal.SIGKILL
     assert not broken.exists()
-    subprocess.run(command(broken, 1), check=True, capture_output=True)
-    subprocess.run(command(whole, 1), check=True, capture_output=True)
+    assert len(list(kept.glob("*.zarr"))) == 1
+    for path in (broken, whole):
+        assert run(monkeypatch, *arguments, path, "--workers", 1) == 0
     assert broken.read_bytes() == whole.read_bytes()
     assert not kept.exists()
 
@@ -328,7 +339,8 @@ def test_sigterm_ends_a_recording_as_ctrl_c_does(tmp_path: Path, short_recipe: P
     """To the process alone, or to all of them, as a queue of jobs does it."""
     out, temporary = tmp_path / "x.zarr.zip", tmp_path / "temporary"
     temporary.mkdir()
-    arguments = ["record", str(short_recipe), "--out", str(out), "--workers", str(workers)]
+    # So many seeds that it has not ended when the signal comes, however late that is.
+    arguments = ["record", str(short_recipe), "--seeds", "100", "--out", str(out), "--workers", str(workers)]
     process = subprocess.Popen(
         [sys.executable, "-m", "predspace_widgets", *arguments],
         start_new_session=True,
@@ -341,7 +353,7 @@ def test_sigterm_ends_a_recording_as_ctrl_c_does(tmp_path: Path, short_recipe: P
         assert process.poll() is None
         time.sleep(0.02)
     send(process.pid, signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=120)[1]
     assert process.returncode == 143
     assert "stopped: the same command goes on with the runs that are not finished" in said
     assert "Traceback" not in said

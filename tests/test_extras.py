@@ -46,9 +46,43 @@ def printed(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_import_brings_xarray_along_and_nothing_else_that_takes_long() -> None:
-    late = {"numba", "dask", "scipy", "zarr", "plotly", "panel", "sklearn", "torch", "h5py", "anywidget", "typer"}
-    assert printed(f"import sys, predspace_widgets; print({late} & {{*sys.modules}})") == "set()"
+def test_the_import_brings_nothing_along_that_takes_long() -> None:
+    """Nor does the geometry of arrays bring what it computes with, before it computes."""
+    late = {"xarray", "pandas", "numba", "dask", "scipy", "zarr", "plotly", "panel", "sklearn", "torch", "h5py"}
+    for package in ("predspace_widgets", "predspace_widgets.geometry"):
+        assert printed(f"import sys, {package}; print({late | {'anywidget', 'typer'}} & {{*sys.modules}})") == "set()"
+
+
+def test_datasets_have_the_accessor_whichever_is_imported_first(tmp_path: Path) -> None:
+    """Nothing else of the import of xarray is changed by it, and one that fails can be done again."""
+    (tmp_path / "xarray.py").write_text("raise RuntimeError('broken')")
+    code = """
+import importlib, importlib.util, pickle, sys
+before = [*sys.meta_path]
+import predspace_widgets
+from importlib.machinery import PathFinder
+assert sys.meta_path[1:] == before
+assert importlib.util.find_spec("xarray").name == "xarray" and "xarray" not in sys.modules
+sys.path.insert(0, sys.argv[1])
+try:
+    import xarray
+except RuntimeError as error:
+    print(error)
+sys.path.remove(sys.argv[1])
+importlib.invalidate_caches()
+import xarray as xr
+assert vars(xr.__loader__) == vars(PathFinder.find_spec("xarray").loader), vars(xr.__loader__)
+assert xr.__loader__ is xr.__spec__.loader
+accessor = xr.Dataset.__dict__["predspace"]
+importlib.reload(xr)
+assert xr.Dataset.__dict__["predspace"] is accessor
+print(type(pickle.loads(pickle.dumps(xr.Dataset({"a": 1}))).a.item()))
+print("predspace_widgets.accessor" in sys.modules, hasattr(xr.Dataset, "predspace"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", "-c", code, tmp_path], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines() == ["broken", "<class 'int'>", "False True"], done.stderr
     assert printed("import xarray, predspace_widgets; print(hasattr(xarray.Dataset, 'predspace'))") == "True"
 
 
@@ -56,7 +90,7 @@ def test_all_public_names_are_there_and_no_others() -> None:
     """As tab completion shows them, and as they are asked for."""
     assert {*pw.__all__} == {name for name in dir(pw) if not name.startswith("_")}
     assert all(getattr(pw, name) is not None for name in pw.__all__)
-    with pytest.raises(AttributeError, match="module 'predspace_widgets' has no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="No predspace_widgets attribute nothing"):
         pw.nothing  # noqa: B018
 
 

@@ -12,9 +12,7 @@ import pytest
 PACKAGE = "predspace_widgets"
 #: Each layer, and those that it stands on.
 STANDS_ON = {
-    # How imports are: of what an extra brings, and late.
     "extras": (),
-    "late": (),
     "geometry": (),
     "trajectories": ("geometry",),
     "analysis": ("geometry", "trajectories"),
@@ -23,10 +21,11 @@ STANDS_ON = {
     # Live training reaches the explorers as an iterator of snapshots.
     "explorers": ("geometry", "trajectories", "analysis", "views"),
     "accessor": ("geometry", "trajectories", "analysis", "views", "explorers"),
+    "register": ("accessor",),
     "cli": ("geometry", "trajectories", "analysis", "views", "explorers", "accessor", "training"),
 }
 #: What all may stand on.
-EVERYWHERE = ("extras", "late")
+EVERYWHERE = ("extras",)
 #: `python -m predspace_widgets` is the command.
 MAIN = {f"{PACKAGE}.__main__": "cli"}
 #: The mathematics takes and gives arrays.

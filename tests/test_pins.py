@@ -32,7 +32,7 @@ TORCH = LISTS.pop("torch")
 PINS = LISTS["test"] + TORCH
 
 #: Packages that conda-forge calls otherwise.
-CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
+CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python", "lazy-loader": "lazy_loader"}
 #: What environment.yml needs besides: the interpreter, and pip for this package itself.
 CONDA_ONLY = {"python", "pip"}
 #: What conda-forge does not have, and pip installs there too.

@@ -1,6 +1,8 @@
 """The mathematics of prediction space: arrays in, arrays out."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from predspace_widgets.geometry.contributions import contributions
 from predspace_widgets.geometry.curves import (
@@ -68,11 +70,7 @@ __all__ = [
     "truth",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # scipy and scikit-learn take a second to import: a page or a command can answer before them.
-    if name in ("InPCA", "align_signs", "explained_stress", "spectrum"):
-        from predspace_widgets.geometry import inpca
-
-        return getattr(inpca, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# scipy takes a while to import: a page or a command can answer before it.
+__getattr__, _, _ = lazy_loader.attach(
+    __name__, submod_attrs={"inpca": ["InPCA", "align_signs", "explained_stress", "spectrum"]}
+)

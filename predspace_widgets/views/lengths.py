@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from predspace_widgets.views.marks import Mark
-from predspace_widgets.views.style import axis, common_layout
+from predspace_widgets.views.style import INK, axis, common_layout
 from predspace_widgets.views.summary import COUNTS, Clause
 from predspace_widgets.views.view import CheckpointView
 
@@ -41,6 +41,19 @@ VIEW = CheckpointView(
             },
             hover=("seed",),
         ),
+        Mark(
+            role="beyond",
+            table="beyond",
+            place={"x": "reach", "y": "place", "text": "text"},
+            trace={
+                "type": "scatter",
+                "mode": "text",
+                "textposition": "middle left",
+                "textfont": {"size": 11, "color": INK},
+                "hoverinfo": "skip",
+                "name": "past the axis",
+            },
+        ),
     ),
     layouts=(
         (
@@ -57,7 +70,7 @@ VIEW = CheckpointView(
     ),
     table="runs",
     columns=("length", "n_checkpoints", "first step", "last step"),
-    facts=("schedule",),
+    facts=("beyond", "schedule"),
     summary=(
         COUNTS,
         Clause("the mean way of “{curve}” is the longest, {value}", "curves", "length", take="highest"),

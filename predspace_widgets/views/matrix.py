@@ -16,7 +16,7 @@ from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.outliers import outliers
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, plain, short_names
+from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, names_on_axis, plain
 from predspace_widgets.views.view import Control, ResultView
 
 #: More of them are no picture that anybody reads.
@@ -110,26 +110,41 @@ def _drawn(differ: xr.Dataset) -> NDArray[np.intp]:
 
 
 def _layout(differ: xr.Dataset, order: NDArray[np.intp]) -> dict[str, Any]:
-    names = [plain(name) for name in short_names(differ["other"].values[order].tolist(), _LETTERS)]
     if len(order) <= _MOST_NAMED:
         places, numbers = np.arange(len(order)).tolist(), [str(n + 1) for n in range(len(order))]
-        names = [f"{name} {number}" for name, number in zip(names, numbers, strict=True)]
+        after = [f" {number}" for number in numbers]
+        names, roomier = names_on_axis(differ["other"].values[order].tolist(), _LETTERS, after=after)
     else:
         curves = differ["curve"].values[order].tolist()
         groups = [list(group) for _, group in itertools.groupby(range(len(order)), key=curves.__getitem__)]
-        groups = sorted(groups, key=len, reverse=True)[:_MOST_NAMED]
-        places = [sum(group) / len(group) for group in groups]
+        groups = _apart(groups, len(order) / _MOST_NAMED)
+        places = [_middle(group) for group in groups]
         known = list(dict.fromkeys(curves))
-        of_curve = dict(zip(known, short_names(known, _LETTERS), strict=True))
-        names, numbers = [plain(of_curve[curves[group[0]]]) for group in groups], [""] * len(groups)
+        all_names = names_on_axis(known, _LETTERS)
+        at = [known.index(curves[group[0]]) for group in groups]
+        names, *roomier = ([some[place] for place in at] for some in (all_names[0], *all_names[1]))
+        numbers = [""] * len(groups)
     ticks: dict[str, Any] = {"tickmode": "array", "tickvals": places, "showgrid": False}
     ticks |= {"tickfont": {"size": 11}, "range": [-0.5, len(order) - 0.5]}
     return common_layout(
         xaxis=axis("", **ticks, ticktext=numbers, side="top", tickangle=0),
         yaxis=axis("", **{**ticks, "range": ticks["range"][::-1]}, ticktext=names),
         margin={"l": 62, "r": 8, "t": 18, "b": 6},
-        meta={"row_height": 14},
+        meta={"row_height": 14, "names": {"y": roomier}},
     )
+
+
+def _middle(group: list[int]) -> float:
+    return sum(group) / len(group)
+
+
+def _apart(groups: list[list[int]], least: float) -> list[list[int]]:
+    """Groups of rows, the largest first, whose middles are so many rows apart, so that their names are."""
+    kept: list[list[int]] = []
+    for group in sorted(groups, key=len, reverse=True):
+        if all(abs(_middle(group) - _middle(other)) >= least for other in kept):
+            kept.append(group)
+    return kept
 
 
 def _said(differ: xr.Dataset, order: NDArray[np.intp], row: int, column: int) -> str:

@@ -170,6 +170,37 @@ def short_names(names: Sequence[str], most: int = 28) -> list[str]:
     return cut
 
 
+def names_on_axis(names: Sequence[str], most: int, *, after: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Names along an axis as they fit into a small card, and as they are shown where there is more room.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Labels of curves or runs, all different.
+    most : int
+        Letters of a name in a small card.
+    after : sequence of str
+        What stands behind each name.
+
+    Returns
+    -------
+    ticktext : list of str
+    roomier : list of list of str
+        The same with more letters, and whole: for `layout["meta"]["names"]`, by the letter of the axis.
+
+    Examples
+    --------
+    >>> names_on_axis(["odd", "a name of more than twenty-eight letters"], 12, after=[" 1", " 2"])[0]
+    ['odd 1', 'a name…tters 2']
+    """
+    ends = after or [""] * len(names)
+    short_, *roomier = (
+        [f"{plain(name)}{end}" for name, end in zip(some, ends, strict=True)]
+        for some in (short_names(names, most), short_names(names), names)
+    )
+    return short_, roomier
+
+
 def _without_common_parts(names: Sequence[str], most: int) -> list[str]:
     rows = [re.split(r" · | @ |/", name) for name in names]
     if len({len(row) for row in rows}) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,6 +44,8 @@ PROGRESS = ("progress bhattacharyya", "progress great_circle")
 _SPREAD = "spread of mean inpca "
 # Of the extent of an axis: what is left free at either end.
 _ROOM = 0.03
+# Of lengths: what so many times exceeds that of three quarters of the runs is past the axis.
+FAR = 2
 # Points of an outline in the plane, and of each of the three in space.
 _OUTLINE = {2: 49, 3: 33}
 _Rows = NDArray[np.intp]
@@ -221,6 +224,7 @@ class Tables:
                 "heads": self._heads,
                 "runs": self._runs,
                 "curves": self._curves,
+                "beyond": self._beyond,
                 "axes": self._axes,
                 "spectrum": self._spectrum,
                 "ellipses": lambda: self._ellipses(2),
@@ -253,7 +257,15 @@ class Tables:
             curves = np.unique(self.curve).tolist()
             ticks = _ticks([self._name("curve short name", curve) for curve in curves])
             return {"title": "", "ticks": ticks, "range": [len(curves) - 0.5, -0.5]}  # the first at the top
-        return self._info.get(column, {"title": column})
+        info = self._info.get(column, {"title": column})
+        return info | {"range": [0.0, self._reach]} if column == "length" and self._reach else info
+
+    @cached_property
+    def _reach(self) -> float:
+        """Where the axis of lengths ends when a few runs went much farther than most; 0: it has room for all."""
+        lengths = np.sort(self["runs"].column("length"))
+        within = lengths[lengths <= FAR * lengths[math.ceil(0.75 * len(lengths)) - 1]]
+        return 1.25 * float(within[-1]) if len(within) < len(lengths) else 0.0
 
     @cached_property
     def _info(self) -> dict[str, dict[str, Any]]:
@@ -431,6 +443,24 @@ class Tables:
 
         return Table(compute, curves, np.full(len(curves), -1))
 
+    def _beyond(self) -> Table:
+        """Curves with a run whose length is past the axis, and the longest."""
+        runs = self["runs"]
+        assert runs.curve is not None
+        lengths = runs.column("length")
+        longest = {
+            int(curve): float(lengths[runs.curve == curve].max())
+            for curve in np.unique(runs.curve[lengths > self._reach])
+            if self._reach
+        }
+        places = np.searchsorted(np.unique(runs.curve), list(longest))
+        columns = {
+            "reach": np.full(len(longest), self._reach),
+            "place": places,
+            "text": np.array([f"→ {length:.1f}" for length in longest.values()], dtype=object),
+        }
+        return Table(columns.__getitem__, np.array(list(longest), dtype=int), np.full(len(longest), -1))
+
     def _axes(self) -> Table:
         if self.analysis.has_predictions:
             together, eigenvalues = (self.picture[name].values for name in ("explained_stress", "eigenvalue"))
@@ -585,6 +615,10 @@ class Tables:
             n_means = len(self._curve_of_means)
             sentences.append(f"Of the means: every {ordinal(k)} point ({len(drawn):,} of {n_means:,}).")
         return " ".join(sentences)
+
+    def _fact_beyond(self) -> str:
+        """That the axis of lengths ends before the longest."""
+        return "→: the longest run there, past the axis." if self._reach else ""
 
     def _fact_schedule(self) -> str:
         """On the checkpoints that lengths were summed over: lengths compare on equal schedules only."""

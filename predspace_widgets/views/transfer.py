@@ -13,7 +13,7 @@ from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.selection import EmptySelectionError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import axis, common_layout, plain, short, short_names
+from predspace_widgets.views.style import axis, common_layout, names_on_axis, plain
 from predspace_widgets.views.view import ResultView
 
 _LETTERS = 14  # of a name
@@ -57,7 +57,14 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         "colorscale": _COLORS,
         "xgap": 1,
         "ygap": 1,
-        "colorbar": {"thickness": 10, "len": 1.0, "nticks": 5, "outlinewidth": 0, "tickfont": {"size": 11}},
+        "colorbar": {
+            "title": {"text": "gain in progress", "side": "right", "font": {"size": 11}},
+            "thickness": 10,
+            "len": 1.0,
+            "nticks": 5,
+            "outlinewidth": 0,
+            "tickfont": {"size": 11},
+        },
         "hovertext": [[_said(taught, i, j) for i, j in row] for row in cells],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "name": "gain",
@@ -76,16 +83,14 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         "name": "progress",
         "meta": {"role": "progress"},
     }
-    names = [plain(name) for name in short_names(taught["curve"].values.tolist(), _LETTERS)]
-    below = [
-        f"{plain(short(name, _LETTERS))}<br>({untrained:.2f})"
-        for name, untrained in zip(columns, taught["untrained"].values, strict=True)
-    ]
+    names, roomier = names_on_axis(taught["curve"].values.tolist(), _LETTERS)
+    untrained = [f"<br>({value:.2f})" for value in taught["untrained"].values]
+    above, roomier_above = names_on_axis(columns, _LETTERS, after=untrained)
     layout = common_layout(
-        xaxis=axis("", **_ticks(below), side="top", tickangle=0 if len(columns) <= _MOST_LEVEL else -90),
+        xaxis=axis("", **_ticks(above), side="top", tickangle=0 if len(columns) <= _MOST_LEVEL else -90),
         yaxis=axis("", **_ticks(names), autorange="reversed"),
         margin={"l": 62, "r": 8, "t": 34, "b": 6},
-        meta={"row_height": 12},
+        meta={"row_height": 12, "names": {"x": roomier_above, "y": roomier}},
     )
     return {"data": [heat, numbers], "layout": layout}
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -97,25 +98,33 @@ def test_a_worker_that_is_killed_costs_time_only(client: Client, path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("version", "message"),
-    [("raise metadata.PackageNotFoundError(distribution_name)", "has no"), ("return '0.0.1'", "version 0.0")],
+    ("found", "message"), [(metadata.PackageNotFoundError("predspace-widgets"), "has no"), ("0.0.1", "version 0.0")]
 )
-def test_a_worker_without_this_package(version: str, message: str, path: Path, tmp_path: Path) -> None:
+def test_a_worker_without_this_package(found: Any, message: str, client: Client, path: Path) -> None:
     """Every worker is asked for its version before it gets work."""
-    preload = tmp_path / "preload.py"
-    preload.write_text(
-        "from importlib import metadata\n"
-        "real = metadata.version\n"
-        "def version(distribution_name):\n"
-        "    if distribution_name != 'predspace-widgets':\n"
-        "        return real(distribution_name)\n"
-        f"    {version}\n"
-        "metadata.version = version\n"
-    )
-    options: dict[str, Any] = {"preload": [str(preload)], "dashboard_address": ":0", "threads_per_worker": 1}
-    with (
-        LocalCluster(n_workers=1, **options) as workers,
-        Client(workers),
-        pytest.raises(OSError, match=rf"worker tcp://.* {message}.* predspace-widgets: install version"),
-    ):
-        open_trajectories(path).predspace.distances(show_progress=False)
+
+    def pretend(found: Any) -> None:
+        from importlib import metadata
+
+        metadata.real_version = metadata.version
+
+        def version(distribution_name: str) -> str:
+            if distribution_name != "predspace-widgets":
+                return metadata.real_version(distribution_name)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        metadata.version = version
+
+    def undo() -> None:
+        from importlib import metadata
+
+        metadata.version = metadata.real_version
+
+    client.run(pretend, found)
+    try:
+        with pytest.raises(OSError, match=rf"worker tcp://.* {message}.* predspace-widgets: install version"):
+            open_trajectories(path).predspace.distances(show_progress=False)
+    finally:
+        client.run(undo)

@@ -158,7 +158,7 @@ def test_large_predictions_are_read_in_blocks(tmp_path: Any, monkeypatch: pytest
 
 
 def test_ellipses_cover_what_new_samples_make_of_the_picture() -> None:
-    """Of data drawn anew 300 times, 95% ellipses hold where the picture of ever more samples has its points."""
+    """Of data drawn anew 150 times, 95% ellipses hold where the picture of ever more samples has its points."""
     generator = np.random.default_rng(0)
     slopes = np.array([[0.0, 0.0], [0.8, 0.0], [1.6, 0.5], [0.0, 0.9], [0.5, 1.8], [2.0, 2.0]])  # 2-D, of 6 points
 
@@ -171,7 +171,7 @@ def test_ellipses_cover_what_new_samples_make_of_the_picture() -> None:
 
     known = InPCA(2).fit(samples(100_000)).embedding_
     inside = []
-    for seed in range(300):
+    for seed in range(150):
         P = samples(150)
         ds = pw.make_trajectories(
             P, label=np.zeros(150, dtype=int), run=["run"] * 6, task=["task"] * 6, seed=[0] * 6, epoch=np.arange(6.0)

@@ -41,10 +41,15 @@ _ARGUMENTS = [
 ]
 
 
+#: Files that take longest come first, so that no worker begins one when the others are done (`make test`).
+_LONGEST = ("test_course.py", "test_docs.py", "test_notebook.py", "test_live.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +150,7 @@ class Servers:
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
-            process.wait(timeout=20)
+            process.wait(timeout=_PATIENCE / 1000)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from tests.views.conftest import with_recipe
 
 PASSWORD = "correct horse"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+LONG = "blue, in a name that is longer than a card has room for"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 FINDINGS = """
 async (rules) => (await axe.run(document, { runOnly: { type: "tag", values: rules } })).violations
@@ -33,7 +34,7 @@ async (rules) => (await axe.run(document, { runOnly: { type: "tag", values: rule
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    ds = with_recipe(random_trajectories(n_checkpoints=8, methods=("supervised", "simclr")))
+    ds = with_recipe(random_trajectories(("red", "green", LONG), n_checkpoints=8, methods=("supervised", "simclr")))
     images = np.random.default_rng(0).integers(255, size=(ds.sizes["sample"], 4, 4), dtype=np.uint8)
     path = tmp_path_factory.mktemp("data") / "mine.zarr.zip"
     save_trajectories(ds.assign(image=(("sample", "row", "column"), images)), path)
@@ -382,8 +383,48 @@ def test_who_wants_no_motion_sees_play_jump(browser: Browser, file: str) -> None
 def test_play_moves_for_everybody_else(stage: Stage) -> None:
     stage.page.locator('[data-control="play"]').click()
     stage.wait("stage.state.time > 0.1")
+    stage.page.evaluate(SPOKEN)
     stage.wait("stage.state.time > 0.3")
+    assert stage.page.evaluate("window.spoken") == []  # nothing is said all the while
     stage.read("stage.pause()")
+
+
+SPOKEN = """
+() => {
+  window.spoken = [];
+  const said = (changes) => window.spoken.push(...changes.map(({ target }) => target.textContent));
+  const live = document.querySelectorAll(".stage :is([role=status], [role=alert], output):not([aria-live=off])");
+  const changes = { childList: true, characterData: true, subtree: true };
+  for (const node of live) new MutationObserver(said).observe(node, changes);
+}
+"""
+
+
+def test_a_name_that_is_cut_is_whole_below_the_pointer(stage: Stage) -> None:
+    page = stage.page
+    for view in ("matrix", "lengths"):
+        stage.set(tabs=[view])
+        plot = page.locator(f"[data-view={view}] .plot")
+        cut = plot.locator(".ytick text").filter(has_text="…").first
+        cut.scroll_into_view_if_needed()
+        box = cut.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        assert LONG in str(plot.get_attribute("title"))
+        page.mouse.move(x + box["width"], y)
+        expect(plot).to_have_attribute("title", "")
+
+
+def test_what_is_chosen_is_seen_where_the_system_forces_its_colours(stage: Stage) -> None:
+    page, label = stage.page, stage.state["curves"][0]
+    page.emulate_media(forced_colors="active")
+    stage.set(pinned=[label])
+    look = "(node) => [getComputedStyle(node).outlineStyle, getComputedStyle(node).outlineWidth]"
+    pinned, other = (page.locator(f'[data-curve="{name}"]') for name in (label, stage.state["curves"][1]))
+    assert pinned.evaluate(look) == ["solid", "2px"]
+    assert other.evaluate(look)[0] == "none"
+    page.emulate_media(forced_colors="none")
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
@@ -396,4 +437,8 @@ def test_nothing_scrolls_sideways(stage: Stage, size: tuple[int, int]) -> None:
             ".map((node) => node.scrollWidth - node.clientWidth)"
         )
         assert wide == [0, 0], tabs
+    for dimensions in ("3-D", "2-D", "pairs"):
+        stage.set(dimensions=dimensions)
+        head = stage.page.locator("[data-view=inpca] .head").evaluate("(node) => node.clientHeight")
+        assert head < 40, dimensions  # a line of controls
     stage.page.set_viewport_size({"width": 1280, "height": 720})

@@ -56,32 +56,35 @@ def test_there_is_something_to_read() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(BUILT)))
-def test_a_page_is_whole(path: Path, browser: Browser) -> None:
-    for size in SIZES:
-        with read(browser, path.as_uri(), size) as page:
-            assert page.title()
-            typeset = "document.querySelectorAll('.math mjx-container > svg').length"
-            page.wait_for_function(f"{typeset} === document.querySelectorAll('.math').length")
-            assert page.locator("[data-mml-node=merror]").count() == 0
-            figures = "[...document.querySelectorAll('div[id^=figure-]')]"
-            page.wait_for_function(f"{figures}.every(figure => figure.querySelector('.main-svg'))")
-            # Wide tables and code scroll by themselves, the page does not.
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), size
+def test_a_page_is_whole_and_answers(path: Path, browser: Browser) -> None:
+    """As it is opened on a phone, then as wide as a laptop; each live picture on one of the pages that it is on."""
+    with read(browser, path.as_uri(), "phone") as page:
+        assert page.title()
+        assert page.locator("h1").count() == 1
+        typeset = "document.querySelectorAll('.math mjx-container > svg').length"
+        page.wait_for_function(f"{typeset} === document.querySelectorAll('.math').length")
+        assert page.locator("[data-mml-node=merror]").count() == 0
+        figures = "[...document.querySelectorAll('div[id^=figure-]')]"
+        page.wait_for_function(f"{figures}.every(figure => figure.querySelector('.main-svg'))")
+        for width, height in (SIZES["phone"], SIZES["wide"]):
+            page.set_viewport_size({"width": width, "height": height})
+            # Wide tables and code scroll by themselves, the page does not. Figures follow its width after a moment.
+            page.wait_for_function("document.documentElement.scrollWidth <= innerWidth + 1")
+        for name in (name for name, place in LIVE.items() if place == path):
+            _live_answers(page, name)
 
 
-@pytest.mark.parametrize("name", LIVE, ids=lambda name: f"{LIVE[name].stem}-{name[:4]}")
-def test_a_live_picture_answers(name: str, browser: Browser) -> None:
-    """It draws where it stands, which is on a page, and a control of it changes what is seen."""
-    with read(browser, LIVE[name].as_uri()) as page:
-        element = page.locator(f"iframe[src$='live/{name}']").first
-        element.scroll_into_view_if_needed()
-        frame = element.element_handle().content_frame()
-        assert frame is not None
-        frame.wait_for_load_state("load")
-        if frame.locator("#octant").count():
-            _octant_answers(frame)
-        else:
-            _answers(page, element, frame)
+def _live_answers(page: Page, name: str) -> None:
+    """It draws where it stands, and a control of it changes what is seen."""
+    element = page.locator(f"iframe[src$='live/{name}']").first
+    element.scroll_into_view_if_needed()
+    frame = element.element_handle().content_frame()
+    assert frame is not None
+    frame.wait_for_load_state("load")
+    if frame.locator("#octant").count():
+        _octant_answers(frame)
+    else:
+        _answers(page, element, frame)
 
 
 def _octant_answers(frame: Frame) -> None:
@@ -109,13 +112,14 @@ def _answers(page: Page, element: Locator, frame: Frame) -> None:
 
 
 def test_links_lead_from_page_to_page(browser: Browser) -> None:
-    """As a reader goes: from the first page through the list of pages beside it to each other one."""
+    """From the first page through the list beside it to each other one, each of which is opened above."""
     with read(browser, (BUILT / "index.html").as_uri()) as page:
         listed = page.locator(".sidebar-tree a").evaluate_all("links => links.map(link => link.href)")
         assert len(listed) > 20
-        for address in listed:
-            page.goto(address)
-            assert page.locator("h1").count() == 1, address
+        assert set(listed) <= {path.as_uri() for path in PAGES}
+        page.locator(".sidebar-tree a").nth(1).click()
+        page.wait_for_url(listed[1])
+        assert page.locator("h1").count() == 1
 
 
 def test_it_reads_from_a_server_too(browser: Browser, start: Servers) -> None:

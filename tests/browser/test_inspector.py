@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -32,11 +32,21 @@ def address(start: Servers, explorer: Explorer, tmp_path_factory: pytest.TempPat
     return start("predspace_widgets", "serve", str(path), "--port", "PORT")
 
 
-@pytest.fixture
-def stage(browser: Browser, address: str) -> Iterator[Stage]:
+@pytest.fixture(scope="module")
+def shared(browser: Browser, address: str) -> Iterator[tuple[Stage, dict[str, Any]]]:
     with opened(browser) as page:
         page.goto(address)
-        yield Stage(page).drawn()
+        stage = Stage(page)
+        yield stage, stage.state
+
+
+@pytest.fixture
+def stage(shared: tuple[Stage, dict[str, Any]]) -> Stage:
+    """One page for all tests: each finds it as it was opened."""
+    stage, first = shared
+    stage.page.mouse.move(2, 2)
+    stage.set(**first)
+    return stage
 
 
 def test_a_checkpoint_and_then_two(stage: Stage, explorer: Explorer) -> None:
@@ -71,15 +81,14 @@ def test_a_checkpoint_and_then_two(stage: Stage, explorer: Explorer) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_numbers_of_errors_stand_out_from_their_cells(
-    browser: Browser, address: str, scheme: Literal["light", "dark"]
-) -> None:
+def test_numbers_of_errors_stand_out_from_their_cells(stage: Stage, scheme: Literal["light", "dark"]) -> None:
     """Those of few errors have nearly the colour of the page."""
-    with opened(browser, color_scheme=scheme) as page:
-        page.goto(address)
-        stage = Stage(page)
+    page = stage.page
+    page.emulate_media(color_scheme=scheme)
+    try:
         stage.set(selected=[1])
-        stage.drawn()
+        is_dark = "document.querySelector('.stage').classList.contains('dark')"
+        assert page.evaluate(is_dark) == (scheme == "dark")
         # Each number with what plotly draws below it: the lightness, 0 to 255, of the letters and of the cell.
         pairs = page.evaluate(
             """async () => {
@@ -106,6 +115,8 @@ def test_numbers_of_errors_stand_out_from_their_cells(
         )
         assert len(pairs) > 5
         assert min(abs(letters - cell) for letters, cell in pairs) > 55
+    finally:
+        page.emulate_media(color_scheme="light")
 
 
 def test_a_click_adds_a_second_and_a_third_takes_its_place(stage: Stage) -> None:

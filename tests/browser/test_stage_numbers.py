@@ -18,7 +18,7 @@ from predspace_widgets.analysis.frame import signs_like
 from predspace_widgets.explorers.stage.packing import compress, condensed24, pack, unpack
 from predspace_widgets.geometry import InPCA
 from predspace_widgets.trajectories.selection import EmptySelectionError, Selection
-from tests.browser.conftest import REPOSITORY
+from tests.browser.conftest import REPOSITORY, opened
 from tests.explorers.test_packing import square_from_24
 
 STAGE = REPOSITORY / "predspace_widgets" / "explorers" / "stage"
@@ -61,10 +61,17 @@ def read(page: Page, expression: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(page.evaluate(f"() => sent({expression})")))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One for all tests, with the modules: each sends it its own data."""
+    with opened(browser) as page:
+        page.add_script_tag(content=modules())
+        yield page
+
+
+@pytest.fixture(scope="module")
 def fit(page: Page) -> Callable[..., Fit]:
     """`fitAxes` in the page, of a square of distances as it is (float32), and `project` of the same checkpoints."""
-    page.add_script_tag(content=modules())
 
     def fitted(D: np.ndarray, k: int, rows: Any = None, reference: np.ndarray | None = None) -> Fit:
         rows = np.arange(len(D)) if rows is None else np.asarray(rows)
@@ -102,7 +109,6 @@ def test_the_page_unpacks_what_python_packed(page: Page, squeeze: bool) -> None:
         "short": np.array([1.5, np.nan, -np.inf], dtype=np.float32),
     }
     about = {"title": "ü </script>", "n": 3, "deep": {"list": [1, None, True]}}
-    page.add_script_tag(content=modules())
     send(page, about, arrays, squeeze)
     assert page.evaluate("() => data.about") == about
     assert page.evaluate("() => Object.entries(data.arrays).map(([name, { shape }]) => [name, shape])") == [
@@ -115,7 +121,6 @@ def test_the_page_unpacks_what_python_packed(page: Page, squeeze: bool) -> None:
 
 
 def test_packed_bytes_may_begin_as_gzip_does_and_lie_anywhere(page: Page) -> None:
-    page.add_script_tag(content=modules())
     looks_like_gzip = int.from_bytes(b"\x1f\x8b\x08\x00", "little")
     rows = {"rows": np.arange(2.0)}
     length = looks_like_gzip - int.from_bytes(pack({"title": ""}, rows)[:4], "little")
@@ -134,7 +139,6 @@ def test_packed_bytes_may_begin_as_gzip_does_and_lie_anywhere(page: Page) -> Non
 def test_the_page_has_the_distances_that_were_sent(page: Page, n_points: int) -> None:
     D = np.triu(np.exp(np.random.default_rng(n_points).uniform(-80, 80, (n_points, n_points))), 1)
     planes = condensed24(D + D.T)
-    page.add_script_tag(content=modules())
     send(page, {"T": n_points}, {"planes": planes})
     square = read(page, "[stage.squareFrom24(data.arrays.planes, data.about.T)]").reshape(n_points, n_points)
     np.testing.assert_array_equal(square, square_from_24(planes, n_points))
@@ -263,7 +267,7 @@ def test_the_order_of_rows_is_that_of_the_coordinates(fit: Callable[..., Fit]) -
 def test_an_iteration_that_is_cut_short_says_so(page: Page) -> None:
     _, D = intervals(200, [1] * 40)  # no axis stands out
     arrays = {"square": D.astype(np.float32), "rows": np.arange(200, dtype=np.int32)}
-    for most, expected in ((3, False), (40, True)):
+    for most, expected in ((3, False), (40, True)):  # the last as it is, for the tests after this one
         page.add_script_tag(content=modules(("const MOST_PRODUCTS = 40;", f"const MOST_PRODUCTS = {most};")))
         send(page, {}, arrays)
         page.evaluate("() => { window.axes = stage.fitAxes(data.arrays.square, 200, data.arrays.rows, 5); }")
@@ -314,12 +318,10 @@ def analysis() -> Iterator[Analysis]:
 
 
 @pytest.fixture(scope="module")
-def demo_fits(browser: Browser, analysis: Analysis) -> list[Fit]:
+def demo_fits(page: Page, analysis: Analysis) -> list[Fit]:
     """What the page makes of all choices, one after the other, of the distances and the reference that it is sent."""
     D, whole = analysis.measured.distances(show_progress=False), analysis.picture(n_components=8)["embedding"].values
     rows = [selection.rows(analysis.ds) for selection in choices(analysis)]
-    page = browser.new_page()
-    page.add_script_tag(content=modules())
     arrays = {
         "planes": condensed24(D),
         "reference": whole.astype(np.float32),
@@ -344,7 +346,7 @@ def demo_fits(browser: Browser, analysis: Analysis) -> list[Fit]:
     names = ("eigenvalues", "stress", "coordinates", "line")
     values = {name: read(page, f"fits.map((fit) => fit.{name})") for name in names}
     facts = page.evaluate("() => fits.map(({ k, converged, iterations }) => ({ k, converged, iterations }))")
-    page.close()
+    page.evaluate("() => { window.square = window.fits = null; }")
     starts = dict.fromkeys(names, 0)
     fits = []
     for fact, chosen in zip(facts, rows, strict=True):

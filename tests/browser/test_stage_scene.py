@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 import predspace_widgets
 from predspace_widgets.geometry.ellipses import ellipses, region_radius
 from predspace_widgets.views.style import PALETTE, plain
+from tests.browser.conftest import opened
 
 _STAGE = Path(predspace_widgets.__file__).parent / "explorers" / "stage"
-_NAMES = ["Scene", "SvgContext", "placeLabels", "shortenText", "legible", "drawLines", "scaleColor"]
+_NAMES = ["Scene", "SvgContext", "inkMap", "placeLabels", "shortenText", "legible", "drawLines", "scaleColor"]
 _HOSTILE = "<img src=x onerror=alert(1)>"
 _DARK = {"ink": "#e6eaf0", "muted": "#93a0b0", "grid": "#2a323d", "page": "#14181f"}
 _SIZES = [(600, 330), (900, 600), (400, 300)]
 
 Figure = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One for all tests: `_open` writes it anew."""
+    with opened(browser) as page:
+        yield page
 
 
 def _joined() -> str:
@@ -504,6 +513,16 @@ def test_many_labels_keep_apart_and_the_same_each_time(page: Page) -> None:
     box = {"left": 150, "top": 100, "right": 250, "bottom": 220}
     (placed,) = page.evaluate("([label, box]) => placeLabels([label], 400, 300, [box])", [labels[0], box])
     assert _overlapping([placed, box]) == []
+    asked = [{"x": 200.0, "y": 150.0, "text": "a name", "font": "12px sans-serif"}]
+    lines = [[60, y, 340, y] for y in range(120, 190, 5)]
+    off_lines = """([labels, lines]) => {
+      const ink = inkMap(400, 300);
+      for (const line of lines) ink.add(line);
+      return placeLabels(labels, 400, 300, [], undefined, ink);
+    }"""
+    (placed,) = page.evaluate(off_lines, [asked, lines])
+    assert not any(placed["top"] <= y <= placed["bottom"] and placed["left"] <= 340 for _, y, *_ in lines)
+    assert len(page.evaluate(off_lines, [asked, [[0, y, 400, y] for y in range(0, 300, 5)]])) == 1  # no room elsewhere
 
 
 def test_a_lit_label_lies_where_it_lay_and_others_keep_away(page: Page) -> None:

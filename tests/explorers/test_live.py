@@ -101,12 +101,12 @@ def test_new_checkpoints_are_what_the_whole_dataset_says(recording: tuple[Record
     assert news(session, since=5)[1] == {}
 
 
-@pytest.mark.parametrize("since", [-1, 99, "3", None, True, 1.5])
-def test_what_a_stage_says_is_not_trusted(recording: tuple[Recorder, Session], since: Any) -> None:
+def test_what_a_stage_says_is_not_trusted(recording: tuple[Recorder, Session]) -> None:
     recorder, session = recording
     record(recorder, 1)
     until(lambda: news(session)[0]["n_new"] == 1)
-    assert news(session, since=since)[0]["first"] == 0
+    for since in (-1, 99, "3", None, True, 1.5):
+        assert news(session, since=since)[0]["first"] == 0, since  # type: ignore[arg-type]
 
 
 def test_axes_are_fitted_anew_when_asked_and_stages_learn_of_it(recording: tuple[Recorder, Session]) -> None:

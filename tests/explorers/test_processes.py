@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from predspace_widgets import cli
 from predspace_widgets.explorers.processes import bound, call_when_answered
 from predspace_widgets.trajectories import save_trajectories
 from predspace_widgets.trajectories.appending import append_checkpoints
@@ -66,8 +67,8 @@ def until(condition: Any) -> None:
 
 def test_all_processes_serve_the_same_numbers_measured_once(path: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    arguments = (str(path), "--num-procs", "2", "--cache", str(cache), "--prefix", "/some/where/")
-    with served(*arguments) as (address, _):
+    arguments = (str(path), "--cache", str(cache), "--prefix", "/some/where/")
+    with served(*arguments, "--num-procs", "2") as (address, _):
         page = fetched(f"{address}/some/where").decode()
         assert 'data-numbers="stage-data/small"' in page
         ask = f"{address}/some/where/stage-data/small"
@@ -162,15 +163,19 @@ def test_one_that_ends_while_it_measures_complains_of_nothing(how: signal.Signal
     assert said in ("", "Received signal SIGTERM, shutting down\n")
 
 
-def refusal(*arguments: str) -> str:
-    command = [sys.executable, "-m", "predspace_widgets", "serve", *arguments, "--port", str(free_port())]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert result.returncode == 2
-    [line] = result.stderr.splitlines()
-    return line
+def test_what_lives_in_one_process_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("predspace_widgets.explorers.processes.serve_in_processes", lambda *_: pytest.fail("served"))
 
+    def refusal(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["predspace", "serve", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code == 2
+        [line] = capsys.readouterr().err.splitlines()
+        return line
 
-def test_what_lives_in_one_process_is_refused(tmp_path: Path) -> None:
     assert "--allow-training needs a single process" in refusal("--num-procs", "2", "--allow-training")
     store = tmp_path / "growing.zarr"
     append_checkpoints(random_trajectories(n_checkpoints=2), store)

@@ -1,4 +1,4 @@
-"""The trials of `make torture` themselves: each outcome is seen where it is planted, and a minute of all of them."""
+"""The trials of `make torture` themselves: each outcome is seen where it is planted, and some of all of them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ TEXT = "a text of some length, in which damage is seen"
 
 def test_the_command(tmp_path: Path) -> None:
     """Always the same files and kills; `make torture` tries others."""
-    numbers = ["--files", "30", "--kills", "6", "--disks", "3", "--seed", "11"]
+    numbers = ["--files", "15", "--kills", "4", "--disks", "2", "--seed", "11"]
     command = [sys.executable, "-m", "tests.torture", *numbers]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     [total] = re.findall(r"^\| all \| (\d+) \| (\d+) \|", ended.stdout, re.MULTILINE)
-    assert int(total[0]) >= 36
-    assert int(total[1]) > 10
+    assert int(total[0]) >= 19
+    assert int(total[1]) > 5
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,7 +152,7 @@ def test_a_reader_is_found_out(
 ) -> None:
     known = know(specimen(tmp_path / "mine", read, is_guarded), specimen(tmp_path / "other", read))
     found = set()
-    for number in range(15):
+    for number in range(8):
         place = tmp_path / str(number)
         place.mkdir()
         found.add(try_file(known, place, np.random.default_rng([5, number]))[1].outcome)
@@ -258,7 +258,7 @@ def rehearsed(write: Callable[[Path], None], place: Path) -> Rehearsed:
 def test_a_writer_is_found_out(write: Callable[[Path], None], outcomes: set[str], tmp_path: Path) -> None:
     one = rehearsed(write, tmp_path / "rehearsal")
     found = set()
-    for number in range(16):
+    for number in range(7):  # killed by either signal before each operation, and by the clock
         place = tmp_path / str(number)
         place.mkdir()
         found.add(try_kill(one, place, np.random.default_rng(number))[1].outcome)

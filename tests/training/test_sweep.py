@@ -272,13 +272,34 @@ def test_a_full_disk_is_said_with_the_way_out(tmp_path: Path, monkeypatch: pytes
 # -- workers -----------------------------------------------------------------------------------------------------------
 
 
-def test_workers_give_the_same_numbers(tmp_path: Path, recorded: xr.Dataset) -> None:
-    """Bit for bit."""
+def test_workers_give_the_same_numbers(tmp_path: Path, recorded: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit; what fails there reaches the caller, and one that is killed loses nothing but time."""
+    saved_by: list[str] = []
+
+    def save(*arguments: Any, **options: Any) -> Path:
+        saved_by.append(dask.config.get("scheduler"))
+        return save_trajectories(*arguments, **options)
+
+    monkeypatch.setattr(sweep, "save_trajectories", save)
     with start_workers(tiny_recipe(), workers=2) as client:
-        assert len(client.scheduler_info()["workers"]) == 2
         assert client is not None
-        ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client)
-    xr.testing.assert_identical(ds.load(), recorded)
+        assert len(client.scheduler_info()["workers"]) == 2
+        ds = record_recipe(tiny_recipe(), folder=tmp_path / "undisturbed", client=client)
+        xr.testing.assert_identical(ds.load(), recorded)
+        # By this process: the workers would do it when they have nothing left to train, and on their own disks.
+        assert saved_by == ["threads", "threads"]
+
+        with pytest.raises(ValueError, match="device 'cuda:99' is not there"):
+            record_recipe(tiny_recipe(device="cuda:99"), folder=tmp_path / "elsewhere", client=client)
+
+        victim = next(iter(client.run(os.getpid).values()))
+
+        def kill_one(_: str, done: int, of: int) -> None:
+            if done == 0:  # both have just begun, or are about to
+                os.kill(victim, signal.SIGKILL)
+
+        ds = record_recipe(tiny_recipe(), folder=tmp_path / "killed", client=client, on_progress=kill_one)
+        xr.testing.assert_identical(ds.load(), recorded)
 
 
 def test_workers_of_a_scheduler_that_there_is(tmp_path: Path, recorded: xr.Dataset) -> None:
@@ -290,28 +311,9 @@ def test_workers_of_a_scheduler_that_there_is(tmp_path: Path, recorded: xr.Datas
     xr.testing.assert_identical(ds.load(), recorded)
 
 
-def test_a_worker_that_is_killed_loses_nothing_but_time(tmp_path: Path, recorded: xr.Dataset) -> None:
-    with start_workers(tiny_recipe(), workers=2) as client:
-        assert client is not None
-        pids = client.run(os.getpid)
-
-        def kill_one(_: str, done: int, of: int) -> None:
-            if done == 0:  # both have just begun, or are about to
-                os.kill(next(iter(pids.values())), signal.SIGKILL)
-
-        ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client, on_progress=kill_one)
-    xr.testing.assert_identical(ds.load(), recorded)
-
-
 def test_one_worker_is_this_process() -> None:
     with start_workers(tiny_recipe(), workers=1) as client:
         assert client is None
-
-
-def test_an_error_of_a_worker_reaches_the_caller(tmp_path: Path) -> None:
-    recipe = tiny_recipe(device="cuda:99")
-    with start_workers(recipe, workers=2) as client, pytest.raises(ValueError, match="device 'cuda:99' is not there"):
-        record_recipe(recipe, folder=tmp_path, client=client)
 
 
 def test_threads_of_one_worker_do_not_disturb_each_other(tmp_path: Path, recorded: xr.Dataset) -> None:
@@ -322,20 +324,6 @@ def test_threads_of_one_worker_do_not_disturb_each_other(tmp_path: Path, recorde
     ):
         ds = record_recipe(tiny_recipe(), folder=tmp_path, client=client)
     xr.testing.assert_identical(ds.load(), recorded)
-
-
-def test_runs_are_kept_as_they_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By this process: the workers would do it when they have nothing left to train, and on their own disks."""
-    computed_by: list[str] = []
-
-    def save(*arguments: Any, **options: Any) -> Path:
-        computed_by.append(dask.config.get("scheduler"))
-        return save_trajectories(*arguments, **options)
-
-    monkeypatch.setattr(sweep, "save_trajectories", save)
-    with start_workers(tiny_recipe(), workers=2) as client:
-        record_recipe(tiny_recipe(), folder=tmp_path, client=client)
-    assert computed_by == ["threads", "threads"]
 
 
 def test_a_broken_run_is_trained_again(tmp_path: Path, recorded: xr.Dataset) -> None:

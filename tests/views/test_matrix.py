@@ -71,6 +71,24 @@ def test_many_runs_are_named_by_their_curve() -> None:
     assert sorted(names) == ["blue", "green", "red"]
 
 
+def test_of_many_curves_names_stand_apart_all_along() -> None:
+    ds = random_trajectories(tuple(f"a task of many, number {n}" for n in range(60)), 1, 2, 3)
+    axis = figure_of(ds, "matrix", matrix_of="end")["layout"]["yaxis"]
+    places = sorted(axis["tickvals"])
+    assert 13 <= len(places) <= 26
+    assert np.diff(places).min() >= 60 / 26
+    assert (places[0], places[-1] > 55) == (0, True)
+
+
+def test_names_that_are_cut_are_whole_where_there_is_room() -> None:
+    long = "a task whose name is longer than any card"
+    layout = figure_of(random_trajectories(("red", long), n_checkpoints=3), "matrix", matrix_of="end")["layout"]
+    names = layout["meta"]["names"]["y"]
+    assert not any(long in name for name in layout["yaxis"]["ticktext"])
+    assert any(long in name for name in names[-1])
+    assert max(map(len, layout["yaxis"]["ticktext"])) < max(map(len, names[0])) < max(map(len, names[-1]))
+
+
 def test_dots_are_smaller_than_the_cells_of_a_small_card() -> None:
     sizes = []
     for n_seeds in (2, 20):

@@ -262,6 +262,26 @@ def test_lengths_are_those_of_the_analysis_and_have_names(analysis: Analysis) ->
         assert dots["marker"]["color"] == curve_styles(analysis.curve_pairs)[0][2 * place].color
 
 
+def test_the_axis_of_lengths_is_for_most_runs_and_the_others_have_their_number(analysis: Analysis) -> None:
+    layout = figure_of(analysis, "lengths")["layout"]
+    assert "range" not in layout["xaxis"]  # room for all
+    ds = analysis.ds.copy(deep=True)
+    there = np.flatnonzero((ds["task"] == "green") & (ds["method"] == "supervised") & (ds["seed"] == 1))
+    ds["probs"][there[1::2]] = ds["probs"].values[there[0]]  # to and fro
+    odd = analysis_of(ds)
+    lengths = odd.riemann_lengths().set_index("run")["length"]
+    figure = figure_of(odd, "lengths")
+    [beyond] = traces(figure, "beyond")
+    low, high = figure["layout"]["xaxis"]["range"]
+    far = lengths[lengths > high]
+    assert far.index.tolist() == [ds["run"].values[there[0]]]
+    assert (low, beyond["text"].tolist()) == (0, [f"→ {far.iloc[0]:.1f}"])
+    assert high < 0.7 * far.iloc[0]
+    names = figure["layout"]["yaxis"]["ticktext"]
+    assert [names[int(place)] for place in beyond["y"]] == ["green"]
+    assert "past the axis" in draw(odd, "lengths").caption
+
+
 def test_every_bar_has_a_name_however_many() -> None:
     many = random_trajectories(tuple(f"task {number}" for number in range(40)), 1, 2, 3)
     axis = figure_of(many, "lengths")["layout"]["yaxis"]

@@ -83,18 +83,25 @@ function samplesBlock({ title, samples, sides }, blocks) {
 function sampleTile({ name, note, image, bars, choices }, blocks) {
   const { now } = blocks.stage.choices;
   const chosen = Object.entries(choices).every(([choice, value]) => JSON.stringify(now[choice]) === JSON.stringify(value));
-  const rows = bars.map(([label, ...shares]) =>
+  const said = bars.map(([label, ...shares]) => `${label}: ${shares.map((share) => share.toFixed(3)).join(" and ")}`);
+  const rows = bars.map(([label, ...shares], n) =>
     el(
       "span",
-      { className: "bar", title: `${label}: ${shares.map((share) => share.toFixed(3)).join(" and ")}` },
+      { className: "bar", title: said[n] },
       el("span", { className: "label", textContent: label }),
       el("span", { className: "track" }, ...shares.map((share, n) => filledBar(share, n))),
     ),
   );
   return el(
     "button",
-    { className: "sample", "aria-pressed": chosen, title: `${name}: ${note}`, onclick: () => blocks.stage.set(choices) },
-    image ? picture(image, name) : null,
+    {
+      className: "sample",
+      "aria-pressed": chosen,
+      "aria-label": [name, note, ...said].join("; "), // bars are not spoken
+      title: `${name}: ${note}`,
+      onclick: () => blocks.stage.set(choices),
+    },
+    image ? picture(image) : null,
     el("span", { className: "words" }, el("span", { className: "name", textContent: name }), el("span", { className: "note", textContent: note }), ...rows),
   );
 }
@@ -106,8 +113,8 @@ function filledBar(share, n) {
 }
 
 // Pixels on a canvas: grey, or red, green and blue, with or without an opacity.
-function picture({ shape: [height, width, channels], pixels }, name) {
-  const canvas = el("canvas", { width, height, className: "thumbnail", role: "img", "aria-label": `image of ${name}` });
+function picture({ shape: [height, width, channels], pixels }) {
+  const canvas = el("canvas", { width, height, className: "thumbnail", "aria-hidden": true });
   const values = Uint8Array.from(atob(pixels), (letter) => letter.charCodeAt(0));
   const data = new ImageData(width, height);
   for (let n = 0; n < width * height; n++) {

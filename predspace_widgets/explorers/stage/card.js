@@ -4,12 +4,13 @@ import { Chart } from "./chart.js";
 import { el, select } from "./controls.js";
 import { applies, fill, formatted, textsOf, withColoring } from "./fill.js";
 import { zoomOf } from "./ink.js";
+import { LEAST_LETTERS } from "./lecture.js";
 import { withLater } from "./live.js";
 import { Scene } from "./scene.js";
 import { cardMenu } from "./sharing.js";
 import { Tables } from "./tables.js";
 import { freshId, tabList } from "./tabs.js";
-import { themed } from "./theme.js";
+import { readable, themed } from "./theme.js";
 import { turnOver } from "./turning.js";
 
 const MANY = 40; // selected checkpoints have small dots
@@ -289,15 +290,18 @@ export class Card {
       kind === "scene" ? new Scene(this.drawing, onPage(this.handlers, this.drawing)) : new Chart(this.drawing, plotly, this.handlers),
     );
     this.chart.tool = this.tool?.value;
+    this.chart.curveNames = this.stage.data.about.curves.map(({ short, name }) => [short, name]);
+    this.chart.letters = this.stage.lecture.on ? LEAST_LETTERS : 0;
     const { camera } = this.stage.choices.now;
     if (kind === "scene" && camera) figure.layout.scene.camera = camera;
     const shown = this.shown(figure);
     await this.chart.draw(kind === "scene" ? withoutMoving(shown) : shown, this.stage.theme);
   }
 
-  // A figure, or a part of one, in the colours of the theme.
+  // A figure, or a part of one, in the colours of the theme, and in a lecture with letters for the back row.
   shown(part) {
-    return themed(part, this.stage.theme);
+    const { lecture, theme } = this.stage;
+    return themed(lecture.on ? readable(part, LEAST_LETTERS) : part, theme);
   }
 
   // What is above the figure: what moves with the time, what is lit, what is selected.

@@ -1,5 +1,5 @@
 // A plotly chart with a layer above it, on which what moves is drawn: the time, what is lit, what is selected.
-import { drawDots, drawLabels, drawLines, drawStar, placeLabels, zoomOf } from "./ink.js";
+import { drawDots, drawLabels, drawLines, drawStar, inkMap, placeLabels, textWidth, zoomOf } from "./ink.js";
 import { decodePlain } from "./space.js";
 
 const NEAR = 14; // pixels from the pointer to what it means
@@ -7,7 +7,7 @@ const CONFIG = { displaylogo: false, responsive: false, displayModeBar: false };
 
 export class Chart {
   constructor(root, plotly, handlers) {
-    Object.assign(this, { root, plotly, handlers, moving: { data: [], annotations: [] }, extra: [] });
+    Object.assign(this, { root, plotly, handlers, curveNames: [], moving: { data: [], annotations: [] }, extra: [] });
     this.plot = root.appendChild(document.createElement("div"));
     this.plot.className = "plot";
     this.plot.setAttribute("role", "img");
@@ -32,13 +32,16 @@ export class Chart {
     else this.plot.removeAttribute("tabindex");
     const own = figure.data.some((trace) => trace.meta?.rows); // marks are hit by us, not by plotly
     this.own = own;
-    const data = figure.data.filter((trace) => !trace.meta?.over);
+    let data = figure.data.filter((trace) => !trace.meta?.over);
     const annotations = own ? [] : figure.layout.annotations;
     const layout = { ...figure.layout, annotations, width, height, hovermode: own ? false : "closest" };
     if (scrolls) { // what the bars are measured by is seen before anything is scrolled
       layout.xaxis = { ...layout.xaxis, side: "top" };
       layout.margin = { ...layout.margin, b: 8 };
+      const len = (0.9 * this.root.clientHeight) / height; // scales, too, with their titles
+      data = data.map((trace) => (trace.colorbar ? { ...trace, colorbar: { ...trace.colorbar, len, y: 1, yanchor: "top" } } : trace));
     }
+    this.roomy(layout, width, height);
     if (this.tool) layout.dragmode = this.tool;
     await this.plotly.react(this.plot, data, layout, CONFIG);
     adoptStyles(this.root);
@@ -48,6 +51,34 @@ export class Chart {
       annotations: own ? (figure.layout.annotations ?? []) : [],
     };
     this.paint();
+  }
+
+  // Names along axes with as many letters as there is room for; what is cut still is whole below the pointer.
+  roomy(layout, width, height) {
+    this.whole = new Map(this.curveNames);
+    const ctx = this.above.getContext("2d");
+    for (const [letter, kinds] of Object.entries(layout.meta?.names ?? {})) {
+      const axis = layout[`${letter}axis`];
+      const isLevel = letter === "x" && axis.tickangle === 0;
+      const room = letter === "y" ? 0.26 * width : isLevel ? (0.8 * width) / axis.tickvals.length : 0.26 * height;
+      const font = `${axis.tickfont.size}px ${layout.font.family}`;
+      const fits = (texts) => texts.every((text) => text.split("<br>").every((line) => textWidth(ctx, decodePlain(line), font) <= room));
+      const ticktext = kinds.findLast(fits) ?? axis.ticktext;
+      layout[`${letter}axis`] = { ...axis, ticktext };
+      ticktext.forEach((text, n) => this.whole.set(text, kinds.at(-1)[n]));
+    }
+  }
+
+  // The whole name of a tick below the pointer, of which a part is seen.
+  cut({ clientX: x, clientY: y }) {
+    const ticks = [...this.plot.querySelectorAll(".xtick text, .ytick text")];
+    const hit = ticks.find((tick) => {
+      const box = tick.getBoundingClientRect();
+      return x >= box.left && x <= box.right && y >= box.top && y <= box.bottom;
+    });
+    const text = hit?.dataset.unformatted;
+    const whole = this.whole.get(text) ?? text;
+    return whole === text ? "" : decodePlain(whole.split("<br>")[0]);
   }
 
   // What a screen reader speaks of.
@@ -114,7 +145,23 @@ export class Chart {
       return { x, y, text: decodePlain(label.text), color: label.font.color, font: `${label.font.size}px ${full.font.family}` };
     });
     const visible = labels.filter(({ x, y }) => Number.isFinite(x + y));
-    drawLabels(ctx, placeLabels(visible, width, height, [], ctx), { halo: this.theme.page });
+    const ink = inkMap(width, height);
+    if (visible.length) for (const trace of this.lines()) ink.add(this.pixels(trace));
+    drawLabels(ctx, placeLabels(visible, width, height, this.edges(), ctx, ink), { halo: this.theme.page });
+  }
+
+  // Where numbers and titles of axes are: below and at the left.
+  edges() {
+    const { xaxis, yaxis, width, height } = this.plot._fullLayout;
+    return [
+      { left: 0, top: 0, right: xaxis._offset, bottom: height },
+      { left: 0, top: yaxis._offset + yaxis._length, right: width, bottom: height },
+    ];
+  }
+
+  // What labels keep off.
+  lines() {
+    return [...this.figure.data, ...this.moving.data].filter(({ type, mode, fill }) => type !== "bar" && !fill && mode?.includes("lines"));
   }
 
   axes(trace) {
@@ -194,7 +241,9 @@ export class Chart {
   // -- the pointer --------------------------------------------------------------------------------------------------
 
   hover(event) {
-    if (event.buttons || !this.plot._fullLayout || !this.own) return;
+    if (event.buttons || !this.plot._fullLayout) return;
+    this.plot.title = this.cut(event);
+    if (!this.own) return;
     this.handlers.hover(this.pick(event));
   }
 

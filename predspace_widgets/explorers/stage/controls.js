@@ -129,6 +129,7 @@ function curveRow(stage, curve, text, indented) {
 export function swatch({ color, dash }) {
   const line = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   line.setAttribute("class", "swatch");
+  line.setAttribute("aria-hidden", "true");
   line.setAttribute("viewBox", "0 0 18 8");
   const path = line.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "path"));
   const dashes = { solid: "", dash: "5 3", dot: "2 2", dashdot: "5 2 1 2", longdash: "8 3", longdashdot: "8 2 2 2" };
@@ -151,8 +152,7 @@ function eye(stage, labels, what) {
   });
   stage.shows.push(() => {
     button.textContent = shown() ? "◉" : "○";
-    button.setAttribute("aria-pressed", shown() > 0);
-    button.setAttribute("aria-label", `${shown() ? "hide" : "show"} ${what}`);
+    button.setAttribute("aria-label", `${shown() ? "hide" : "show"} ${what}`); // says how it stands: no aria-pressed
     button.title = button.getAttribute("aria-label");
   });
   return button;
@@ -326,7 +326,7 @@ export function timeBar(stage) {
   let speed = 1;
   const play = el("button", { className: "play", "data-control": "play", onclick: () => (playing ? pause() : wantsStillness() ? jump() : start()) });
   const slider = el("input", { type: "range", min: 0, max: TICKS, step: 1, "aria-label": "time", "data-control": "time" });
-  const readout = el("output", { className: "now" });
+  const readout = el("output", { className: "now", "aria-live": "off" }); // while it plays it would never be silent
   const by = select(stage, {
     choice: "time_by",
     label: "time by",

@@ -173,6 +173,8 @@ export function boxesOverlap(one, two) {
 
 /** Around a point: how far a label keeps from it, and in which of 12 directions. */
 const LABEL_GAPS = [6, 13, 22, 34, 48, 64, 84];
+/** How far from its point a label goes so as to lie on no line. */
+const FARTHEST_LABEL = 170;
 const LABEL_DIRECTIONS = Array.from({length: 12}, (_, k) => [Math.cos((Math.PI * k) / 6), Math.sin((Math.PI * k) / 6)]);
 const LABEL_SIDES = {right: [9, 0], left: [-9, 0], above: [0, -9], below: [0, 9]};
 
@@ -193,9 +195,9 @@ function placeBeside(label, width, height, isFree, [outX, outY]) {
   return null;
 }
 
-/** The free place of the whole canvas that is nearest to a point. */
-function placeAnywhere(label, width, height, isFree, canvasWidth, canvasHeight) {
-  let [best, least] = [null, Infinity];
+/** The free place of the whole canvas that is nearest to a point, no farther from it than `most`. */
+function placeAnywhere(label, width, height, isFree, canvasWidth, canvasHeight, most = Infinity) {
+  let [best, least] = [null, most];
   for (let top = 2; top + height <= canvasHeight - 2; top += height / 2) {
     for (let left = 2; left + width <= canvasWidth - 2; left += 16) {
       const distance = Math.hypot(left + width / 2 - label.x, top + height / 2 - label.y);
@@ -216,13 +218,40 @@ function clearOf(boxes, width, height) {
   };
 }
 
+/** Pixels of a cell of an `inkMap`. */
+const INK_CELL = 6;
+
+/** Where lines run: `add` takes the pixels of one, `isClear` tells whether a box is clear of all of them. */
+export function inkMap(width, height) {
+  const [wide, tall] = [Math.ceil(width / INK_CELL), Math.ceil(height / INK_CELL)];
+  const cells = new Uint8Array(wide * tall);
+  const cellOf = (value, most) => Math.min(most - 1, Math.max(0, Math.floor(value / INK_CELL)));
+  const mark = (x, y) => x >= 0 && y >= 0 && x < width && y < height && (cells[cellOf(y, tall) * wide + cellOf(x, wide)] = 1);
+  const add = (pixels) => {
+    for (let k = 0; k + 3 < pixels.length; k += 2) {
+      const [x, y, dx, dy] = [pixels[k], pixels[k + 1], pixels[k + 2] - pixels[k], pixels[k + 3] - pixels[k + 1]];
+      const steps = Math.min(1000, Math.ceil((2 * Math.max(Math.abs(dx), Math.abs(dy))) / INK_CELL));
+      for (let step = 0; step <= steps; step++) mark(x + (dx * step) / (steps || 1), y + (dy * step) / (steps || 1));
+    }
+  };
+  const isClear = (left, top, right, bottom) => {
+    const [from, to] = [cellOf(left, wide), cellOf(right, wide)];
+    for (let row = cellOf(top, tall); row <= cellOf(bottom, tall); row++) {
+      if (cells.subarray(row * wide + from, row * wide + to + 1).includes(1)) return false;
+    }
+    return true;
+  };
+  return {add, isClear};
+}
+
 /**
  * Places near their points for labels {x, y, text, color, font, priority, anchor}, so that none overlaps another or
  * an obstacle {left, top, right, bottom} and all lie inside the canvas. anchor: the side to try first (right, left,
- * above, below); direction: where the label stood before, of those returned. Returned: the labels with their box, in
- * order of priority; `text` shortened, `full` as it was.
+ * above, below); direction: where the label stood before, of those returned. ink: an `inkMap` of lines that labels keep
+ * off, if there is room elsewhere. Returned: the labels with their box, in order of priority; `text` shortened, `full`
+ * as it was.
  */
-export function placeLabels(labels, width, height, obstacles = [], ctx = inkMeasure()) {
+export function placeLabels(labels, width, height, obstacles = [], ctx = inkMeasure(), ink = null) {
   const shown = labels.filter(({x, y}) => x >= 0 && y >= 0 && x <= width && y <= height);
   const middle = [0, 1].map((k) => shown.reduce((sum, {x, y}) => sum + (k ? y : x), 0) / Math.max(1, shown.length));
   const avoided = obstacles.flatMap(({left, top, right, bottom}) => [left, top, right, bottom]);
@@ -238,7 +267,11 @@ export function placeLabels(labels, width, height, obstacles = [], ctx = inkMeas
     const free = (left, top) => inside(left, top) && apart(left, top) && around(left, top);
     const away = [label.x - middle[0], label.y - middle[1]];
     const length = Math.hypot(...away) || 1;
-    let at = placeBeside(label, wide, tall, free, LABEL_SIDES[label.anchor] ?? away.map((part) => part / length));
+    const outwards = LABEL_SIDES[label.anchor] ?? away.map((part) => part / length);
+    const offLines = (left, top) => free(left, top) && ink.isClear(left, top, left + wide, top + tall);
+    let at = ink && placeBeside(label, wide, tall, offLines, outwards);
+    if (ink && !at && shown.length <= MANY_LABELS) at = placeAnywhere(label, wide, tall, offLines, width, height, FARTHEST_LABEL);
+    at ??= placeBeside(label, wide, tall, free, outwards);
     if (!at && shown.length <= MANY_LABELS) {
       at = placeAnywhere(label, wide, tall, free, width, height);
       at ??= placeAnywhere(label, wide, tall, apart, width, height);

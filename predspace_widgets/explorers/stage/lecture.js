@@ -5,9 +5,11 @@ import { wantsStillness } from "./motion.js";
 import { download } from "./sharing.js";
 import { themed } from "./theme.js";
 
-// A page of this size is shown enlarged: its smallest letters, of 10 pixels, have 20 on a screen of 1920 by 1080.
+// A page of this size is shown enlarged: its smallest letters have 26 pixels on a screen of 1920 by 1080, and 18 on one
+// of 1280 by 720.
 const PAGE = { width: 960, height: 540 };
 const LEAST_ZOOM = 1.4;
+export const LEAST_LETTERS = 13;
 const LONGEST_TEXT = 400; // explorers/scenes.py: LONGEST
 const MOST_NAMES = 14; // of curves, below the title of a card
 
@@ -204,7 +206,7 @@ export class Lecture {
   // The curves of a drawing that does not name them itself.
   curves() {
     const { stage, card } = this;
-    if (card.view.marks.some(({ kind }) => kind === "label")) return [];
+    if (card.view.marks.some(({ kind }) => kind === "label") || card.figure?.layout.yaxis?.ticktext) return [];
     const lines = (card.figure?.data ?? []).filter(({ type, meta }) => type !== "bar" && meta?.curve >= 0);
     const curves = [...new Set(lines.map(({ meta }) => meta.curve))].map((number) => stage.data.about.curves[number]);
     return curves.map((curve) => [swatch({ ...curve, color: themed(curve.color, stage.theme) }), curve.label]);

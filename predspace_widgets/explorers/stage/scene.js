@@ -1,8 +1,8 @@
 /** The picture in three dimensions, drawn on 2-D canvases from the plotly dict of `explorer.figure()`: no WebGL. */
 
 import {INK_FONT, SvgContext, dashOf, drawCircle, drawDots, drawLabels, drawLines, drawStar} from "./ink.js";
-import {drawText, fillWithOutline, isDark, legible, mixColors, placeLabels, zoomOf} from "./ink.js";
-import {AXES, HOME_DISTANCE, SCENE_CAMERA, STEEPEST, TICK_FONT, TITLE_FONT, decodePlain} from "./space.js";
+import {drawText, fillWithOutline, inkMap, isDark, legible, mixColors, placeLabels, zoomOf} from "./ink.js";
+import {AXES, HOME_DISTANCE, SCENE_CAMERA, STEEPEST, decodePlain, gridFonts} from "./space.js";
 import {directionsOf, hasMode, isEllipsoid, isFront, isOver, isOverNote, isStar, markerColors} from "./space.js";
 import {projectPoint, projectPoints, readCamera, readTraces, roleOf, sceneBox, sceneGrid, sceneView, textBox} from "./space.js";
 
@@ -14,12 +14,12 @@ const THEME = {ink: "#1f2933", muted: "#6b7785", grid: "#e4e8ee", page: "#ffffff
 
 // -- painting ---------------------------------------------------------------------------------------------------------
 
-function paintGrid(ctx, {lines, numbers, titles}, {grid, muted, page}) {
+function paintGrid(ctx, {lines, numbers, titles}, fonts, {grid, muted, page}) {
   drawLines(ctx, lines, {color: grid, width: 1});
   const write = ({text, left, right, top, bottom, angle}, font) =>
     drawText(ctx, text, (left + right) / 2, (top + bottom) / 2, {font, color: muted, halo: page, angle});
-  for (const number of numbers) write(number, TICK_FONT);
-  for (const title of titles) write(title, TITLE_FONT);
+  for (const number of numbers) write(number, fonts.tick);
+  for (const title of titles) write(title, fonts.title);
 }
 
 /** Layers of depth of everything that is drawn, 0 the farthest: many of a little, few of much, to draw it at once. */
@@ -236,8 +236,8 @@ function paintFront(ctx, drawn, paint, page) {
 }
 
 /** What the colours along a scale mean: the scale at the right, with its ticks and its title. */
-function paintScale(ctx, {colorscale, cmin, cmax, colorbar}, {width, height}, {ink, muted}) {
-  const [x, top, length, parts] = [width - 52, 0.16 * height + 14, 0.55 * height, 64];
+function paintScale(ctx, {colorscale, cmin, cmax, colorbar}, {width, height}, {tick: font, room}, {ink, muted}) {
+  const [x, top, length, parts] = [width - 52 * room, 0.16 * height + 14, 0.55 * height, 64];
   const yOf = (value) => top + length * (1 - (value - cmin) / (cmax - cmin || 1));
   for (let part = 0; part < parts; part++) {
     const [from, to] = [part, part + 1].map((k) => top + length * (1 - k / parts));
@@ -246,13 +246,13 @@ function paintScale(ctx, {colorscale, cmin, cmax, colorbar}, {width, height}, {i
   const {tickvals = [cmin, (cmin + cmax) / 2, cmax], ticktext = tickvals, title} = colorbar;
   const ticks = tickvals.map((value, k) => ({y: yOf(value), text: String(ticktext[k])}));
   for (const {y, text} of ticks) {
-    const wide = textWidth(ctx, text, TICK_FONT);
-    if (y >= top - 1 && y <= top + length + 1) drawText(ctx, text, x + 9 + wide / 2, y, {font: TICK_FONT, color: muted});
+    const wide = textWidth(ctx, text, font);
+    if (y >= top - 1 && y <= top + length + 1) drawText(ctx, text, x + 9 + wide / 2, y, {font, color: muted});
   }
   const lines = String(title?.text ?? "").split("<br>").reverse();
   lines.forEach((line, k) => {
-    const wide = textWidth(ctx, line, TICK_FONT);
-    drawText(ctx, decodePlain(line), width - 4 - wide / 2, top - 12 - 12 * k, {font: TICK_FONT, color: ink});
+    const wide = textWidth(ctx, line, font);
+    drawText(ctx, decodePlain(line), width - 4 - wide / 2, top - 12 - 12 * room * k, {font, color: ink});
   });
 }
 
@@ -268,6 +268,7 @@ export class Scene {
     this.notes = {base: [], over: []};
     this.home = this.eye = readCamera(SCENE_CAMERA);
     this.faded = 1;
+    this.letters = 0; // pixels that they have at least
     this.sides = new Map();
     this.element = document.createElement("div");
     this.element.style.cssText = "position:relative;width:100%;height:100%;overflow:hidden";
@@ -448,7 +449,8 @@ export class Scene {
     const view = sceneView(this.box, this.eye, this.home, width, height);
     const ctx = this.upper.getContext("2d");
     const drawn = this.base.map((read) => ({...read, ...projectPoints(read.points, view)}));
-    const frame = {view, grid: sceneGrid(view, this.layout, ctx), base: drawn.filter(({trace}) => !isFront(trace))};
+    const fonts = gridFonts(this.letters);
+    const frame = {view, fonts, grid: sceneGrid(view, this.layout, ctx, fonts), base: drawn.filter(({trace}) => !isFront(trace))};
     frame.front = drawn.filter(({trace}) => isFront(trace));
     frame.obstacles = [...frame.grid.numbers, ...frame.grid.titles];
     frame.obstacles.push(...frame.front.map(({pixels}) => textBox(pixels[0], pixels[1], 18, 18)));
@@ -459,11 +461,13 @@ export class Scene {
 
   #frameOver(frame) {
     frame.over = this.above.map((read) => ({...read, ...projectPoints(read.points, frame.view)}));
-    frame.overLabels = this.#labels(this.notes.over, frame.view, [...frame.obstacles, ...frame.labels], frame.labels);
+    const ink = inkMap(frame.view.width, frame.view.height);
+    for (const {trace, pixels} of [...frame.base, ...frame.over]) if (hasMode(trace, "lines")) ink.add(pixels);
+    frame.overLabels = this.#labels(this.notes.over, frame.view, [...frame.obstacles, ...frame.labels], frame.labels, ink);
   }
 
   /** Labels with their places; one stays on its side of its point while the picture moves. */
-  #labels(notes, view, obstacles, fixed = []) {
+  #labels(notes, view, obstacles, fixed = [], ink = null) {
     const labels = notes.map((note) => {
       const [x, y] = projectPoint(view, AXES.map((letter) => note[letter]));
       const {color = this.colors.ink, size = 12, weight} = note.font ?? {};
@@ -476,7 +480,7 @@ export class Scene {
     const twin = (label) => fixed.find((other) => other.full === label.text && near(other, label));
     const twins = labels.filter(twin).map((label) => ({...twin(label), font: label.font, color: label.color}));
     const free = labels.filter((label) => !twin(label));
-    const placed = placeLabels(free, view.width, view.height, obstacles, this.upper.getContext("2d"));
+    const placed = placeLabels(free, view.width, view.height, obstacles, this.upper.getContext("2d"), ink);
     for (const {full, direction} of placed) this.sides.set(full, direction);
     return [...twins, ...placed];
   }
@@ -496,14 +500,14 @@ export class Scene {
   #paintLayer(ctx, layer, frame) {
     const [paint, page] = [this.#paintOf(), this.colors.page];
     if (layer === "base") {
-      paintGrid(ctx, frame.grid, this.colors);
+      paintGrid(ctx, frame.grid, frame.fonts, this.colors);
       const lines = frame.base.filter(({trace}) => hasMode(trace, "lines") && !isEllipsoid(trace));
       paintLines(ctx, lines, paint, page);
       paintEllipsoids(ctx, frame.base.filter(({trace}) => isEllipsoid(trace)), paint);
       paintDots(ctx, frame.base.filter(({trace, alone}) => hasMode(trace, "markers") || alone.length), paint, page);
       drawLabels(ctx, frame.labels, {halo: page});
       const scaled = frame.base.find(({trace}) => trace.marker?.colorbar);
-      if (scaled) paintScale(ctx, scaled.trace.marker, frame.view, this.colors);
+      if (scaled) paintScale(ctx, scaled.trace.marker, frame.view, frame.fonts, this.colors);
     } else {
       paintOver(ctx, frame.over, paint, page);
       paintFront(ctx, frame.front, paint, page);

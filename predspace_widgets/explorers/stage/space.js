@@ -12,8 +12,11 @@ export const HOME_DISTANCE = Math.hypot(1, 1.75, 0.96);
 export const STEEPEST = 1.5;
 /** Pixels around the box, for numbers and titles. */
 const SCENE_MARGIN = {left: 46, right: 38, top: 12, bottom: 26};
-export const TICK_FONT = `10px ${INK_FONT}`;
-export const TITLE_FONT = `12px ${INK_FONT}`;
+/** Of numbers and titles, in letters of at least so many pixels. */
+export function gridFonts(least = 0) {
+  const [tick, title] = [10, 12].map((size) => Math.max(size, least));
+  return {tick: `${tick}px ${INK_FONT}`, title: `${title}px ${INK_FONT}`, room: tick / 10};
+}
 export const AXES = ["x", "y", "z"];
 const CIVIDIS = [
   ..."00204c 002a66 00346e 273f6c 3c4a6b 4c556b 5b5f6d 686a70 757575".split(" "),
@@ -232,24 +235,24 @@ function gridLines(view, back, ticks) {
 }
 
 /** Where the numbers of an edge stand; only every second, third ... where there is no room for all. */
-function placeNumbers(edge, view, ticks, ctx) {
-  const widest = Math.max(0, ...ticks.map(({text}) => textWidth(ctx, text, TICK_FONT)));
-  const room = Math.abs(edge.ahead[0]) * (widest + 8) + Math.abs(edge.ahead[1]) * 14;
+function placeNumbers(edge, view, ticks, ctx, fonts) {
+  const widest = Math.max(0, ...ticks.map(({text}) => textWidth(ctx, text, fonts.tick)));
+  const room = Math.abs(edge.ahead[0]) * (widest + 8) + Math.abs(edge.ahead[1]) * 14 * fonts.room;
   const gap = edge.length / (view.box.high[edge.axis] - view.box.low[edge.axis]);
   const stride = ticks.length > 1 ? Math.ceil(room / (gap * (ticks[1].value - ticks[0].value))) : 1;
-  edge.room = 7 + Math.abs(edge.out[0]) * widest + Math.abs(edge.out[1]) * 10;
+  edge.room = 7 + Math.abs(edge.out[0]) * widest + Math.abs(edge.out[1]) * 10 * fonts.room;
   return ticks.filter((_, k) => k % stride === 0).map(({value, text}) => {
     const [x, y] = projectPoint(view, edge.point.map((at, axis) => (axis === edge.axis ? value : at)));
-    const width = textWidth(ctx, text, TICK_FONT);
-    const away = 6 + (Math.abs(edge.out[0]) * width + Math.abs(edge.out[1]) * 10) / 2;
-    return {text, ...textBox(x + edge.out[0] * away, y + edge.out[1] * away, width + 2, 11)};
+    const width = textWidth(ctx, text, fonts.tick);
+    const away = 6 + (Math.abs(edge.out[0]) * width + Math.abs(edge.out[1]) * 10 * fonts.room) / 2;
+    return {text, ...textBox(x + edge.out[0] * away, y + edge.out[1] * away, width + 2, 11 * fonts.room)};
   });
 }
 
 /** Where a title stands: along its edge, inside the canvas, never over another title. */
-function placeTitle(edge, text, others, view, ctx) {
+function placeTitle(edge, text, others, view, ctx, fonts) {
   const shown = shortenText(text, 40);
-  const width = textWidth(ctx, shown, TITLE_FONT);
+  const width = textWidth(ctx, shown, fonts.title);
   let angle = edge.length > 50 ? Math.atan2(edge.ahead[1], edge.ahead[0]) : 0;
   if (angle > Math.PI / 2) angle -= Math.PI;
   if (angle <= -Math.PI / 2 + 0.01) angle += Math.PI;
@@ -278,7 +281,7 @@ function touchesTitle(box, title) {
 }
 
 /** Everything of the empty box: lines, numbers and titles. */
-export function sceneGrid(view, layout, ctx) {
+export function sceneGrid(view, layout, ctx, fonts) {
   const {box} = view;
   const back = [0, 1, 2].map((axis) => (view.toward[axis] > 0 ? box.low : box.high)[axis]);
   const longest = Math.max(...box.half);
@@ -288,12 +291,12 @@ export function sceneGrid(view, layout, ctx) {
     return box.empty ? [] : niceTicks(box.low[axis], box.high[axis], count);
   });
   const edges = [0, 1, 2].map((axis) => outerEdge(axis, view, back));
-  const placed = edges.map((edge, axis) => placeNumbers(edge, view, edge.length > 30 ? ticks[axis] : [], ctx));
+  const placed = edges.map((edge, axis) => placeNumbers(edge, view, edge.length > 30 ? ticks[axis] : [], ctx, fonts));
   const titles = [];
   for (const axis of [2, 0, 1]) {
     const {title} = layout?.[`${AXES[axis]}axis`] ?? {};
     const text = decodePlain(title?.text ?? title);
-    if (text) titles.push(placeTitle(edges[axis], text, titles, view, ctx));
+    if (text) titles.push(placeTitle(edges[axis], text, titles, view, ctx, fonts));
   }
   const numbers = [];
   for (const number of placed.flat()) {

@@ -4,6 +4,7 @@ import { outlinesOf } from "./ellipses.js";
 const SPECTRUM_INK = "#1f2933"; // style.py: INK
 const OUTLINE = { 2: 49, 3: 33 }; // points of an outline
 const SPREAD = "spread of mean inpca "; // of a checkpoint: the error bar of its mean over seeds, on an axis
+const FAR = 2; // tables.py
 const ASCENDING = (one, other) => one - other;
 
 // Rows (Int32Array) of the checkpoints that are chosen; an error says which choice left none.
@@ -79,6 +80,7 @@ export class Tables {
       heads: () => this.heads(),
       runs: () => this.runs(),
       curves: () => this.curves(),
+      beyond: () => this.beyond(),
       axes: () => this.axes(),
       spectrum: () => this.spectrum(),
       ellipses: () => this.ellipses(2),
@@ -102,7 +104,15 @@ export class Tables {
       const ticks = { tickmode: "array", tickvals: names.map((_, place) => place), ticktext: names };
       return { title: "", ticks, range: [names.length - 0.5, -0.5] };
     }
-    return this.data.about.info[column] ?? { title: column };
+    const info = this.data.about.info[column] ?? { title: column };
+    return column === "length" && this.reach() ? { ...info, range: [0, this.reach()] } : info;
+  }
+
+  // Where the axis of lengths ends when a few runs went much farther than most; 0: it has room for all.
+  reach() {
+    const lengths = Float64Array.from(this.get("runs").column("length")).sort();
+    const within = lengths.filter((length) => length <= FAR * lengths[Math.ceil(0.75 * lengths.length) - 1]);
+    return within.length < lengths.length ? 1.25 * within.at(-1) : 0;
   }
 
   shown() {
@@ -258,6 +268,22 @@ export class Tables {
     return table(column, groups.map((places) => runs.curve[places[0]]));
   }
 
+  // Curves with a run whose length is past the axis, and the longest.
+  beyond() {
+    const [runs, reach, shown] = [this.get("runs"), this.reach(), this.shown()];
+    const longest = new Map();
+    runs.column("length").forEach((length, n) => {
+      if (reach && length > reach) longest.set(runs.curve[n], Math.max(length, longest.get(runs.curve[n]) ?? 0));
+    });
+    const curves = [...longest.keys()];
+    const columns = {
+      reach: curves.map(() => reach),
+      place: curves.map((curve) => shown.indexOf(curve)),
+      text: curves.map((curve) => `→ ${longest.get(curve).toFixed(1)}`),
+    };
+    return table((name) => columns[name], curves);
+  }
+
   axes() {
     const { own, together, eigenvalues } = this.picture;
     const columns = {
@@ -351,6 +377,7 @@ export class Tables {
       landmarks: () => this.picture.fromLandmarks(),
       thinned: () => this.thinning(),
       schedule: () => this.schedule(),
+      beyond: () => (this.reach() ? "→: the longest run there, past the axis." : ""),
     };
     return facts[name]();
   }

@@ -17,6 +17,18 @@ export function themed(part, theme) {
   return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, UNTOUCHED.includes(key) ? value : themed(value, theme)]));
 }
 
+// A figure, or a part of one, whose letters have so many pixels at least.
+export function readable(part, least) {
+  if (Array.isArray(part)) return typeof part[0] === "object" ? part.map((value) => readable(value, least)) : part;
+  if (part === null || typeof part !== "object" || ArrayBuffer.isView(part)) return part;
+  const larger = (key, value) => {
+    if (key === "meta") return value?.row_height ? { ...value, row_height: Math.max(value.row_height, 1.35 * least) } : value;
+    const font = readable(value, least);
+    return /font$/.test(key) && font?.size < least ? { ...font, size: least } : font;
+  };
+  return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, larger(key, value)]));
+}
+
 // What comes from data is no colour, whatever it looks like.
 const UNTOUCHED = ["customdata", "text", "ticktext", "name", "meta"];
 const KNOWN = { [DAY.ink]: NIGHT.ink, [DAY.muted]: NIGHT.muted, [DAY.grid]: NIGHT.grid, white: NIGHT.page };

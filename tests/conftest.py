@@ -1,9 +1,12 @@
-"""Settings that all tests share: how hypothesis searches, and in which order tests run."""
+"""Settings that all tests share: how hypothesis searches, and on how many threads matrices are multiplied."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 # No deadline, and no complaint about slow examples: the first call of a torch kernel is slow, and so is a busy machine.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "database": None, "print_blob": True}
@@ -14,6 +17,8 @@ settings.register_profile("fuzz", derandomize=False, max_examples=100, **_PATIEN
 settings.load_profile("same")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The notebooks first: they take minutes, and all other tests run beside them rather than before them."""
-    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_for_blas() -> Iterator[None]:
+    """Many small matrices: threads that wait for each other cost more than they compute. torch keeps its own."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield

@@ -73,7 +73,7 @@ def test_a_damaged_dataset_is_one_line_of_a_real_process(tmp_path: Path) -> None
     content[len(content) // 2] ^= 4
     damaged.write_bytes(content)
     command = [sys.executable, "-c", "from predspace_widgets.cli import main; main()", "info", str(damaged)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert re.fullmatch(r"error: .*'log_probs' cannot be read: Bad CRC-32 for file 'log_probs/c/0/3/0'\n", ended.stderr)
 
@@ -353,7 +353,7 @@ def test_sigterm_ends_a_recording_as_ctrl_c_does(tmp_path: Path, short_recipe: P
         assert process.poll() is None
         time.sleep(0.02)
     send(process.pid, signal.SIGTERM)
-    said = process.communicate(timeout=120)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode == 143
     assert "stopped: the same command goes on with the runs that are not finished" in said
     assert "Traceback" not in said

@@ -138,7 +138,7 @@ def test_figures_load_nothing() -> None:
         f"runpy.run_path({str(ROOT / 'docs' / 'kernel.py')!r})\n"
         "print(go.Figure(go.Scatter(y=[1, 2], name='</script>'))._repr_mimebundle_()['text/html'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.count("</script>") == 1
     assert "newPlot" in done.stdout
     assert "src=" not in done.stdout

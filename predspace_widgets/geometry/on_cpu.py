@@ -21,6 +21,7 @@ TILE = 160
 # interpreter, which starts one at a time, and blocks small enough for a shared cache.
 BLOCK_ELEMENTS = 64 * 160**2
 _CLASSES = 128  # summed at a time: rounding, mostly of one sign, grows with the length of a sum
+_AT_ONCE = 4  # samples, whose products of `_CLASSES` are added while they are in a cache
 _FEW = 4  # below so many, a product saves less than it costs to start it
 # In units of the last digit, what sums of n terms were off by, for 2 to 3,000 classes and 1 to 100 samples, was at most
 # this much and n / 6 in float64, sqrt(n) in float32; in the compiled loop, whose sums are short, no more than this.
@@ -119,14 +120,18 @@ def _overlap_blocks(p: NDArray[Any], q: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Overlaps (n, t, s) of two tiles of roots (N, t, C) and (N, s, C), n samples at a time, in one reused buffer."""
     n_samples, t, s = p.shape[0], p.shape[1], q.shape[1]
     block = max(1, min(n_samples, BLOCK_ELEMENTS // (t * s)))
-    buffer, product = np.empty((2, block, t, s), dtype=p.dtype)
+    buffer, product = np.empty((block, t, s), dtype=p.dtype), np.empty((_AT_ONCE, t, s), dtype=p.dtype)
     for start in range(0, n_samples, block):
-        n = min(block, n_samples - start)
-        left, right = p[start : start + n], q[start : start + n].transpose(0, 2, 1)
-        overlap = np.matmul(left[:, :, :_CLASSES], right[:, :_CLASSES], out=buffer[:n])
-        for c in range(_CLASSES, p.shape[2], _CLASSES):
-            overlap += np.matmul(left[:, :, c : c + _CLASSES], right[:, c : c + _CLASSES], out=product[:n])
-        yield overlap
+        overlaps = buffer[: n_samples - start]
+        for k in range(0, len(overlaps), _AT_ONCE):
+            overlap = overlaps[k : k + _AT_ONCE]
+            few = slice(start + k, start + k + len(overlap))
+            left, right = p[few], q[few].transpose(0, 2, 1)
+            np.matmul(left[:, :, :_CLASSES], right[:, :_CLASSES], out=overlap)
+            for c in range(_CLASSES, p.shape[2], _CLASSES):
+                part = slice(c, c + _CLASSES)
+                overlap += np.matmul(left[:, :, part], right[:, part], out=product[: len(overlap)])
+        yield overlaps
 
 
 def _sum_log_overlaps(p: NDArray[Any], q: NDArray[Any]) -> Array:

@@ -111,7 +111,7 @@ def _drawn(differ: xr.Dataset) -> NDArray[np.intp]:
 
 def _layout(differ: xr.Dataset, order: NDArray[np.intp]) -> dict[str, Any]:
     if len(order) <= _MOST_NAMED:
-        places, numbers = np.arange(len(order)).tolist(), [str(n + 1) for n in range(len(order))]
+        places, numbers = [float(n) for n in range(len(order))], [str(n + 1) for n in range(len(order))]
         after = [f" {number}" for number in numbers]
         names, roomier = names_on_axis(differ["other"].values[order].tolist(), _LETTERS, after=after)
     else:

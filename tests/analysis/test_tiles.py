@@ -46,8 +46,14 @@ def strips(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return computed
 
 
-@pytest.mark.parametrize("metric", ["bhattacharyya", "great_circle", "symmetric_kl", "euclidean"])
-@pytest.mark.parametrize("strip_bytes", [1, STRIPS_OF_5, 2**20])
+@pytest.mark.parametrize(
+    ("metric", "strip_bytes"),
+    [
+        ("bhattacharyya", 1),
+        *((metric, STRIPS_OF_5) for metric in ("bhattacharyya", "great_circle", "symmetric_kl", "euclidean")),
+        ("bhattacharyya", 2**20),
+    ],
+)
 def test_the_distances_are_those_in_memory(
     metric: Any, strip_bytes: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,7 +203,7 @@ def test_a_call_goes_on_wherever_one_was_killed(path: Path, strips: list[tuple[i
     for kill_at in (1, 9, 16, 22):  # while it sets up, in a tile, when one is noted as done
         process = forks.Process(target=save_tiles, args=(data, path, kill_at), daemon=True)
         process.start()
-        process.join(60)
+        process.join(300)
         assert process.exitcode == -signal.SIGKILL
         found = open_trajectories(data).predspace.save_distances(path, show_progress=False)
         np.testing.assert_array_equal(found, whole)

@@ -38,6 +38,11 @@ socket.socket.connect = _refusing(socket.socket.connect)
 socket.socket.connect_ex = _refusing(socket.socket.connect_ex)
 """
 
+_IS_CONNECTED = """(path) => {
+  const { context, sessionContext } = jupyterapp.shell.currentWidget ?? {};
+  return context?.path === path && sessionContext?.session?.kernel?.connectionStatus === "connected";
+}"""
+
 _ASK = """async (expression) => {
   const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
   const { done } = kernel.requestExecute({ code: "", user_expressions: { it: expression }, store_history: false });
@@ -61,12 +66,15 @@ class Notebook:
 
     def __init__(self, page: Page, address: str, path: Path, face: str = "lab") -> None:
         self.page, self.address, self.path = page, address, path
-        place = f"lab/workspaces/{uuid.uuid4().hex}/tree" if face == "lab" else face
-        page.goto(f"{address}/{place}/{path.name}")
+        if page.url.startswith(f"{address}/lab/"):  # JupyterLab is there: as by a double click in its list of files
+            open_it = "async (path) => void (await jupyterapp.commands.execute('docmanager:open', { path }))"
+            page.evaluate(open_it, path.name)
+        else:
+            place = f"lab/workspaces/{uuid.uuid4().hex}/tree" if face == "lab" else face
+            page.goto(f"{address}/{place}/{path.name}")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-cell')")
-        connected = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
-        page.wait_for_function(f"window.{connected}")
+        page.wait_for_function(_IS_CONNECTED, arg=path.name)
 
     def run(self, *numbers: int) -> None:
         """Run some cells."""
@@ -82,7 +90,7 @@ class Notebook:
     def run_all(self, seconds: float = 900) -> None:
         """Run all cells, as the menu does; it ends at the first that fails."""
         run = "jupyterapp.commands.execute('notebook:run-all-cells')"
-        self.page.evaluate(f"() => {{ {run}.finally(() => (window.isRun = true)); }}")
+        self.page.evaluate(f"() => {{ window.isRun = false; {run}.finally(() => (window.isRun = true)); }}")
         self.page.wait_for_function("window.isRun", timeout=1000 * seconds)
 
     def ask(self, expression: str) -> Any:
@@ -98,8 +106,8 @@ class Notebook:
         return nbformat.read(self.path, as_version=4)
 
     def end(self) -> None:
-        """Leave the page, and end all kernels: or the next notebook finds an old module of the stage."""
-        self.page.goto("about:blank")
+        """Close it, where it is still open, whatever is not saved, and end all kernels."""
+        self.page.evaluate("globalThis.jupyterapp?.shell.currentWidget?.dispose()")
         with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
             kernels = [kernel["id"] for kernel in json.load(answer)]
         for kernel in kernels:

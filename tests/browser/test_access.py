@@ -107,6 +107,7 @@ def test_files_and_films_are_saved(stage: Stage, what: str) -> None:
 def test_markup_that_got_in_would_not_run(browser: Browser, address: str) -> None:
     """The policy is the second wall: here the first one is broken on purpose."""
     context = browser.new_context()
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto(address)
     log_in(page)

@@ -17,6 +17,7 @@ from predspace_widgets.explorers.explorer import Explorer
 from predspace_widgets.trajectories import open_trajectories, save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 from predspace_widgets.views import VIEWS
+from predspace_widgets.views.style import short_names
 from tests.browser.conftest import Stage, at_rest, opened
 from tests.views.conftest import with_recipe
 
@@ -328,7 +329,9 @@ def test_the_table_behind_a_figure_has_the_numbers_of_python(stage: Stage, explo
         assert names[: len(first)] == first
         assert names[-2:] == ["row", "run"]
         places = explorer.session.analysis.curve_numbers[wanted["row"].iloc[: len(rows)]]
-        assert shown["curve"].tolist() == [explorer.session.analysis.curve_names[place] for place in places]
+        short = short_names(explorer.session.analysis.curve_names)
+        assert shown["curve"].tolist() == [short[place] for place in places]
+        assert LONG in set(shown["task"])  # whole
         names.remove("curve")
     assert set(names) <= set(wanted.columns) | {"row"}
     for name in names:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nbformat import NotebookNode
+from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import Stage
+from tests.browser.conftest import Stage, opened
 from tests.browser.jupyter import Notebook, n_colours, until
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
@@ -17,6 +18,13 @@ WIDGET, FIGURE = "application/vnd.jupyter.widget-view+json", "application/vnd.pl
 # The curves of all explorers of a kernel.
 ALL_CURVES = """[sorted(widget._state.curves) for widget in __import__("ipywidgets").widgets.widget._instances.values()
  if hasattr(widget, "_state")]"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One JupyterLab for all, which open there one after the other."""
+    with opened(browser) as page:
+        yield page
 
 
 def outputs_of(saved: NotebookNode) -> list[NotebookNode]:

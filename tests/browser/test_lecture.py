@@ -37,14 +37,23 @@ def file(explorer: Explorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return explorer.save(tmp_path_factory.mktemp("file") / "talk.html")
 
 
-@pytest.fixture
-def talk(browser: Browser, file: Path) -> Iterator[Stage]:
+@pytest.fixture(scope="module")
+def shared(browser: Browser, file: Path) -> Iterator[Stage]:
     """The talk from a disk, without a network; nothing plays by itself."""
     with opened(browser, reduced_motion="reduce", viewport=LARGE) as page:
         page.context.set_offline(True)
         page.add_init_script(LETTERS)
         page.goto(file.as_uri())
         yield Stage(page)
+
+
+@pytest.fixture
+def talk(shared: Stage) -> Stage:
+    """At its first scene; each test leaves it on."""
+    shared.page.set_viewport_size(LARGE)  # type: ignore[arg-type]
+    shared.page.mouse.move(2, 2)
+    shared.page.keyboard.press("1")
+    return shared.drawn()
 
 
 def at(stage: Stage) -> str:
@@ -199,6 +208,9 @@ def test_escape_gives_back_what_was_there_before(talk: Stage, explorer: Explorer
         assert page.url == address
     page.keyboard.press("p")
     assert at(talk) == "4 / 6"  # where it was left
+    page.keyboard.press("Escape")
+    talk.set(**explorer.state.defaults())
+    page.keyboard.press("p")
 
 
 def test_letters_in_a_field_are_letters(talk: Stage) -> None:

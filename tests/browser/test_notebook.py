@@ -117,6 +117,7 @@ def test_a_picture_stays_in_a_saved_notebook(
 
     # Opened again, without running it.
     notebook.end()
+    page.goto("about:blank")
     again = open_notebook(notebook.path)
     assert again.ask("1") == 1
     expect(still).to_be_visible()

@@ -59,7 +59,7 @@ def recording(tmp_path: Path) -> Iterator[tuple[Recorder, Session]]:
     following.stop()
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+def until(condition: Callable[[], Any], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "this does not come"
@@ -314,7 +314,7 @@ def test_an_endless_iterator_is_stopped_and_closed(base: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="follows something already"):
         explorer.follow(walk(1))
     explorer.stop()
-    assert closed.wait(10)
+    assert closed.wait(60)
     assert "stopped" in told(explorer.session)
 
 

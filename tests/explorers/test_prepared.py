@@ -135,5 +135,5 @@ print(Prepared({str(tmp_path / "cache")!r}, random_trajectories(n_checkpoints=2)
 """
     command = [sys.executable, "-c", program]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate(timeout=120)[0] for process in processes] == ["{'a': 1}\n"] * 2
+    assert [process.communicate(timeout=300)[0] for process in processes] == ["{'a': 1}\n"] * 2
     assert (tmp_path / "measured").read_text() == "once\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import re
 from pathlib import Path
@@ -130,7 +131,9 @@ def test_a_stage_saves_its_scenes_and_nothing_else(analysis: Analysis) -> None:
     good = [{"say": "Red.", "settings": {"curves": ["red"]}}]
     message, content = answer_to({"kind": "save", "choices": {}, "scenes": good}, session)
     assert message == {"bytes": True}
-    assert content is not None
+    [payload] = re.findall(rb'id="predspace-payload">([^<]+)<', content or b"")
+    about, _ = unpack(gzip.decompress(base64.b64decode(payload)))
+    assert about["scenes"] == read(good, analysis)
     message, content = answer_to({"kind": "save", "choices": {}, "scenes": [{"say": 1}]}, session)
     assert (message, content) == ({"error": "scene 1: say is a text, not 1: put it between quotes"}, None)
     few = [{"say": "Some samples.", "settings": {"samples": {"rows": [1, 2, 3]}}}]

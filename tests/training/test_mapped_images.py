@@ -116,10 +116,10 @@ def read_all(root: Path, results: Any, go_on: Any) -> None:
     train, _ = load_split(settings)
     for start in range(0, len(train), 20):
         train.tensor(slice(start, start + 20))
-    go_on.wait(60)  # until both have read
+    go_on.wait(300)  # until both have read
     [part] = [part for part in psutil.Process().memory_maps() if "/train-160px-" in part.path]
     results.put([number / 2**20 for number in (part.rss, part.private_clean + part.private_dirty, part.pss)])
-    go_on.wait(60)
+    go_on.wait(300)
 
 
 def test_processes_share_them(tmp_path: Path) -> None:
@@ -129,11 +129,11 @@ def test_processes_share_them(tmp_path: Path) -> None:
     processes = [FORKS.Process(target=read_all, args=(tmp_path, results, go_on), daemon=True) for _ in range(2)]
     for process in processes:
         process.start()
-    for there, own, share in [results.get(timeout=60) for _ in processes]:
+    for there, own, share in [results.get(timeout=300) for _ in processes]:
         assert there > 29
         assert own < 1
         assert share < 20
     for process in processes:
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0
     assert len(files_of(tmp_path)) == 2  # decoded by one of them, the training part and the other

@@ -633,7 +633,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str
     folder = tmp_path_factory.mktemp("ranks")
     command = [sys.executable, "-c", RANK, str(folder)]
     processes = [subprocess.Popen([*command, str(rank)]) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
     return folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 

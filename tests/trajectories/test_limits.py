@@ -186,7 +186,7 @@ print(json.dumps([said, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
     # A process of its own that another one starts: a child counts the memory of its parent as its own.
     shell = ["/bin/sh", "-c", '"$@" & wait $!', "sh", sys.executable, "-c", program, *expected]
-    done = subprocess.run(shell, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=300, check=True)
     said, kilobytes = json.loads(done.stdout)
     for path, says in expected.items():
         assert says in said[path], path

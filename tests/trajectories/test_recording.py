@@ -117,7 +117,7 @@ def test_sigterm_closes_a_recording(tmp_path: Path) -> None:
     assert process.stdout.readline() == b"recorded\n"
     assert recording_at(path) == "recording"
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 143
     assert recording_at(path) == "ended"
     assert open_trajectories(path).sizes["checkpoint"] >= 1

@@ -114,7 +114,7 @@ def killed(target: Any, *arguments: Any, after: float | None = None) -> None:
     if after is not None:
         time.sleep(after)
         process.kill()
-    process.join(60)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -189,19 +189,20 @@ def test_something_is_there_while_processes_replace_it(tmp_path: Path) -> None:
     processes = [FORKS.Process(target=replace_for_ever, args=(path, seed), daemon=True) for seed in range(3)]
     for process in processes:
         process.start()
-    seen = set()
+    seen, changes = 0, 0
     try:
-        until = time.monotonic() + 20.0
-        while len(seen) < 30 and time.monotonic() < until:
+        until = time.monotonic() + 300
+        while changes < 30 and time.monotonic() < until:
             folder = os.open(path, os.O_RDONLY)  # one of them, whatever takes its place now
-            seen.add(os.fstat(folder).st_ino)
+            before, seen = seen, os.fstat(folder).st_ino
+            changes += seen != before
             os.close(folder)
         assert all(process.is_alive() for process in processes)
     finally:
         for process in processes:
             process.kill()
             process.join()
-    assert len(seen) > 2
+    assert changes > 2
     assert len(content(path)) in (1, 20)
 
 
@@ -245,7 +246,7 @@ from predspace_widgets.trajectories import save_trajectories
 from predspace_widgets.trajectories.testing import random_trajectories
 path, rooms = sys.argv[1], sys.argv[2:]
 disk = os.path.dirname(path)
-large = random_trajectories(n_samples=400, n_classes=10, n_checkpoints=50, seed=1)
+large = random_trajectories(n_samples=100, n_classes=10, n_checkpoints=50, seed=1)
 for room in map(int, rooms):
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     with open(disk + "/fill", "wb") as file:
@@ -264,7 +265,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_old_and_nothing_else(small_disk
     old = save_trajectories(random_trajectories(n_samples=5), small_disk / f"it{kind}")
     rooms = [0, 4096, 40_000, 40_000, 150_000, 250_000]  # bytes; it needs more
     done = subprocess.run(
-        [sys.executable, "-c", FILL, str(old), *map(str, rooms)], capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", FILL, str(old), *map(str, rooms)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr  # a crash at the end of the process, too, would be seen here
     for line in done.stdout.splitlines():

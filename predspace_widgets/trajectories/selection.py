@@ -207,6 +207,9 @@ def _of_curves(ds: xr.Dataset, curves: Collection[CurveKey]) -> NDArray[np.bool_
     """Which checkpoints (T,) are of one of some curves."""
     if not curves:
         raise EmptySelectionError("no curve is chosen: choose at least one")
+    label = curves if isinstance(curves, str) else next((curve for curve in curves if isinstance(curve, str)), None)
+    if label is not None:
+        raise ValueError(f"curves of a selection come as ((task, method), ...), not by their labels, such as {label!r}")
     # One pass over the names, however many curves there are.
     keys = curve_keys(ds)
     known = dict.fromkeys(keys)

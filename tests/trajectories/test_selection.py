@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,6 +148,12 @@ def test_an_empty_choice_says_why(selection: Selection, message: str) -> None:
         selection.rows(TRAININGS)
     assert str(raised.value) == message
     assert isinstance(raised.value, ValueError)
+
+
+@pytest.mark.parametrize("curves", ["red", ("red", "blue")])
+def test_labels_are_no_curves(curves: Any) -> None:
+    with pytest.raises(ValueError, match=r"\(\(task, method\), ...\), not by their labels, such as 'red'"):
+        Selection(curves=curves).rows(TRAININGS)
 
 
 @pytest.mark.parametrize("epochs", [None, (0.0, 10.0), (-5.0, 100.0)])

@@ -83,7 +83,11 @@ print("predspace_widgets.accessor" in sys.modules, hasattr(xr.Dataset, "predspac
         [sys.executable, "-W", "error::FutureWarning", "-c", code, tmp_path], capture_output=True, text=True, cwd=ROOT
     )
     assert done.stdout.splitlines() == ["broken", "<class 'int'>", "False True"], done.stderr
-    assert printed("import xarray, predspace_widgets; print(hasattr(xarray.Dataset, 'predspace'))") == "True"
+    for code in (
+        "import xarray, predspace_widgets",
+        "import importlib, predspace_widgets; importlib.reload(predspace_widgets); import xarray",
+    ):
+        assert printed(f"{code}; print(hasattr(xarray.Dataset, 'predspace'))") == "True"
 
 
 def test_all_public_names_are_there_and_no_others() -> None:

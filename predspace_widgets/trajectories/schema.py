@@ -395,7 +395,7 @@ def _probability_checks(probs: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
         off = np.abs(probs.sum(axis=-1, dtype=np.float64) - 1)
     return {
         "'probs' is not finite (NaN or infinity)": ~finite,
-        "'probs' is negative": finite & negative,
+        "'probs' is negative (logits need a softmax first)": finite & negative,
         "rows of 'probs' do not sum to 1": finite & ~negative & (off > ROW_SUM_TOLERANCE),
     }
 

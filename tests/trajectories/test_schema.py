@@ -398,7 +398,7 @@ def test_samples_without_ids_are_named_by_number() -> None:
 # -- probabilities ----------------------------------------------------------------------------------------------------
 
 NOT_FINITE = "'probs' is not finite (NaN or infinity)"
-NEGATIVE = "'probs' is negative"
+NEGATIVE = "'probs' is negative (logits need a softmax first)"
 WRONG_SUM = "rows of 'probs' do not sum to 1"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,7 @@ def test_all_public_names_are_there_and_no_others() -> None:
     """As tab completion shows them, and as they are asked for."""
     assert {*pw.__all__} == {name for name in dir(pw) if not name.startswith("_")}
     assert all(getattr(pw, name) is not None for name in pw.__all__)
+    assert pw.__version__ == version("predspace-widgets")
     with pytest.raises(AttributeError, match="No predspace_widgets attribute nothing"):
         pw.nothing  # noqa: B018
 

@@ -6,11 +6,22 @@
 (3,)
 """
 
+from typing import Any
+
 import lazy_loader
 
 from predspace_widgets.register import register_accessor
 
 # All comes when it is used: xarray, numba, scipy, dask, zarr, pandas, ipywidgets. The names are in __init__.pyi.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_come, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    return _come(name)
+
 
 register_accessor()

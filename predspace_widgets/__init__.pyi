@@ -15,3 +15,5 @@ from .trajectories import open_trajectories as open_trajectories
 from .trajectories import save_trajectories as save_trajectories
 from .trajectories import sloppy_family as sloppy_family
 from .trajectories import validate as validate
+
+__version__: str

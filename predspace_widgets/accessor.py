@@ -90,6 +90,9 @@ class PredspaceAccessor:
             There is no such attribute, or `epochs` is no pair.
         """
         chosen = {**(where or {}), **attributes}
+        for name in chosen:
+            if name in ("task", "method", "seed", "epoch"):
+                raise ValueError(f"checkpoints are chosen by {name}s=..., not by {name}=...")
         selection = Selection(
             None if tasks is None else _several(tasks),
             None if methods is None else _several(methods),
@@ -221,7 +224,7 @@ class PredspaceAccessor:
         >>> random_trajectories().predspace.inpca(bootstrap=20, over="seeds").spread.sizes
         Frozen({'checkpoint': 48, 'component': 3})
         """
-        n_checkpoints = self._ds.sizes["checkpoint"]
+        n_checkpoints = self.analysis.ds.sizes["checkpoint"]
         if not 1 <= n_components <= n_checkpoints:
             raise ValueError(f"n_components={n_components}: {n_checkpoints} checkpoints have 1 to {n_checkpoints} axes")
         from predspace_widgets.analysis import uncertainty  # late: it brings scikit-learn along

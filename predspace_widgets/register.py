@@ -51,7 +51,7 @@ class _BesideXarray(MetaPathFinder):
         loader, execute = spec.loader, spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            del loader.exec_module  # type: ignore[method-assign]  # xarray keeps its loader as it was
+            vars(loader).pop("exec_module", None)  # xarray keeps its loader as it was, whoever else waited for it
             execute(module)
             _register()
 

@@ -184,6 +184,8 @@ def test_select_names_what_it_does_not_know() -> None:
         two_runs().predspace.select(tasks=["mauve"])
     with pytest.raises(EmptySelectionError):
         two_runs().predspace.select(epochs=(7, 8))
+    with pytest.raises(ValueError, match="checkpoints are chosen by tasks="):
+        two_runs().predspace.select(task="animals")
 
 
 def test_select_takes_any_collection_of_names() -> None:

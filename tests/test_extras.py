@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -83,13 +84,18 @@ print("predspace_widgets.accessor" in sys.modules, hasattr(xr.Dataset, "predspac
         [sys.executable, "-W", "error::FutureWarning", "-c", code, tmp_path], capture_output=True, text=True, cwd=ROOT
     )
     assert done.stdout.splitlines() == ["broken", "<class 'int'>", "False True"], done.stderr
-    assert printed("import xarray, predspace_widgets; print(hasattr(xarray.Dataset, 'predspace'))") == "True"
+    for code in (
+        "import xarray, predspace_widgets",
+        "import importlib, predspace_widgets; importlib.reload(predspace_widgets); import xarray",
+    ):
+        assert printed(f"{code}; print(hasattr(xarray.Dataset, 'predspace'))") == "True"
 
 
 def test_all_public_names_are_there_and_no_others() -> None:
     """As tab completion shows them, and as they are asked for."""
     assert {*pw.__all__} == {name for name in dir(pw) if not name.startswith("_")}
     assert all(getattr(pw, name) is not None for name in pw.__all__)
+    assert pw.__version__ == version("predspace-widgets")
     with pytest.raises(AttributeError, match="No predspace_widgets attribute nothing"):
         pw.nothing  # noqa: B018
 

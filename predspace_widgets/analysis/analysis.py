@@ -44,6 +44,7 @@ from predspace_widgets.trajectories.selection import (
     CurveKey,
     EmptySelectionError,
     Selection,
+    pair_of,
     rows_of_runs,
 )
 
@@ -517,6 +518,8 @@ class Analysis:
                 runs.append(rows)
         of_sides = [tuple(places_of[int(rows[0])] for rows in side.seeds) for side in (one, other)]
         sides = Sides(len(one.runs), len(other.runs), *of_sides)
+        if progress_range is not None:
+            progress_range = pair_of("progress_range", progress_range)
         places = self.measured.places(runs, metric, n_points, progress_range)
         compared = self._selections.get(
             ("comparison", *map(digest, runs), sides, metric, n_points, progress_range),

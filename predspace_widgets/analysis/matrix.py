@@ -37,7 +37,7 @@ from predspace_widgets.geometry.floor import (
 )
 from predspace_widgets.geometry.geodesic import ProgressMetric
 from predspace_widgets.geometry.probabilities import Array
-from predspace_widgets.trajectories.selection import Selection, checked_selection
+from predspace_widgets.trajectories.selection import Selection, checked_selection, pair_of
 
 #: Leaves of a tree that are put into their best order; more would take too long.
 _MOST_IN_BEST_ORDER = 300
@@ -123,6 +123,8 @@ def matrix(
     analysis.measured.check_predictions()
     selection = checked_selection(selection)
     rows = selection.rows(analysis.ds)
+    if progress_range is not None:
+        progress_range = pair_of("progress_range", progress_range)
 
     def compute() -> xr.Dataset:
         members = members_to_compare(analysis, selection, by)

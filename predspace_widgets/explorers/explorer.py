@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from predspace_widgets.analysis import Analysis, analysis_of
+from predspace_widgets.explorers.choices import READERS
 from predspace_widgets.explorers.live import Following, follow_snapshots, follow_source, follow_store
 from predspace_widgets.explorers.scenes import scenes_of
 from predspace_widgets.explorers.session import Session
@@ -98,9 +99,8 @@ class Explorer:
         if isinstance(data, list | tuple):
             data = join(data)
         if not isinstance(data, xr.Dataset | Analysis):
-            raise TypeError(
-                f"an explorer shows a trajectories dataset, not a {type(data).__name__}: see pw.make_trajectories"
-            )
+            see = "pw.open_trajectories" if isinstance(data, str | Path) else "pw.make_trajectories"
+            raise TypeError(f"an explorer shows a trajectories dataset, not a {type(data).__name__}: see {see}")
         analysis = data if isinstance(data, Analysis) else analysis_of(data)
         if state is None:
             state = ExplorerState(analysis, **choices)
@@ -113,6 +113,16 @@ class Explorer:
         if scenes is not None:
             self.session.scenes = scenes_of(scenes, analysis, self.session.views)
         self.following: Following | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in (*READERS, "tasks", "methods"):
+            raise AttributeError(f"choices are set through the state: explorer.state.{name} = ...")
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "an explorer is not copied or pickled: pw.Explorer(ds, **explorer.settings()) is another with its choices"
+        )
 
     # -- choices and what is selected ----------------------------------------------------------------------------------
 

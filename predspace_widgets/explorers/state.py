@@ -113,6 +113,11 @@ class ExplorerState(param.Parameterized):
         self.param.watch(self._keep_frozen, ["axes_fitted_on", "frozen"])
         self.param.update(**self._read_all(choices))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name.startswith("_") or name in ("analysis", "known") or hasattr(type(self), name)):
+            raise AttributeError(unknown_name(name, [*READERS, *_WAYS_TO_CURVES]))
+        super().__setattr__(name, value)
+
     # -- what there is to choose from ----------------------------------------------------------------------------------
 
     def _learn(

@@ -21,6 +21,10 @@ TILE = 2048
 
 def check_device(device: str) -> None:
     """Raise RuntimeError if a device is not there."""
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise RuntimeError(f"no device {device!r}: choose 'cpu' or 'cuda'") from None
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"device {device!r} is not there: torch sees no CUDA on this machine; use device='cpu'")
 

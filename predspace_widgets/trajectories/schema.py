@@ -121,6 +121,9 @@ def find_problems(ds: xr.Dataset, *, values: bool = True, on_disk: bool = False)
     on_disk : bool
         Whether this is how it lies on disk, where `log_probs` may stand in the place of `probs`.
     """
+    names = [name for name in ("run", "sample", "class") if name in ds.variables and ds[name].dtype.kind == "T"]
+    if names:  # numpy makes no plain text of it
+        return [f"{', '.join(names)}: text as xr.open_zarr reads it, open the dataset with pw.open_trajectories"]
     predictions = predictions_name(ds) if on_disk else "probs"
     names = _known(ds, predictions)
     faulty = {name: problem for name in names if (problem := _problem_of_variable(ds, name))}
@@ -395,7 +398,7 @@ def _probability_checks(probs: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
         off = np.abs(probs.sum(axis=-1, dtype=np.float64) - 1)
     return {
         "'probs' is not finite (NaN or infinity)": ~finite,
-        "'probs' is negative": finite & negative,
+        "'probs' is negative (logits need a softmax first)": finite & negative,
         "rows of 'probs' do not sum to 1": finite & ~negative & (off > ROW_SUM_TOLERANCE),
     }
 

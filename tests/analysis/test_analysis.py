@@ -481,6 +481,7 @@ def test_several_comparisons_share_a_range(analysis: Analysis) -> None:
     np.testing.assert_allclose(result["progress"].values, np.linspace(*shared, 7))
     with pytest.raises(ValueError, match="which all runs cover"):
         analysis.comparison("red", "blue", progress_range=(0, 1))
+    assert analysis.comparison("red", "blue", n_points=7, progress_range=[*shared]).identical(result)
 
 
 def test_the_selection_chooses_seeds_and_epochs_of_both_curves(analysis: Analysis) -> None:

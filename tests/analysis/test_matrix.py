@@ -73,7 +73,7 @@ def test_relabellings_that_are_drawn_are_told_from_few_runs() -> None:
 
 
 def test_a_curve_that_is_left_out_is_in_no_family() -> None:
-    differ = TRAININGS.predspace.matrix(n_points=5, progress_range=(0.2, 0.4))
+    differ = TRAININGS.predspace.matrix(n_points=5, progress_range=[0.2, 0.4])
     assert differ.compared.values.tolist() == [True, True, False]
     assert np.isfinite(differ.p_holm).sum() == 2
     xr.testing.assert_equal(differ.p_holm.drop_vars("curve"), differ.p_value.drop_vars("curve"))

@@ -141,6 +141,8 @@ def test_distances_that_do_not_fit_in_memory(path: Path, monkeypatch: pytest.Mon
 def test_a_device_that_is_not_there(path: Path) -> None:
     with pytest.raises(RuntimeError, match="torch sees no CUDA"):
         distances(path, device="cuda:99")
+    with pytest.raises(RuntimeError, match="no device 'gpu': choose 'cpu' or 'cuda'"):
+        distances(path, device="gpu")
 
 
 # -- kept -------------------------------------------------------------------------------------------------------------

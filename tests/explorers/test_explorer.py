@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,11 @@ def test_views_are_chosen_and_ordered(ds: xr.Dataset) -> None:
         (lambda ds: Explorer(ds, tasks=["mauve"]), ValueError, "no task 'mauve' in this dataset; it has red, green, b"),
         (lambda ds: Explorer(ds, color_by="mood"), ValueError, "color_by must be 'curve', 'epoch'"),
         (lambda ds: Explorer(ds["probs"].values), TypeError, "not a ndarray: see pw.make_trajectories"),
+        (lambda ds: Explorer("mine.zarr"), TypeError, "not a str: see pw.open_trajectories"),
+        (lambda ds: setattr(Explorer(ds), "color_by", "epoch"), AttributeError, r"explorer.state.color_by = \.\.\."),
+        (lambda ds: setattr(Explorer(ds), "tasks", "red"), AttributeError, r"explorer.state.tasks = \.\.\."),
+        (lambda ds: setattr(Explorer(ds).state, "color", "epoch"), AttributeError, "'color', did you mean 'color_by'"),
+        (lambda ds: pickle.dumps(Explorer(ds)), TypeError, "an explorer is not copied or pickled"),
         (lambda ds: Explorer({"a": ds}), TypeError, "an explorer shows a trajectories dataset, not a dict"),
         (lambda ds: Explorer(xr.Dataset()), ValueError, "variable 'run' .* is missing"),
     ],

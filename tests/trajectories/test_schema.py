@@ -398,7 +398,7 @@ def test_samples_without_ids_are_named_by_number() -> None:
 # -- probabilities ----------------------------------------------------------------------------------------------------
 
 NOT_FINITE = "'probs' is not finite (NaN or infinity)"
-NEGATIVE = "'probs' is negative"
+NEGATIVE = "'probs' is negative (logits need a softmax first)"
 WRONG_SUM = "rows of 'probs' do not sum to 1"
 
 
@@ -614,3 +614,10 @@ def test_the_error_is_a_value_error_that_says_what_it_is_about() -> None:
 def test_many_classes_in_float16_are_valid() -> None:
     probs = random_probs(3, 20, 1000, sharpness=0.05).astype(np.float16)
     assert find_problems(make_trajectories(probs, np.arange(20), task="many", epoch=[0, 1, 2])) == []
+
+
+def test_text_as_xarray_reads_it_from_zarr() -> None:
+    ds = geodesic_run()
+    text = ds["run"].astype(np.dtypes.StringDType())
+    with pytest.raises(TrajectoriesError, match=r"run: text as xr\.open_zarr reads it"):
+        validate(ds.assign_coords(run=text))

@@ -730,7 +730,7 @@ def test_every_problem_of_a_file_is_named(kind: str, tmp_path: Path) -> None:
     assert raised.value.problems == [
         "'label' must lie in [0, 3): sample s2 has 7",
         "'probs' is not finite (NaN or infinity) at checkpoint 0 (run 'A', epoch 0), sample s1",
-        "'probs' is negative at checkpoint 5 (run 'B', epoch 0.5), sample s4",
+        "'probs' is negative (logits need a softmax first) at checkpoint 5 (run 'B', epoch 0.5), sample s4",
     ]
 
 

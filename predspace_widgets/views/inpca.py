@@ -104,7 +104,7 @@ def _line(color: str, width: float, dash: str) -> dict[str, Any]:
 
 def _colored(in_space: bool, said: str) -> dict[str, Any]:
     """Checkpoints on a scale of colours from the lowest to the highest value of all, or with a colour for each text."""
-    bar = {"title": {"side": "top"}, "thickness": 12, "len": 0.7, "outlinewidth": 0}
+    bar = {"title": {"side": "top", "font": {"size": 13}}, "tickfont": {"size": 12}, "thickness": 12, "len": 0.7, "outlinewidth": 0}
     return {
         "mode": "markers",
         "marker": {

@@ -72,7 +72,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     if "floor" in comparison:
         data.append(_floor(comparison))
         highest = max(highest, float(comparison["floor"].max()))
-        written.append(f"chance between seeds {about['floor_mean_distance']:.3f}")
+        written.append(f"dotted: chance between seeds {about['floor_mean_distance']:.3f}")
     layout = common_layout(
         xaxis=axis("progress from ignorance to truth", range=[0, 1]),
         yaxis=axis("Bhattacharyya<br>distance", range=[0, 1.6 * highest or 1.0]),  # room for what is written

@@ -53,7 +53,7 @@ def _marks(place: dict[str, str], when: When, panel: str = "") -> list[Mark]:
         for share, bars in _WIDTHS
     ]
     marks += [
-        mark("values", "checkpoints", _colored(in_space, said), {"coloring": (coloring,)}, **_VALUES)
+        mark("values", "checkpoints", _colored(in_space, said, scale=not panel), {"coloring": (coloring,)}, **_VALUES)
         for coloring, said in (("number", "<br>%{marker.color:.3g}"), ("text", ""))
     ]
     marks.append(_outlines(place, {**when, **_WITH_BARS}, kind))
@@ -102,15 +102,22 @@ def _line(color: str, width: float, dash: str) -> dict[str, Any]:
     return {"mode": "lines", "line": {"color": color, "width": width, "dash": dash}, **_SILENT}
 
 
-def _colored(in_space: bool, said: str) -> dict[str, Any]:
+def _colored(in_space: bool, said: str, *, scale: bool) -> dict[str, Any]:
     """Checkpoints on a scale of colours from the lowest to the highest value of all, or with a colour for each text."""
-    bar = {"title": {"side": "top"}, "thickness": 12, "len": 0.7, "outlinewidth": 0}
+    bar = {
+        "title": {"side": "top", "font": {"size": 13}},
+        "tickfont": {"size": 12},
+        "thickness": 12,
+        "len": 0.7,
+        "outlinewidth": 0,
+    }
     return {
         "mode": "markers",
         "marker": {
             "size": 4 if in_space else 6,
             "colorscale": COLOR_SCALE,
             "colorbar": bar,
+            **({} if scale else {"showscale": False}),  # of panels side by side the first has it
             "column": "{color}",
         },
         "hovertemplate": f"seed %{{customdata[0]}}, epoch %{{customdata[1]:.3g}}{said}<extra></extra>",
@@ -155,7 +162,7 @@ def _layout_in_space() -> dict[str, Any]:
 def _layout_in_panels(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Panels side by side, in which distances look as long in both directions."""
     layout = common_layout(margin={"l": 60, "r": 12, "t": 12, "b": 46})
-    gap = 0.09 if len(pairs) > 1 else 0.0
+    gap = 0.13 if len(pairs) > 1 else 0.0
     width = (1 - gap * (len(pairs) - 1)) / len(pairs)
     for number, (horizontal, vertical) in enumerate(pairs):
         panel = "" if number == 0 else str(number + 1)
@@ -168,6 +175,7 @@ def _layout_in_panels(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
         if len(pairs) > 1:  # panels as high as what is in them, and not axes as long as the panels
             for letter in "xy":
                 layout[f"{letter}axis{panel}"]["constrain"] = "domain"
+            layout[f"xaxis{panel}"] |= {"tickangle": 0, "tickfont": {"size": 10}}  # else plotly turns them
     return layout
 
 

@@ -280,6 +280,7 @@ def axis(title: str, **options: Any) -> dict[str, Any]:
     return {
         "title": {"text": title, "font": {"size": 13}, "standoff": 6},
         "tickfont": {"size": 12},
+        "ticklabelstandoff": 3,  # else the zeros of two axes touch
         "gridcolor": GRID,
         "zeroline": False,
         "showline": False,

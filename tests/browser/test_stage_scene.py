@@ -317,6 +317,18 @@ def test_values_colour_dots_along_the_scale(page: Page) -> None:
     assert seen[3] == [153, 153, 153]
 
 
+def test_dots_may_have_a_colour_each(page: Page) -> None:
+    _open(page)
+    points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 1]])
+    marker = {"size": 14, "color": ["#ff0000", "#00ff00", "#0000ff"]}
+    _draw(page, _figure([_trace(points, "markers", marker=marker)]))
+    seen = [
+        page.evaluate("point => { const [x, y] = scene.project(...point); return pixel('lower', x, y); }", point)[:3]
+        for point in points.tolist()
+    ]
+    assert seen == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+
+
 # -- what hands do -----------------------------------------------------------------------------------------------------
 
 

@@ -57,7 +57,7 @@ def test_it_says_how_high_over_which_range_and_the_area() -> None:
     assert said(result()).startswith("Mean 0.635 over progress 0.10 to 0.70, d_traj 0.381; ")
     assert set(drawn(result())["distance"].text) == {"all | odd"}
     written = [note["text"] for note in comparison_figure(result())["layout"]["annotations"]]
-    assert written == ["mean 0.635 over 0.10 to 0.70<br>chance between seeds 0.159"]
+    assert written == ["mean 0.635 over 0.10 to 0.70<br>dotted: chance between seeds 0.159"]
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,11 @@ export class Chart {
   roomy(layout, width, height) {
     this.whole = new Map(this.curveNames);
     const ctx = this.above.getContext("2d");
+    const level = layout.meta?.names?.y ? 0.74 * width - 90 : 0.8 * width; // beside names and a scale of colours
     for (const [letter, kinds] of Object.entries(layout.meta?.names ?? {})) {
       const axis = layout[`${letter}axis`];
       const isLevel = letter === "x" && axis.tickangle === 0;
-      const room = letter === "y" ? 0.26 * width : isLevel ? (0.8 * width) / axis.tickvals.length : 0.26 * height;
+      const room = letter === "y" ? 0.26 * width : isLevel ? level / axis.tickvals.length - 4 : 0.26 * height;
       const font = `${axis.tickfont.size}px ${layout.font.family}`;
       const fits = (texts) => texts.every((text) => text.split("<br>").every((line) => textWidth(ctx, decodePlain(line), font) <= room));
       const ticktext = kinds.findLast(fits) ?? axis.ticktext;
@@ -150,10 +151,13 @@ export class Chart {
     drawLabels(ctx, placeLabels(visible, width, height, this.edges(), ctx, ink), { halo: this.theme.page });
   }
 
-  // Where numbers and titles of axes are: below and at the left.
+  // Where numbers and titles of axes are, below and at the left, and a scale of colours at the right.
   edges() {
     const { xaxis, yaxis, width, height } = this.plot._fullLayout;
+    const right = xaxis._offset + xaxis._length;
+    const hasScale = this.plot.querySelector(".infolayer .colorbar");
     return [
+      ...(hasScale ? [{ left: right, top: 0, right: width, bottom: height }] : []),
       { left: 0, top: 0, right: xaxis._offset, bottom: height },
       { left: 0, top: yaxis._offset + yaxis._length, right: width, bottom: height },
     ];

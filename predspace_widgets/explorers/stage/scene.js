@@ -572,10 +572,12 @@ class SceneHand {
     on("contextmenu", (event) => event.preventDefault());
     on("wheel", this.wheel, {passive: false});
     on("keydown", this.key);
+    for (const name of ["keydown", "blur"]) on(name, () => (scene.upper.style.outline = ""));
   }
 
   down(event) {
     this.scene.upper.focus({preventScroll: true});
+    this.scene.upper.style.outline = "none"; // browsers ring what a script focuses: only keys need it
     this.scene.upper.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
     this.start = this.pointers.size === 1 ? [event.offsetX, event.offsetY] : null; // two fingers are no click

@@ -68,6 +68,7 @@ export function scaleColor(share, scale = CIVIDIS) {
 export function markerColors({marker = {}, line}, paint) {
   const {color, colorscale, cmin, cmax} = {color: line?.color ?? "#999999", ...marker};
   if (typeof color === "string") return () => paint(color);
+  if (typeof color[0] === "string") return (k) => paint(color[k]);
   const values = toNumbers(color);
   const known = values.filter((value) => !Number.isNaN(value));
   const low = cmin ?? known.reduce((one, two) => Math.min(one, two), Infinity);

@@ -80,7 +80,7 @@ def numbers(ds: xr.Dataset) -> list[dict[str, str]]:
         {"images": str(n_samples), "networks": str(list(method_of.values()).count("supervised"))},
         {"of the": percent(at(300, DIGITS))},
         {"and": percent(at(300, "even")), "of the": percent(at(300, "odd")), ".": percent(at(300, "random labels"))},
-        {"apart on average": f"{tasks_apart.mean_distance:.3f}", "of it": f"{tasks_apart.floor_mean_distance:.3f}"},
+        {"apart on average": f"{tasks_apart.mean_distance:.3f}", ".": f"{tasks_apart.floor_mean_distance:.3f}"},
         {
             "images": str(n_samples),
             "free": f"{n_samples * (n_classes - 1):,}",

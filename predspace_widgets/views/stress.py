@@ -100,7 +100,7 @@ VIEW = CheckpointView(
             _EIGENVALUES,
             common_layout(
                 margin={"l": 44, "r": 8, "t": 22, "b": 40},
-                xaxis=axis("InPCA axis (open, i: imaginary)", showgrid=False, dtick=1),
+                xaxis=axis("InPCA axis (open, i: imaginary)", showgrid=False, nticks=9),
                 yaxis=axis("eigenvalue,<br>magnitude", type="log", tickformat="~g", nticks=4),
             ),
         ),

@@ -16,7 +16,7 @@ from predspace_widgets.analysis.common_range import By, Of
 from predspace_widgets.analysis.matrix import matrix
 from predspace_widgets.analysis.outliers import outliers
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import COLOR_SCALE, axis, common_layout, names_on_axis, plain
+from predspace_widgets.views.style import COLOR_SCALE, axis, color_bar, common_layout, names_on_axis, plain
 from predspace_widgets.views.view import Control, ResultView
 
 #: More of them are no picture that anybody reads.
@@ -70,14 +70,7 @@ def matrix_figure(differ: xr.Dataset) -> Figure:
         **({"xgap": 1, "ygap": 1} if len(order) <= _MOST_NAMED else {}),
         "colorscale": COLOR_SCALE,
         "reversescale": True,
-        "colorbar": {
-            "title": {"text": "mean distance", "side": "right", "font": {"size": 11}},
-            "thickness": 10,
-            "len": 1.0,
-            "nticks": 5,
-            "outlinewidth": 0,
-            "tickfont": {"size": 11},
-        },
+        "colorbar": color_bar("mean distance"),
         "text": [[_said(differ, order, *pair) for pair in row] for row in pairs],
         "hovertemplate": "%{text}<extra></extra>",
         "name": "distance",

@@ -291,6 +291,18 @@ def axis(title: str, **options: Any) -> dict[str, Any]:
     }
 
 
+def color_bar(title: str) -> dict[str, Any]:
+    """A scale of colours as high as the matrix beside it, with its title along it."""
+    return {
+        "title": {"text": title, "side": "right", "font": {"size": 11}},
+        "thickness": 10,
+        "len": 1.0,
+        "nticks": 5,
+        "outlinewidth": 0,
+        "tickfont": {"size": 11},
+    }
+
+
 class EpochScale:
     """A logarithmic scale of epochs with room for epoch 0: much happens in the first steps, and little later.
 

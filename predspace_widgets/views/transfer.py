@@ -13,7 +13,7 @@ from predspace_widgets.analysis.classes import transfer
 from predspace_widgets.trajectories.schema import NoPredictionsError
 from predspace_widgets.trajectories.selection import EmptySelectionError
 from predspace_widgets.views.marks import Figure
-from predspace_widgets.views.style import axis, common_layout, names_on_axis, plain
+from predspace_widgets.views.style import axis, color_bar, common_layout, names_on_axis, plain
 from predspace_widgets.views.view import ResultView
 
 _LETTERS = 14  # of a name
@@ -57,14 +57,7 @@ def transfer_figure(taught: xr.Dataset) -> Figure:
         "colorscale": _COLORS,
         "xgap": 1,
         "ygap": 1,
-        "colorbar": {
-            "title": {"text": "gain in progress", "side": "right", "font": {"size": 11}},
-            "thickness": 10,
-            "len": 1.0,
-            "nticks": 5,
-            "outlinewidth": 0,
-            "tickfont": {"size": 11},
-        },
+        "colorbar": color_bar("gain in progress"),
         "hovertext": [[_said(taught, i, j) for i, j in row] for row in cells],
         "hovertemplate": "%{hovertext}<extra></extra>",
         "name": "gain",
